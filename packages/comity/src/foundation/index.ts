@@ -1,0 +1,8 @@
+export { backoff } from './backoff.ts'
+export { type Clock, systemClock } from './clock.ts'
+export { type Duration, parseDuration } from './duration.ts'
+export { BadDuration, BadOption, Stopped, UnknownOption } from './errors.ts'
+export { type LogFields, type Logger, silentLogger } from './logger.ts'
+export { type Loop, type LoopOptions, loop } from './loop.ts'
+export { checkOptions } from './options.ts'
+export { type Service, type ServiceState, service } from './service.ts'

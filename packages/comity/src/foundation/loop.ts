@@ -1,0 +1,79 @@
+import { backoff } from './backoff.ts'
+import { type Clock, systemClock } from './clock.ts'
+import { type Logger, silentLogger } from './logger.ts'
+import { type Service, service } from './service.ts'
+
+/**
+ * A service that repeats `runOnce`. Waits `min` after a turn that did something and doubles up to `max` while
+ * nothing happens (adaptive polling); `wake()` ends a wait at once. A turn that throws is reported and repeated with backoff.
+ */
+export interface Loop extends Service {
+  /** Runs the next turn now. Wakes are not counted: one turn answers all of them. */
+  wake(): void
+}
+
+export interface LoopOptions {
+  readonly name: string
+  readonly prepare?: () => Promise<void>
+  /** One turn; says whether it found something to do. Tests drive this directly. */
+  readonly runOnce: (signal: AbortSignal) => Promise<'busy' | 'idle'>
+  /** Wait after a busy turn and longest wait between idle turns, in milliseconds. `min` 0 repeats at once while busy. */
+  readonly poll: { readonly min: number; readonly max: number }
+  /** Called with each turn's error, and with undefined at the first good turn after one. */
+  readonly onTrouble?: (error: unknown) => void
+  readonly clock?: Clock
+  readonly logger?: Logger
+}
+
+export function loop(options: LoopOptions): Loop {
+  const { clock = systemClock, logger = silentLogger, poll } = options
+  let woken = false
+  let endWait: (() => void) | undefined
+
+  async function wait(ms: number, signal: AbortSignal): Promise<void> {
+    if (woken || signal.aborted) return
+    const waiting = new AbortController()
+    const end = (): void => waiting.abort()
+    endWait = end
+    signal.addEventListener('abort', end, { once: true })
+    await clock.sleep(ms, waiting.signal)
+    signal.removeEventListener('abort', end)
+    endWait = undefined
+  }
+
+  async function run(signal: AbortSignal): Promise<void> {
+    let idleFor = poll.min
+    let failures = 0
+    while (!signal.aborted) {
+      woken = false
+      try {
+        const found = await options.runOnce(signal)
+        if (failures > 0) options.onTrouble?.(undefined)
+        failures = 0
+        idleFor = found === 'busy' ? poll.min : Math.min(poll.max, Math.max(1, idleFor * 2))
+        if (found === 'busy' && poll.min === 0) continue
+        await wait(idleFor, signal)
+      } catch (error) {
+        if (signal.aborted) return
+        failures++
+        options.onTrouble?.(error)
+        logger.warn({ service: options.name, failures, error: describe(error) }, 'a turn failed and will be repeated')
+        await wait(backoff(failures, { min: 50, max: 5000 }) + 10, signal)
+      }
+    }
+  }
+
+  const base = service({ name: options.name, run, ...(options.prepare ? { prepare: options.prepare } : {}) })
+  return Object.defineProperties(base, {
+    wake: {
+      value() {
+        woken = true
+        endWait?.()
+      },
+    },
+  }) as Loop
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
