@@ -1,0 +1,60 @@
+-- The relay's own state: how far everything is settled, what is withheld, and the care for partitions.
+
+create table comity.checkpoint (
+  source text primary key,
+  -- Every row at or below it is sent or withheld, and none can appear there any more.
+  id bigint not null,
+  -- The lease's term of the relay that wrote it: an older one is refused.
+  term bigint not null,
+  moved_at timestamptz not null default clock_timestamp()
+);
+insert into comity.checkpoint (source, id, term) values ('outbox', 0, 0);
+
+-- What could not be published, with its reason, recorded before the checkpoint passes it.
+-- An entity's next valid state supersedes it; an event holds back its key's followers here.
+create table comity.withheld (
+  id bigint primary key,
+  topic text not null,
+  key text not null,
+  kind text not null,
+  tenant text,
+  payload text,
+  headers text,
+  time timestamptz not null,
+  code text not null,
+  path text not null default '',
+  reason text not null,
+  follows bigint,
+  withheld_at timestamptz not null default clock_timestamp(),
+  resolution text,
+  resolved_at timestamptz
+);
+create index withheld_open on comity.withheld (topic, key) where resolved_at is null;
+
+-- Daily care, called by the relay; every step gives up at once when a lock is not free and is tried again later.
+-- Versions are moved up to the clock's day, so that a leaf (a range of versions) is a day.
+create function comity.maintain_outbox(retain interval) returns void
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  settled bigint := (select c.id from comity.checkpoint c where c.source = 'outbox');
+  leaf comity.partitions;
+  tomorrow timestamptz := date_trunc('day', now(), 'UTC') + interval '1 day';
+begin
+  perform comity.advance_versions(comity.clock_id(date_trunc('day', now(), 'UTC')));
+  if (select p.lower_bound::bigint from comity.partitions p where p.parent = 'outbox' and p.upper_bound is null) <= comity.clock_id(tomorrow) then
+    begin
+      perform comity.cut_tail('outbox', comity.clock_id(tomorrow + interval '1 day')::text);
+    exception when lock_not_available then null;
+    end;
+  end if;
+  for leaf in
+    select * from comity.partitions p
+    where p.parent = 'outbox' and p.upper_bound is not null and p.upper_bound::bigint <= least(settled + 1, comity.clock_id(now() - retain))
+    order by p.upper_bound::bigint
+  loop
+    perform comity.drop_leaf(leaf.leaf);
+  end loop;
+end $$;
+
+revoke all on all functions in schema comity from public;
+revoke all on all tables in schema comity from public;
