@@ -1,0 +1,30 @@
+import { existsSync } from 'node:fs'
+import { describe } from 'vitest'
+import { type PostgresServers, SERVERS_VARIABLE, type ServerName, startPostgresServers, SYSTEM_MAJOR, type TestDatabase } from './postgres-servers.ts'
+
+export type { ServerName, TestDatabase } from './postgres-servers.ts'
+
+let ownServers: Promise<PostgresServers> | undefined
+
+/**
+ * A new, empty database on a real Postgres: 18 (`npm`, the default) or the system's 15 (`system`). The URL is the superuser's. It vanishes
+ * with the run's server; `COMITY_KEEP=1` keeps the files.
+ */
+export async function freshDatabase(options: { readonly server?: ServerName } = {}): Promise<TestDatabase> {
+  const address = process.env[SERVERS_VARIABLE] ?? (await (ownServers ??= startPostgresServers())).address
+  const response = await fetch(`${address}/${options.server ?? 'npm'}`)
+  const body = await response.text()
+  if (!response.ok) throw new Error(body)
+  return JSON.parse(body) as TestDatabase
+}
+
+/** Is the system's Postgres 15 here? Where it has to be (CI), its absence is a failure of the tests that need it. */
+export const systemPostgresIsHere: boolean = existsSync(`/usr/lib/postgresql/${SYSTEM_MAJOR}/bin/postgres`) || process.env['CI'] === 'true'
+
+/** Runs a suite on each Postgres that we promise: 18, and 15 where it is installed (elsewhere the skipped suite shows). */
+export function onEachPostgres(name: string, suite: (server: ServerName) => void): void {
+  describe(`${name}, on Postgres 18`, () => suite('npm'))
+  const title = `${name}, on Postgres ${SYSTEM_MAJOR}`
+  if (systemPostgresIsHere) describe(title, () => suite('system'))
+  else describe.skip(`${title} (skipped: not installed; Debian: apt-get install postgresql-${SYSTEM_MAJOR})`, () => suite('system'))
+}
