@@ -1,0 +1,79 @@
+import type { JsonSchema, JsonValue } from './json-schema.ts'
+import type { SchemaSource, StandardJsonSchema } from './standard-schema.ts'
+
+/**
+ * A contract as plain JSON: what `comity migrate` registers in the database, and what teams declare to each other.
+ * Every {@link Contract} is one; `describe` gives it without the types.
+ */
+export interface ContractDescription {
+  readonly contractKind: 'entity' | 'event'
+  readonly name: string
+  /** The team that alone may publish it. */
+  readonly owner: string
+  readonly keyFields: readonly string[]
+  readonly tenantField?: string
+  /** JSON Schema, draft 2020-12: local, finite, open (unknown fields are ignored). */
+  readonly schema: JsonSchema
+  /** The names of the top-level fields. */
+  readonly fields: readonly string[]
+  /** Events of one key are published in commit order even from concurrent transactions. Entities always are. */
+  readonly ordered: boolean
+  /** Audience → the fields it is granted. Empty: everything goes to everyone on one topic. */
+  readonly audiences: Readonly<Record<string, readonly string[]>>
+  /** Whom to ask about it. */
+  readonly contact?: string
+}
+
+/** State that one team owns; its topic carries *created / updated / deleted* with the full contract state. */
+export interface Entity<Name extends string = string, State = unknown, Key extends string = string, Tenant extends string = string>
+  extends ContractDescription {
+  readonly contractKind: 'entity'
+  readonly name: Name
+  readonly keyFields: readonly Key[]
+  /** Only for the compiler; never there at run time. */
+  readonly '~types'?: { readonly data: State; readonly key: Key; readonly tenant: Tenant }
+}
+
+/** A fact. */
+export interface Event<Name extends string = string, Data = unknown, Key extends string = string, Tenant extends string = string>
+  extends ContractDescription {
+  readonly contractKind: 'event'
+  readonly name: Name
+  readonly keyFields: readonly Key[]
+  /** Only for the compiler; never there at run time. */
+  readonly '~types'?: { readonly data: Data; readonly key: Key; readonly tenant: Tenant }
+}
+
+export type Contract = Entity | Event
+
+/** What is on the wire for a contract: an entity's state or an event's data. */
+export type DataOf<C extends Contract> = C extends { readonly '~types'?: { readonly data: infer Data } } ? Data : never
+/** The state of an entity. */
+export type StateOf<E extends Entity> = DataOf<E>
+/** The names of a contract's top-level fields. */
+export type FieldOf<C extends Contract> = FieldName<DataOf<C>>
+
+type KeyFieldOf<C extends Contract> = C extends { readonly '~types'?: { readonly key: infer Key } } ? Key : never
+type TenantFieldOf<C extends Contract> = C extends { readonly '~types'?: { readonly tenant: infer Tenant } } ? Tenant : never
+
+/**
+ * One row of a replica: the key's fields, the tenant's, and the declared ones. A field that may be missing
+ * on the wire is `null` in a row.
+ *
+ * @example type Row = ReplicaRow<typeof Customer, 'email' | 'name'> // { id: string; agencyId: string; email: string; name: string }
+ */
+export type ReplicaRow<E extends Entity, Field extends FieldOf<E>> = RowOf<StateOf<E>, Extract<KeyFieldOf<E> | TenantFieldOf<E> | Field, string>>
+type RowOf<State, Field extends string> = {
+  [F in Field]: F extends keyof State ? (undefined extends State[F] ? Exclude<State[F], undefined> | null : State[F]) : JsonValue
+}
+
+/** What a schema describes; plain JSON Schema without `jsonSchema<T>()` says nothing to the compiler. */
+export type DataOfSchema<S extends SchemaSource> = S extends StandardJsonSchema<infer _Input, infer Output> ? Output : Record<string, JsonValue>
+
+type Declared<Data> = { [F in keyof Data as string extends F ? never : F extends string ? F : never]: Data[F] }
+/** The names that a type declares; any string where it declares none. */
+export type FieldName<Data> = [keyof Declared<Data>] extends [never] ? string : Extract<keyof Declared<Data>, string>
+/** The names of the fields that can be a key or a tenant: required strings and numbers. */
+export type KeyFieldName<Data> = [keyof Declared<Data>] extends [never]
+  ? string
+  : { [F in keyof Declared<Data>]-?: Declared<Data>[F] extends string | number ? Extract<F, string> : never }[keyof Declared<Data>]

@@ -1,0 +1,17 @@
+import type { ContractDescription } from './contract.ts'
+
+/** A contract as plain JSON, free of everything else: `JSON.parse(JSON.stringify(describe(c)))` equals it. */
+export function describe(contract: ContractDescription): ContractDescription {
+  return {
+    contractKind: contract.contractKind,
+    name: contract.name,
+    owner: contract.owner,
+    keyFields: contract.keyFields,
+    ...(contract.tenantField === undefined ? {} : { tenantField: contract.tenantField }),
+    schema: contract.schema,
+    fields: contract.fields,
+    ordered: contract.ordered,
+    audiences: contract.audiences,
+    ...(contract.contact === undefined ? {} : { contact: contract.contact }),
+  }
+}
