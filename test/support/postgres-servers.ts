@@ -58,7 +58,7 @@ interface DatabaseSource {
 }
 
 async function startSource(server: ServerName): Promise<DatabaseSource> {
-  const keep = process.env['COMITY_KEEP'] === '1'
+  const keep = process.env.COMITY_KEEP === '1'
   const kept = fileURLToPath(new URL(`../output/postgres-${server}-${Date.now()}`, import.meta.url))
   const postgres = await launchPostgres({
     source: server,

@@ -1,6 +1,13 @@
 import { existsSync } from 'node:fs'
 import { describe } from 'vitest'
-import { type PostgresServers, SERVERS_VARIABLE, type ServerName, startPostgresServers, SYSTEM_MAJOR, type TestDatabase } from './postgres-servers.ts'
+import {
+  type PostgresServers,
+  SERVERS_VARIABLE,
+  type ServerName,
+  SYSTEM_MAJOR,
+  startPostgresServers,
+  type TestDatabase,
+} from './postgres-servers.ts'
 
 export type { ServerName, TestDatabase } from './postgres-servers.ts'
 
@@ -11,15 +18,21 @@ let ownServers: Promise<PostgresServers> | undefined
  * with the run's server; `COMITY_KEEP=1` keeps the files.
  */
 export async function freshDatabase(options: { readonly server?: ServerName } = {}): Promise<TestDatabase> {
-  const address = process.env[SERVERS_VARIABLE] ?? (await (ownServers ??= startPostgresServers())).address
+  const address = process.env[SERVERS_VARIABLE] ?? (await startOwnServers()).address
   const response = await fetch(`${address}/${options.server ?? 'npm'}`)
   const body = await response.text()
   if (!response.ok) throw new Error(body)
   return JSON.parse(body) as TestDatabase
 }
 
+/** Outside of vitest, in the processes of longer runs, there are no servers to share. */
+function startOwnServers(): Promise<PostgresServers> {
+  ownServers ??= startPostgresServers()
+  return ownServers
+}
+
 /** Is the system's Postgres 15 here? Where it has to be (CI), its absence is a failure of the tests that need it. */
-export const systemPostgresIsHere: boolean = existsSync(`/usr/lib/postgresql/${SYSTEM_MAJOR}/bin/postgres`) || process.env['CI'] === 'true'
+export const systemPostgresIsHere: boolean = existsSync(`/usr/lib/postgresql/${SYSTEM_MAJOR}/bin/postgres`) || process.env.CI === 'true'
 
 /** Runs a suite on each Postgres that we promise: 18, and 15 where it is installed (elsewhere the skipped suite shows). */
 export function onEachPostgres(name: string, suite: (server: ServerName) => void): void {

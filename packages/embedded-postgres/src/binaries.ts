@@ -109,7 +109,7 @@ async function systemFolders(tried: string[]): Promise<string[]> {
     const names = await readdir(parent).catch(() => [])
     for (const name of names) if (pattern.test(name)) await addIfServer(folders, join(parent, name, below))
   }
-  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) if (folder) await addIfServer(folders, folder)
+  for (const folder of (process.env.PATH ?? '').split(delimiter)) if (folder) await addIfServer(folders, folder)
   if (folders.size === 0) tried.push(`system: no "postgres" in ${places.map(([parent]) => parent).join(', ')} or PATH`)
   return [...folders]
 }

@@ -63,9 +63,11 @@ async function initdb(data: string, account: Account, superuser: string): Promis
   const [file, args] = commandAs(account, join(account.binaries.bin, 'initdb'), [
     ...['-D', data, '-U', superuser, '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync', '--no-instructions'],
   ])
-  await run(file, args, { cwd: '/', env: serverEnvironment(), ...account.ids }).catch((error: Error & { stdout?: string; stderr?: string }) => {
-    throw new InitFailed({ directory: data, output: `${error.stdout ?? ''}${error.stderr ?? error.message}`.trim() }, error)
-  })
+  await run(file, args, { cwd: '/', env: serverEnvironment(), ...account.ids }).catch(
+    (error: Error & { stdout?: string; stderr?: string }) => {
+      throw new InitFailed({ directory: data, output: `${error.stdout ?? ''}${error.stderr ?? error.message}`.trim() }, error)
+    },
+  )
 }
 
 /** English messages, and none of the caller's `PG…` variables, which would redirect the server. */

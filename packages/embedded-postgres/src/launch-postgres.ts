@@ -94,10 +94,13 @@ function embeddedPostgres(
   let closing: Promise<void> | undefined
   let expected = false
   void server.exited.then(({ code, signal }) => {
-    if (!expected) logger?.warn(`Postgres (pid ${server.pid}) ended unexpectedly (${signal ?? `code ${code}`}); its log is ${server.logFile}`)
+    if (!expected)
+      logger?.warn(`Postgres (pid ${server.pid}) ended unexpectedly (${signal ?? `code ${code}`}); its log is ${server.logFile}`)
   })
-  const databaseUrl = (database: string, role = superuser): string =>
-    `postgresql://${encodeURIComponent(role)}@${HOST}:${server.port}/${encodeURIComponent(database)}`
+  const databaseUrl = (database: string, role = superuser): string => {
+    const path = encodeURI(database).replace(/[?#]/g, encodeURIComponent) // pg, unlike libpq, does not decode more
+    return `postgresql://${encodeURIComponent(role)}@${HOST}:${server.port}/${path}`
+  }
   const close = async (): Promise<void> => {
     expected = true
     await server.stop()
