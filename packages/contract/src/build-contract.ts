@@ -1,7 +1,7 @@
 import type { ContractDescription } from './contract.ts'
 import { InvalidContract, InvalidKeyField, UnknownField } from './errors.ts'
-import { dereference, isObject } from './json-schema.ts'
 import type { JsonSchema } from './json-schema.ts'
+import { dereference, isObject } from './json-schema.ts'
 import { checkName, checkSegment, checkTeamName, MAX_NAME_BYTES, ownerPart } from './names.ts'
 import { readSchema } from './read-schema.ts'
 
@@ -23,7 +23,12 @@ const OPTIONS = {
 }
 
 /** Checks everything about a contract, once, and freezes it. */
-export function buildContract(contractKind: 'entity' | 'event', name: string, options: Options, root: 'state' | 'data'): ContractDescription {
+export function buildContract(
+  contractKind: 'entity' | 'event',
+  name: string,
+  options: Options,
+  root: 'state' | 'data',
+): ContractDescription {
   checkName(name)
   if (!isObject(options)) throw new InvalidContract({ contract: name, problem: 'has no options', advice: `give it { key, ${root} }` })
   for (const option of Object.keys(options)) {
@@ -42,7 +47,7 @@ export function buildContract(contractKind: 'entity' | 'event', name: string, op
   }
 
   const schema = readSchema(name, options[root], root)
-  const properties = schema['properties'] as Readonly<Record<string, unknown>>
+  const properties = schema.properties as Readonly<Record<string, unknown>>
   const fields = Object.freeze(Object.keys(properties))
   const keyFields = Object.freeze(typeof options.key === 'string' ? [options.key] : [...(options.key ?? [])])
   if (keyFields.length === 0 || new Set(keyFields).size < keyFields.length) {
@@ -73,16 +78,24 @@ function checkKeyField(contract: string, role: 'key' | 'tenant', field: string, 
   const refuse = (problem: string): never => {
     throw new InvalidKeyField({ contract, role, field: JSON.stringify(field), problem }, { path: `${role}: ${field}` })
   }
-  const properties = schema['properties'] as Readonly<Record<string, unknown>>
+  const properties = schema.properties as Readonly<Record<string, unknown>>
   if (typeof field !== 'string' || !Object.hasOwn(properties, field)) refuse('is not in its schema')
-  const type = dereference(schema, properties[field])?.['type']
+  const type = dereference(schema, properties[field])?.type
   if (type !== 'string' && type !== 'integer') {
-    refuse(type === 'number' ? 'is a number that need not be an integer' : `is ${Array.isArray(type) ? type.join(' or ') : (type ?? 'of no single type')}`)
+    refuse(
+      type === 'number'
+        ? 'is a number that need not be an integer'
+        : `is ${Array.isArray(type) ? type.join(' or ') : (type ?? 'of no single type')}`,
+    )
   }
-  if (!((schema['required'] ?? []) as readonly string[]).includes(field)) refuse('may be missing')
+  if (!((schema.required ?? []) as readonly string[]).includes(field)) refuse('may be missing')
 }
 
-function readAudiences(contract: string, audiences: Readonly<Record<string, readonly string[]>>, fields: readonly string[]): Readonly<Record<string, readonly string[]>> {
+function readAudiences(
+  contract: string,
+  audiences: Readonly<Record<string, readonly string[]>>,
+  fields: readonly string[],
+): Readonly<Record<string, readonly string[]>> {
   const read: Record<string, readonly string[]> = {}
   for (const [audience, granted] of Object.entries(audiences)) {
     checkSegment('audience', audience)
@@ -94,7 +107,8 @@ function readAudiences(contract: string, audiences: Readonly<Record<string, read
       })
     }
     for (const field of granted) {
-      if (!fields.includes(field)) throw new UnknownField({ contract, field: JSON.stringify(field), fields: fields.join(', ') }, { path: `audiences.${audience}` })
+      if (!fields.includes(field))
+        throw new UnknownField({ contract, field: JSON.stringify(field), fields: fields.join(', ') }, { path: `audiences.${audience}` })
     }
     read[audience] = Object.freeze([...new Set(granted)])
   }

@@ -1,6 +1,6 @@
 import { UnsupportedReference } from './errors.ts'
-import { dataPath, isObject, resolveReference, subschemas } from './json-schema.ts'
 import type { JsonSchema } from './json-schema.ts'
+import { dataPath, isObject, resolveReference, subschemas } from './json-schema.ts'
 
 /**
  * Refuses references that leave the schema, lead nowhere, or lead back to a schema they lie in. A depth-first search
@@ -13,7 +13,7 @@ export function checkReferences(contract: string, root: JsonSchema, path: string
   function visit(schema: unknown, at: string): void {
     if (!isObject(schema) || done.has(schema)) return
     open.add(schema)
-    const reference = schema['$ref']
+    const reference = schema.$ref
     if (reference !== undefined) follow(reference, at)
     for (const inner of subschemas(schema)) visit(inner.schema, dataPath(at, inner))
     open.delete(schema)
@@ -21,14 +21,12 @@ export function checkReferences(contract: string, root: JsonSchema, path: string
   }
 
   function follow(reference: unknown, at: string): void {
-    const refuse = (problem: string): never => {
-      throw new UnsupportedReference({ contract, path: at, problem }, { path: at })
-    }
-    if (typeof reference !== 'string') return refuse('the reference is not a text')
-    if (!reference.startsWith('#')) return refuse(`${JSON.stringify(reference)} is another document`)
+    const refusal = (problem: string): Error => new UnsupportedReference({ contract, path: at, problem }, { path: at })
+    if (typeof reference !== 'string') throw refusal('the reference is not a text')
+    if (!reference.startsWith('#')) throw refusal(`${JSON.stringify(reference)} is another document`)
     const target = resolveReference(root, reference)
-    if (target === undefined) return refuse(`${JSON.stringify(reference)} leads nowhere`)
-    if (isObject(target) && open.has(target)) return refuse(`${JSON.stringify(reference)} leads back to itself`)
+    if (target === undefined) throw refusal(`${JSON.stringify(reference)} leads nowhere`)
+    if (isObject(target) && open.has(target)) throw refusal(`${JSON.stringify(reference)} leads back to itself`)
     visit(target, at)
   }
 

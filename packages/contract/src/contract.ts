@@ -62,13 +62,17 @@ type TenantFieldOf<C extends Contract> = C extends { readonly '~types'?: { reado
  *
  * @example type Row = ReplicaRow<typeof Customer, 'email' | 'name'> // { id: string; agencyId: string; email: string; name: string }
  */
-export type ReplicaRow<E extends Entity, Field extends FieldOf<E>> = RowOf<StateOf<E>, Extract<KeyFieldOf<E> | TenantFieldOf<E> | Field, string>>
+export type ReplicaRow<E extends Entity, Field extends FieldOf<E>> = RowOf<
+  StateOf<E>,
+  Extract<KeyFieldOf<E> | TenantFieldOf<E> | Field, string>
+>
 type RowOf<State, Field extends string> = {
   [F in Field]: F extends keyof State ? (undefined extends State[F] ? Exclude<State[F], undefined> | null : State[F]) : JsonValue
 }
 
 /** What a schema describes; plain JSON Schema without `jsonSchema<T>()` says nothing to the compiler. */
-export type DataOfSchema<S extends SchemaSource> = S extends StandardJsonSchema<infer _Input, infer Output> ? Output : Record<string, JsonValue>
+export type DataOfSchema<S extends SchemaSource> =
+  S extends StandardJsonSchema<infer _Input, infer Output> ? Output : Record<string, JsonValue>
 
 type Declared<Data> = { [F in keyof Data as string extends F ? never : F extends string ? F : never]: Data[F] }
 /** The names that a type declares; any string where it declares none. */

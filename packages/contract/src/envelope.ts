@@ -37,10 +37,23 @@ export interface Envelope {
 export const MAX_ATTRIBUTE_BYTES = 1024
 
 const KINDS: readonly string[] = ['created', 'updated', 'deleted', 'event']
-const OWN = ['id', 'specversion', 'source', 'type', 'subject', 'time', 'dataschema', 'datacontenttype', 'partitionkey', 'traceparent', 'data']
+const OWN = [
+  'id',
+  'specversion',
+  'source',
+  'type',
+  'subject',
+  'time',
+  'dataschema',
+  'datacontenttype',
+  'partitionkey',
+  'traceparent',
+  'data',
+]
 const RESERVED: ReadonlySet<string> = new Set([...OWN, 'comityversion', 'comitykind', 'comitytenant'])
 const EXTENSION = /^[a-z0-9]{1,20}$/
-const TIME = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d{1,9})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/
+const TIME =
+  /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d{1,9})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 const TEAM_SOURCE = /^\/teams\/([a-z][a-z0-9]*(?:-[a-z0-9]+)*)$/
 const CONTENT_TYPE = /^application\/(?:[a-z0-9.-]+\+)?json *(?:;.*)?$/i
@@ -103,7 +116,8 @@ export function fromAttributes(attributes: Readonly<Record<string, string>>): En
   }
   if (required(given, 'specversion') !== '1.0') throw new InvalidAttribute({ attribute: 'ce-specversion', problem: 'is not "1.0"' })
   const contentType = given.get('content-type')
-  if (contentType !== undefined && !CONTENT_TYPE.test(contentType)) throw new InvalidAttribute({ attribute: 'content-type', problem: 'is not JSON' })
+  if (contentType !== undefined && !CONTENT_TYPE.test(contentType))
+    throw new InvalidAttribute({ attribute: 'content-type', problem: 'is not JSON' })
 
   const subject = required(given, 'subject')
   const partitionKey = optional(given, 'partitionkey')
@@ -141,7 +155,8 @@ function check(envelope: Envelope): void {
   if (!Number.isSafeInteger(envelope.version) || envelope.version < 1) {
     throw new InvalidAttribute({ attribute: 'ce-comityversion', problem: 'is not a positive safe integer' })
   }
-  if (!KINDS.includes(envelope.kind)) throw new InvalidAttribute({ attribute: 'ce-comitykind', problem: `is not one of ${KINDS.join(', ')}` })
+  if (!KINDS.includes(envelope.kind))
+    throw new InvalidAttribute({ attribute: 'ce-comitykind', problem: `is not one of ${KINDS.join(', ')}` })
   if (!TIME.test(envelope.time)) throw new InvalidAttribute({ attribute: 'ce-time', problem: 'is not an RFC 3339 time' })
   if (envelope.traceparent !== undefined && !TRACEPARENT.test(envelope.traceparent)) {
     throw new InvalidAttribute({ attribute: 'ce-traceparent', problem: 'is not a W3C traceparent' })

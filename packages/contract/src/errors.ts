@@ -1,5 +1,5 @@
-import { errorType } from './error.ts'
 import type { ErrorType } from './error.ts'
+import { errorType } from './error.ts'
 
 // Names
 

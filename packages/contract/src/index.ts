@@ -13,12 +13,12 @@ export type {
   StateOf,
 } from './contract.ts'
 export { describe } from './describe.ts'
-export { entity } from './entity.ts'
 export type { EntityOptions } from './entity.ts'
-export { fromAttributes, MAX_ATTRIBUTE_BYTES, messageId, sourceOf, teamOfSource, toAttributes } from './envelope.ts'
+export { entity } from './entity.ts'
 export type { Envelope, MessageKind } from './envelope.ts'
-export { ComityError, errorType } from './error.ts'
+export { fromAttributes, MAX_ATTRIBUTE_BYTES, messageId, sourceOf, teamOfSource, toAttributes } from './envelope.ts'
 export type { ErrorDetails, ErrorType } from './error.ts'
+export { ComityError, errorType } from './error.ts'
 export {
   InvalidAttribute,
   InvalidContract,
@@ -38,10 +38,10 @@ export {
   UnknownField,
   UnsupportedReference,
 } from './errors.ts'
-export { event } from './event.ts'
 export type { EventOptions } from './event.ts'
-export { dataPath, dereference, isObject, JSON_SCHEMA_DIALECT, subschemas } from './json-schema.ts'
+export { event } from './event.ts'
 export type { JsonSchema, JsonValue, Subschema } from './json-schema.ts'
+export { dataPath, dereference, isObject, JSON_SCHEMA_DIALECT, subschemas } from './json-schema.ts'
 export { checkKey, keyOf, MAX_KEY_BYTES, tenantOf } from './key.ts'
 export {
   checkDistinct,
@@ -53,6 +53,6 @@ export {
   MAX_TEAM_BYTES,
   ownerPart,
 } from './names.ts'
-export { jsonSchema } from './standard-schema.ts'
 export type { SchemaSource, StandardJsonSchema, StandardJsonSchemaOptions } from './standard-schema.ts'
+export { jsonSchema } from './standard-schema.ts'
 export { topicOf, topicsOf } from './topic.ts'

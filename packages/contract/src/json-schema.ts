@@ -9,15 +9,56 @@ export interface JsonSchema {
 export const JSON_SCHEMA_DIALECT = 'https://json-schema.org/draft/2020-12/schema'
 
 /** Keywords whose value is one schema, a list of schemas, or a map from names to schemas. */
-const ONE = ['additionalProperties', 'items', 'contains', 'not', 'if', 'then', 'else', 'propertyNames', 'unevaluatedItems', 'unevaluatedProperties', 'contentSchema']
+const ONE = [
+  'additionalProperties',
+  'items',
+  'contains',
+  'not',
+  'if',
+  'then',
+  'else',
+  'propertyNames',
+  'unevaluatedItems',
+  'unevaluatedProperties',
+  'contentSchema',
+]
 const LIST = ['prefixItems', 'allOf', 'anyOf', 'oneOf']
 const MAP = ['properties', 'patternProperties', 'dependentSchemas', '$defs', 'definitions']
 
 const VALUE = [
-  '$schema', '$ref', '$comment', 'type', 'enum', 'const', 'multipleOf', 'maximum', 'exclusiveMaximum', 'minimum', 'exclusiveMinimum',
-  'maxLength', 'minLength', 'pattern', 'maxItems', 'minItems', 'uniqueItems', 'maxContains', 'minContains', 'maxProperties',
-  'minProperties', 'required', 'dependentRequired', 'format', 'contentEncoding', 'contentMediaType', 'title', 'description', 'default',
-  'deprecated', 'readOnly', 'writeOnly', 'examples',
+  '$schema',
+  '$ref',
+  '$comment',
+  'type',
+  'enum',
+  'const',
+  'multipleOf',
+  'maximum',
+  'exclusiveMaximum',
+  'minimum',
+  'exclusiveMinimum',
+  'maxLength',
+  'minLength',
+  'pattern',
+  'maxItems',
+  'minItems',
+  'uniqueItems',
+  'maxContains',
+  'minContains',
+  'maxProperties',
+  'minProperties',
+  'required',
+  'dependentRequired',
+  'format',
+  'contentEncoding',
+  'contentMediaType',
+  'title',
+  'description',
+  'default',
+  'deprecated',
+  'readOnly',
+  'writeOnly',
+  'examples',
 ]
 
 /** Every keyword that a contract's schema may use; `$id`, anchors and dynamic references are not among them. */
@@ -47,7 +88,8 @@ export function subschemas(schema: JsonSchema): Subschema[] {
 /** The path in the *data* that a subschema speaks of: `state` → `state.email`, `state[]`, `state.*`. */
 export function dataPath(path: string, { keyword, member }: Subschema): string {
   if (keyword === 'properties' || keyword === 'dependentSchemas') return `${path}.${member}`
-  if (keyword === 'items' || keyword === 'prefixItems' || keyword === 'contains' || keyword === 'unevaluatedItems') return `${path}[${member ?? ''}]`
+  if (keyword === 'items' || keyword === 'prefixItems' || keyword === 'contains' || keyword === 'unevaluatedItems')
+    return `${path}[${member ?? ''}]`
   if (keyword === 'additionalProperties' || keyword === 'patternProperties' || keyword === 'unevaluatedProperties') return `${path}.*`
   if (keyword === '$defs' || keyword === 'definitions') return `#/${keyword}/${member}`
   return path
@@ -57,8 +99,8 @@ export function dataPath(path: string, { keyword, member }: Subschema): string {
 export function dereference(root: JsonSchema, schema: unknown): JsonSchema | undefined {
   let current = schema
   for (let hops = 0; hops < 64 && isObject(current); hops++) {
-    if (typeof current['$ref'] !== 'string') return current
-    current = resolveReference(root, current['$ref'])
+    if (typeof current.$ref !== 'string') return current
+    current = resolveReference(root, current.$ref)
   }
   return undefined
 }

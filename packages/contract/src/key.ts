@@ -14,9 +14,7 @@ const CONTROL = /\p{Cc}/u
 export function keyOf(contract: Pick<ContractDescription, 'keyFields'>, data: unknown): string {
   const [first, ...others] = contract.keyFields
   const key =
-    others.length === 0
-      ? part('key', data, first as string)
-      : JSON.stringify(contract.keyFields.map((field) => scalar('key', data, field)))
+    others.length === 0 ? part('key', data, first as string) : JSON.stringify(contract.keyFields.map((field) => scalar('key', data, field)))
   checkLength('key', key)
   return key
 }

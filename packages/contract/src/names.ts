@@ -22,7 +22,12 @@ export function checkTeamName(name: string): void {
 export function checkSubscriptionName(name: string, team?: string): void {
   check('subscription', name, 2, '<team>.<name>', 'give the subscription a shorter `name`')
   if (team !== undefined && ownerPart(name) !== team) {
-    throw new InvalidName({ kind: 'subscription', name: shown(name), problem: `does not start with its team's name`, shape: `${team}.<name>` })
+    throw new InvalidName({
+      kind: 'subscription',
+      name: shown(name),
+      problem: `does not start with its team's name`,
+      shape: `${team}.<name>`,
+    })
   }
 }
 

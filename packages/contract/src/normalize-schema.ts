@@ -1,6 +1,6 @@
 import { InvalidJsonSchema } from './errors.ts'
-import { dataPath, isObject, JSON_SCHEMA_DIALECT, KNOWN_KEYWORDS, subschemas } from './json-schema.ts'
 import type { JsonSchema } from './json-schema.ts'
+import { dataPath, isObject, JSON_SCHEMA_DIALECT, KNOWN_KEYWORDS, subschemas } from './json-schema.ts'
 
 export interface NormalizeOptions {
   readonly contract: string
@@ -34,7 +34,8 @@ function normalize(schema: JsonSchema, options: NormalizeOptions, path: string, 
     if (keyword === '$schema') {
       if (value !== JSON_SCHEMA_DIALECT && value !== `${JSON_SCHEMA_DIALECT}#`) refuse(`it is written in ${JSON.stringify(value)}`)
     } else if (KNOWN_KEYWORDS.has(keyword)) copy[keyword] = value
-    else if (/^\$(?:id|anchor|dynamicRef|dynamicAnchor|recursiveRef|recursiveAnchor|vocabulary)$/.test(keyword)) refuse(`${keyword} is not supported`)
+    else if (/^\$(?:id|anchor|dynamicRef|dynamicAnchor|recursiveRef|recursiveAnchor|vocabulary)$/.test(keyword))
+      refuse(`${keyword} is not supported`)
     else if (options.unknownKeywords === 'refuse' && !keyword.startsWith('x-')) refuse(`there is no keyword ${JSON.stringify(keyword)}`)
   }
   checkShape(copy, refuse)
@@ -48,7 +49,10 @@ function normalize(schema: JsonSchema, options: NormalizeOptions, path: string, 
     if (typeof inner.schema === 'boolean') continue
     const innerPath = dataPath(path, inner)
     if (!isObject(inner.schema)) {
-      throw new InvalidJsonSchema({ contract: options.contract, path: innerPath, problem: `${keyword} holds something that is not a schema` }, { path: innerPath })
+      throw new InvalidJsonSchema(
+        { contract: options.contract, path: innerPath, problem: `${keyword} holds something that is not a schema` },
+        { path: innerPath },
+      )
     }
     const normal = normalize(inner.schema, options, innerPath, depth + 1, chosen || CHOOSING.includes(keyword))
     if (member === undefined) copy[keyword] = normal
@@ -62,25 +66,28 @@ function normalize(schema: JsonSchema, options: NormalizeOptions, path: string, 
 
 function checkShape(schema: Readonly<Record<string, unknown>>, refuse: (problem: string) => never): void {
   const { type, properties, required, pattern, format } = schema
-  if (type !== undefined && ![type].flat().every((name) => TYPES.includes(name as string))) refuse(`there is no type ${JSON.stringify(type)}`)
+  if (type !== undefined && ![type].flat().every((name) => TYPES.includes(name as string)))
+    refuse(`there is no type ${JSON.stringify(type)}`)
   for (const keyword of ['properties', 'patternProperties', 'dependentSchemas', '$defs', 'definitions']) {
     if (schema[keyword] !== undefined && !isObject(schema[keyword])) refuse(`${keyword} is not an object`)
   }
   for (const keyword of ['allOf', 'anyOf', 'oneOf', 'prefixItems']) {
     if (schema[keyword] !== undefined && !Array.isArray(schema[keyword])) refuse(`${keyword} is not a list`)
   }
-  if (required !== undefined && !(Array.isArray(required) && required.every((name) => typeof name === 'string'))) refuse('required is not a list of names')
+  if (required !== undefined && !(Array.isArray(required) && required.every((name) => typeof name === 'string')))
+    refuse('required is not a list of names')
   if (pattern !== undefined && typeof pattern !== 'string') refuse('pattern is not a text')
   if (format !== undefined && typeof format !== 'string') refuse('format is not a text')
   for (const name of Object.keys((properties ?? {}) as object)) {
-    if (name === '' || name === '__proto__' || !name.isWellFormed() || /\p{Cc}/u.test(name)) refuse(`there cannot be a field ${JSON.stringify(name)}`)
+    if (name === '' || name === '__proto__' || !name.isWellFormed() || /\p{Cc}/u.test(name))
+      refuse(`there cannot be a field ${JSON.stringify(name)}`)
   }
 }
 
 function boundIntegers(schema: Record<string, unknown>): void {
-  const types = [schema['type']].flat()
+  const types = [schema.type].flat()
   if (!types.includes('integer') || types.includes('number')) return
   const { minimum, maximum } = schema
-  schema['minimum'] = typeof minimum === 'number' ? Math.max(minimum, Number.MIN_SAFE_INTEGER) : Number.MIN_SAFE_INTEGER
-  schema['maximum'] = typeof maximum === 'number' ? Math.min(maximum, Number.MAX_SAFE_INTEGER) : Number.MAX_SAFE_INTEGER
+  schema.minimum = typeof minimum === 'number' ? Math.max(minimum, Number.MIN_SAFE_INTEGER) : Number.MIN_SAFE_INTEGER
+  schema.maximum = typeof maximum === 'number' ? Math.min(maximum, Number.MAX_SAFE_INTEGER) : Number.MAX_SAFE_INTEGER
 }

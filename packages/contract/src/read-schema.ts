@@ -1,11 +1,11 @@
-import { InvalidJsonSchema, SchemaChangesValue, SchemaNotJson, SchemaNotObject, SchemaWithoutJsonSchema } from './errors.ts'
 import { checkReferences } from './check-references.ts'
-import { isObject, JSON_SCHEMA_DIALECT } from './json-schema.ts'
+import { InvalidJsonSchema, SchemaChangesValue, SchemaNotJson, SchemaNotObject, SchemaWithoutJsonSchema } from './errors.ts'
 import type { JsonSchema } from './json-schema.ts'
+import { isObject, JSON_SCHEMA_DIALECT } from './json-schema.ts'
 import { normalizeSchema } from './normalize-schema.ts'
 import { differenceOf } from './schema-difference.ts'
-import { OWN_VENDOR } from './standard-schema.ts'
 import type { StandardJsonSchema } from './standard-schema.ts'
+import { OWN_VENDOR } from './standard-schema.ts'
 import { findChange, findUnrepresentable } from './zod-definition.ts'
 
 /** A schema as text; what is larger is generated or hostile. */
@@ -22,7 +22,10 @@ export function readSchema(contract: string, source: unknown, root: string): Jso
   const exported = standard === undefined ? plain(contract, source, root) : exportSchema(contract, standard, root)
   const text = toJson(contract, exported, root)
   if (text.length > MAX_SCHEMA_CHARACTERS) {
-    throw new InvalidJsonSchema({ contract, path: root, problem: `it is ${text.length} characters long` }, { limit: `${MAX_SCHEMA_CHARACTERS} characters` })
+    throw new InvalidJsonSchema(
+      { contract, path: root, problem: `it is ${text.length} characters long` },
+      { limit: `${MAX_SCHEMA_CHARACTERS} characters` },
+    )
   }
   const schema = normalizeSchema(JSON.parse(text) as JsonSchema, {
     contract,
@@ -42,7 +45,10 @@ function standardOf(source: unknown): StandardJsonSchema | undefined {
 
 function plain(contract: string, source: unknown, root: string): JsonSchema {
   if (isObject(source) && !('~standard' in source)) return source
-  throw new InvalidJsonSchema({ contract, path: root, problem: source === undefined ? 'there is none' : 'it is not a schema' }, { path: root })
+  throw new InvalidJsonSchema(
+    { contract, path: root, problem: source === undefined ? 'there is none' : 'it is not a schema' },
+    { path: root },
+  )
 }
 
 function exportSchema(contract: string, standard: StandardJsonSchema, root: string): JsonSchema {
@@ -76,9 +82,10 @@ function checkObject(contract: string, schema: JsonSchema): void {
   const refuse = (problem: string): never => {
     throw new SchemaNotObject({ contract, problem })
   }
-  const type = schema['type']
-  if (type !== 'object') refuse(type === undefined ? 'it has no type' : `its type is ${Array.isArray(type) ? type.join(' or ') : String(type)}`)
-  const properties = schema['properties']
+  const type = schema.type
+  if (type !== 'object')
+    refuse(type === undefined ? 'it has no type' : `its type is ${Array.isArray(type) ? type.join(' or ') : String(type)}`)
+  const properties = schema.properties
   if (!isObject(properties) || Object.keys(properties).length === 0) refuse('it names no fields')
 }
 

@@ -21,9 +21,14 @@ export function differenceOf(input: unknown, output: unknown, path: string): Sch
   return Object.is(input, output) ? undefined : { path, problem: `input is ${shown(input)}, output is ${shown(output)}` }
 }
 
-function differenceOfObjects(input: Readonly<Record<string, unknown>>, output: Readonly<Record<string, unknown>>, path: string): SchemaDifference | undefined {
-  const missing = symmetricDifference(input['required'], output['required'])
-  if (missing !== undefined) return { path: `${path}.${missing}`, problem: 'one of input and output may lack it, the other may not (a default)' }
+function differenceOfObjects(
+  input: Readonly<Record<string, unknown>>,
+  output: Readonly<Record<string, unknown>>,
+  path: string,
+): SchemaDifference | undefined {
+  const missing = symmetricDifference(input.required, output.required)
+  if (missing !== undefined)
+    return { path: `${path}.${missing}`, problem: 'one of input and output may lack it, the other may not (a default)' }
   for (const keyword of new Set([...Object.keys(input), ...Object.keys(output)])) {
     if (keyword === 'required') continue
     if (keyword === 'additionalProperties' && output[keyword] === false && input[keyword] === undefined) continue

@@ -30,7 +30,7 @@ export function findChange(schema: unknown, root: string): SchemaDifference | un
     if (problem !== undefined) return { path, problem }
     if (typeof definition.transform === 'function') return { path, problem: 'it is transformed' }
     for (const check of Array.isArray(definition.checks) ? definition.checks : []) {
-      if (definitionOf(check)?.['check'] === 'overwrite') return { path, problem: 'it is rewritten (trim, toLowerCase, normalize, overwrite)' }
+      if (definitionOf(check)?.check === 'overwrite') return { path, problem: 'it is rewritten (trim, toLowerCase, normalize, overwrite)' }
     }
     return undefined
   })
@@ -41,7 +41,7 @@ export function findUnrepresentable(schema: unknown, root: string): string {
   let deepest = root
   search(schema, root, new Set(), (_, path, inner) => {
     const standard = isObject(inner) && isObject(inner['~standard']) ? inner['~standard'] : {}
-    const converter = isObject(standard['jsonSchema']) ? standard['jsonSchema'] : {}
+    const converter = isObject(standard.jsonSchema) ? standard.jsonSchema : {}
     if (path.length <= deepest.length || !path.startsWith(deepest)) return undefined
     try {
       for (const direction of ['input', 'output']) (converter[direction] as (options: object) => unknown)?.({ target: 'draft-2020-12' })
@@ -81,5 +81,5 @@ function* inside(definition: Definition, path: string): Generator<[unknown, stri
 function definitionOf(schema: unknown): Definition | undefined {
   if (schema === null || (typeof schema !== 'object' && typeof schema !== 'function') || !('_zod' in schema)) return undefined
   const internals = schema._zod
-  return isObject(internals) && isObject(internals['def']) ? internals['def'] : undefined
+  return isObject(internals) && isObject(internals.def) ? internals.def : undefined
 }

@@ -1,7 +1,7 @@
+import type { DataOf, Entity, Event, FieldOf, JsonValue, ReplicaRow, StateOf } from '@comity/contract'
+import { entity, event, jsonSchema } from '@comity/contract'
 import { describe, expectTypeOf, it } from 'vitest'
 import { z } from 'zod'
-import { entity, event, jsonSchema } from '@comity/contract'
-import type { DataOf, Entity, Event, FieldOf, JsonValue, ReplicaRow, StateOf } from '@comity/contract'
 
 const Customer = entity('crm.customer', {
   key: 'id',
@@ -43,8 +43,18 @@ describe('types', () => {
   })
 
   it('gives the row of a replica: key, tenant and declared fields', () => {
-    expectTypeOf<ReplicaRow<typeof Customer, 'email' | 'name'>>().toEqualTypeOf<{ id: string; agencyId: string; email: string; name: string }>()
-    expectTypeOf<ReplicaRow<typeof Customer, 'phone' | 'note'>>().toEqualTypeOf<{ id: string; agencyId: string; phone: string | null; note: string | null }>()
+    expectTypeOf<ReplicaRow<typeof Customer, 'email' | 'name'>>().toEqualTypeOf<{
+      id: string
+      agencyId: string
+      email: string
+      name: string
+    }>()
+    expectTypeOf<ReplicaRow<typeof Customer, 'phone' | 'note'>>().toEqualTypeOf<{
+      id: string
+      agencyId: string
+      phone: string | null
+      note: string | null
+    }>()
   })
 
   it('refuses a wrong field in a replica row', () => {
@@ -54,7 +64,13 @@ describe('types', () => {
   })
 
   it('refuses wrong fields in a contract', () => {
-    const state = z.object({ id: z.string(), region: z.int(), email: z.string().nullable(), nick: z.string().optional(), active: z.boolean() })
+    const state = z.object({
+      id: z.string(),
+      region: z.int(),
+      email: z.string().nullable(),
+      nick: z.string().optional(),
+      active: z.boolean(),
+    })
     const wrong = [
       // @ts-expect-error no field "uid"
       () => entity('crm.a', { key: 'uid', state }),
@@ -70,7 +86,9 @@ describe('types', () => {
       () => entity('crm.a', { key: 'id', data: state }),
     ]
     expectTypeOf(wrong).toBeArray()
-    expectTypeOf(entity('crm.a', { key: ['region', 'id'], tenant: 'region', state }).keyFields).toEqualTypeOf<readonly ('region' | 'id')[]>()
+    expectTypeOf(entity('crm.a', { key: ['region', 'id'], tenant: 'region', state }).keyFields).toEqualTypeOf<
+      readonly ('region' | 'id')[]
+    >()
   })
 
   it('takes plain JSON Schema, with and without a type', () => {

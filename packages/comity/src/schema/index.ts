@@ -1,0 +1,17 @@
+export {
+  HasByteOrderMark,
+  NotJsonText,
+  NotJsonValue,
+  NotUtf8,
+  PatternBacktracks,
+  SchemaCannotBeUsed,
+  SizeLimitTooHigh,
+  TooDeep,
+  TooLarge,
+  TooManyNodes,
+} from './errors.ts'
+export { DEFAULT_MAX_BYTES, guardJson, guardSize, HARD_MAX_BYTES, MAX_DEPTH, MAX_NODES, parseJson } from './json-guard.ts'
+export { knownFields } from './known-fields.ts'
+export { picker } from './picker.ts'
+export type { Problem, Validator } from './validator.ts'
+export { compile } from './validator.ts'
