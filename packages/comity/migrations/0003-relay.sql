@@ -31,6 +31,24 @@ create table comity.withheld (
 );
 create index withheld_open on comity.withheld (topic, key) where resolved_at is null;
 
+-- A horizon: a version `hi`, and the transactions that may still commit rows at or below it. The sequence is read first, the
+-- lockers after it: who drew at or below hi took RowExclusiveLock on the outbox before drawing, so is listed here or has ended.
+-- A prepared transaction has no backend; it is listed by its own name.
+create function comity.horizon() returns table (hi bigint, identity text, lockers text[], prepared text[])
+  language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  select s.last_value into hi from comity.outbox_id s;
+  identity := comity.identity();
+  select coalesce(array_agg(l.virtualtransaction) filter (where l.pid is not null), '{}'),
+         coalesce(array_agg(l.virtualtransaction) filter (where l.pid is null), '{}')
+    into lockers, prepared
+    from pg_locks l
+    where l.relation = 'comity.outbox'::regclass and l.mode = 'RowExclusiveLock' and l.granted
+      and l.database = (select d.oid from pg_database d where d.datname = current_database())
+      and l.pid is distinct from pg_backend_pid();
+  return next;
+end $$;
+
 -- Daily care, called by the relay; every step gives up at once when a lock is not free and is tried again later.
 -- Versions are moved up to the clock's day, so that a leaf (a range of versions) is a day.
 create function comity.maintain_outbox(retain interval) returns void

@@ -8,7 +8,7 @@ import { type Service, service } from './service.ts'
  * nothing happens (adaptive polling); `wake()` ends a wait at once. A turn that throws is reported and repeated with backoff.
  */
 export interface Loop extends Service {
-  /** Runs the next turn now. Wakes are not counted: one turn answers all of them. */
+  /** Runs the next turn now, and polls eagerly again from there. Wakes are not counted: one turn answers all of them. */
   wake(): void
 }
 
@@ -28,6 +28,7 @@ export interface LoopOptions {
 export function loop(options: LoopOptions): Loop {
   const { clock = systemClock, logger = silentLogger, poll } = options
   let woken = false
+  let idleFor = options.poll.min
   let endWait: (() => void) | undefined
 
   async function wait(ms: number, signal: AbortSignal): Promise<void> {
@@ -42,7 +43,6 @@ export function loop(options: LoopOptions): Loop {
   }
 
   async function run(signal: AbortSignal): Promise<void> {
-    let idleFor = poll.min
     let failures = 0
     while (!signal.aborted) {
       woken = false
@@ -68,6 +68,7 @@ export function loop(options: LoopOptions): Loop {
     wake: {
       value() {
         woken = true
+        idleFor = poll.min
         endWait?.()
       },
     },

@@ -1,0 +1,183 @@
+import { type Declaration, inNamespace, subscriptionsOf } from '../catalog/declaration.ts'
+import type { Environment } from '../catalog/environment.ts'
+import type { Queryable } from '../postgres/database.ts'
+import { quoteIdentifier } from '../postgres/quote.ts'
+import type { SubscriptionStats } from '../transport/index.ts'
+
+/** What an operator must see of one team at a glance. Times are ISO 8601, ages and lags in seconds and messages. */
+export interface TeamStatus {
+  readonly team: string
+  readonly at: string
+  readonly outbox: OutboxStatus
+  readonly subscriptions: readonly SubscriptionStatus[]
+  readonly replicas: readonly ReplicaStatus[]
+  /** What needs someone, in words; empty = nothing does. */
+  readonly problems: readonly string[]
+}
+export interface OutboxStatus {
+  /** The contracts that are announced from here. */
+  readonly topics: readonly string[]
+  readonly checkpoint: number
+  /** Rows above the checkpoint: not sent yet, or sent and not settled. */
+  readonly pending: number
+  readonly oldestPendingSeconds: number | null
+  readonly withheld: number
+  /** Who relays; null while nobody has the lease. */
+  readonly relay: { readonly holder: string; readonly term: number } | null
+}
+export interface SubscriptionStatus {
+  readonly name: string
+  readonly topic: string
+  readonly kind: 'handler' | 'replica'
+  /** Messages that are not acknowledged; null where the broker can't tell. */
+  readonly lag: number | null
+  readonly oldestSeconds: number | null
+  /** Keys with a line, and the messages in their lines. */
+  readonly waitingKeys: number
+  readonly waiting: number
+  readonly ended: { readonly applied: number; readonly duplicate: number; readonly stale: number; readonly waiting: number; readonly discarded: number }
+  readonly lastAt: string | null
+}
+export interface ReplicaStatus {
+  readonly entity: string
+  readonly table: string
+  readonly fields: readonly string[]
+  readonly rows: number
+  /** Seconds behind its owner's topic; 0 = everything sent is here. */
+  readonly freshnessSeconds: number | null
+  readonly conflicts: number
+}
+
+const OUTBOX = `
+  select c.id::text as checkpoint,
+    (select count(*)::int from comity.outbox o where o.id > c.id) as pending,
+    (select extract(epoch from clock_timestamp() - min(o.time))::float8 from comity.outbox o where o.id > c.id) as oldest,
+    (select count(*)::int from comity.withheld w where w.resolved_at is null) as withheld,
+    (select l.holder from comity.leases l where l.name = 'relay' and l.expires_at > clock_timestamp()) as holder,
+    (select l.term::text from comity.leases l where l.name = 'relay') as term
+  from comity.checkpoint c where c.source = 'outbox'`
+
+const SUBSCRIPTIONS = `
+  select s.name,
+    (select count(*)::int from comity.waiting_keys k where k.subscription = s.name) as waiting_keys,
+    (select count(*)::int from comity.waiting_keys k join comity.waiting w on w.subscription = k.subscription and w.key = k.key and w.seq > k.done
+      where k.subscription = s.name) as waiting_messages,
+    coalesce(sum(c.applied), 0)::float8 as applied, coalesce(sum(c.duplicate), 0)::float8 as duplicate, coalesce(sum(c.stale), 0)::float8 as stale,
+    coalesce(sum(c.waiting), 0)::float8 as waiting, coalesce(sum(c.discarded), 0)::float8 as discarded,
+    to_char(max(c.last_at) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as last_at
+  from comity.subscriptions s left join comity.counts c on c.subscription = s.name
+  group by s.name`
+
+interface SubscriptionRow {
+  readonly name: string
+  readonly waiting_keys: number
+  readonly waiting_messages: number
+  readonly applied: number
+  readonly duplicate: number
+  readonly stale: number
+  readonly waiting: number
+  readonly discarded: number
+  readonly last_at: string | null
+}
+
+/** Reads a team's state from its own database, and its lag from the broker. Changes nothing. */
+export async function teamStatus(declaration: Declaration, environment: Environment): Promise<TeamStatus> {
+  const { database, transport, namespace, team } = environment
+  const declared = subscriptionsOf(declaration)
+  const now = Date.now()
+  const [outbox, rows, stats] = await Promise.all([
+    outboxStatus(database),
+    database.query<SubscriptionRow>(SUBSCRIPTIONS),
+    lagOf(environment, declared.map(({ name }) => inNamespace(namespace, name))),
+  ])
+  const byName = new Map(rows.rows.map((row) => [row.name, row]))
+  const subscriptions = declared.map(({ name, contract, kind }): SubscriptionStatus => {
+    const row = byName.get(name)
+    const stat = stats.get(inNamespace(namespace, name))
+    return {
+      name,
+      topic: contract.name,
+      kind,
+      lag: stat?.backlog ?? null,
+      oldestSeconds: stat?.oldestSentAt === undefined ? null : Math.max(0, (now - stat.oldestSentAt.getTime()) / 1000),
+      waitingKeys: row?.waiting_keys ?? 0,
+      waiting: row?.waiting_messages ?? 0,
+      ended: {
+        applied: row?.applied ?? 0,
+        duplicate: row?.duplicate ?? 0,
+        stale: row?.stale ?? 0,
+        waiting: row?.waiting ?? 0,
+        discarded: row?.discarded ?? 0,
+      },
+      lastAt: row?.last_at ?? null,
+    }
+  })
+  const replicas = await Promise.all(
+    declaration.keeps.map(async (kept): Promise<ReplicaStatus> => {
+      const own = subscriptions.find(({ name }) => name === kept.name) as SubscriptionStatus
+      const table = `${quoteIdentifier(kept.schema)}.${quoteIdentifier(kept.table)}`
+      const counted = await database.query<{ rows: number; conflicts: number }>(
+        `select (select count(*)::float8 from ${table}) as rows, (select count(*)::int from comity.conflicts where replica = $1::text) as conflicts`,
+        [kept.name],
+      )
+      return {
+        entity: kept.entity.name,
+        table: `${kept.schema}.${kept.table}`,
+        fields: kept.fields,
+        rows: counted.rows[0]?.rows ?? 0,
+        freshnessSeconds: own.lag === null ? null : own.lag === 0 ? 0 : own.oldestSeconds,
+        conflicts: counted.rows[0]?.conflicts ?? 0,
+      }
+    }),
+  )
+  const status = { team, at: new Date(now).toISOString(), outbox: { topics: topicsOf(declaration), ...outbox }, subscriptions, replicas }
+  return { ...status, problems: problemsOf(status, transport.name) }
+}
+
+function topicsOf(declaration: Declaration): readonly string[] {
+  return [...declaration.owns.map(({ entity }) => entity.name), ...declaration.publishes.map(({ name }) => name)]
+}
+
+async function outboxStatus(database: Queryable): Promise<Omit<OutboxStatus, 'topics'>> {
+  const { rows } = await database.query<{
+    checkpoint: string
+    pending: number
+    oldest: number | null
+    withheld: number
+    holder: string | null
+    term: string | null
+  }>(OUTBOX)
+  const row = rows[0] as (typeof rows)[number]
+  return {
+    checkpoint: Number(row.checkpoint),
+    pending: row.pending,
+    oldestPendingSeconds: row.oldest,
+    withheld: row.withheld,
+    relay: row.holder === null ? null : { holder: row.holder, term: Number(row.term) },
+  }
+}
+
+/** A broker that is down leaves the lag unknown; everything else is still shown. */
+async function lagOf({ transport, logger }: Environment, subscriptions: readonly string[]): Promise<ReadonlyMap<string, SubscriptionStats>> {
+  try {
+    const stats = (await transport.stats?.(subscriptions)) ?? []
+    return new Map(stats.map((one) => [one.subscription, one]))
+  } catch (error) {
+    logger.warn({ error: (error as Error).message }, 'the broker does not tell the lag')
+    return new Map()
+  }
+}
+
+function problemsOf(status: Omit<TeamStatus, 'problems'>, transport: string): readonly string[] {
+  const problems: string[] = []
+  const { outbox } = status
+  if (outbox.withheld > 0) problems.push(`${outbox.withheld} changes are withheld: they break their contract or a limit`)
+  if (outbox.topics.length > 0 && outbox.relay === null) problems.push('nobody relays this outbox: is "comity run" running?')
+  if ((outbox.oldestPendingSeconds ?? 0) > 60) problems.push(`the oldest unsettled change is ${Math.round(outbox.oldestPendingSeconds as number)} s old`)
+  for (const { name, lag, waitingKeys } of status.subscriptions) {
+    if (waitingKeys > 0) problems.push(`${waitingKeys} keys wait in ${name}`)
+    if (lag === null) problems.push(`the lag of ${name} is unknown: ${transport} does not answer`)
+  }
+  for (const { table, conflicts } of status.replicas) if (conflicts > 0) problems.push(`${conflicts} versions of ${table} came with two contents`)
+  return problems
+}

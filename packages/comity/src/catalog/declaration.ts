@@ -1,0 +1,64 @@
+import type { Contract, ContractDescription, Entity } from '@comity/contract'
+
+/** What a team says of itself: frozen, and read by migration, provisioning, the running team and the operator's views alike. */
+export interface Declaration {
+  readonly team: string
+  readonly owns: readonly Owned[]
+  readonly publishes: readonly Contract[]
+  readonly keeps: readonly Kept[]
+  readonly handles: readonly Handled[]
+}
+
+export interface Owned {
+  readonly entity: Entity
+  /** The table it is captured from; absent = published by code. */
+  readonly table?: string
+  /** Field → column, or an SQL expression over one row. */
+  readonly columns?: Readonly<Record<string, string | { readonly sql: string }>>
+}
+
+export interface Kept {
+  /** The subscription that feeds it. */
+  readonly name: string
+  readonly entity: Entity
+  /** Declared fields beside key and tenant. */
+  readonly fields: readonly string[]
+  readonly schema: string
+  readonly table: string
+  readonly columns: Readonly<Record<string, string>>
+  readonly audience?: string
+}
+
+export interface Handled {
+  /** The subscription. */
+  readonly name: string
+  readonly contract: Contract
+  readonly handle: (message: never, context: never) => Promise<void> | void
+  readonly audience?: string
+  /** Messages in one transaction, at most. */
+  readonly batch: number
+  /** Milliseconds for one message. */
+  readonly timeout: number
+  /** Tries in place before the line. */
+  readonly attempts: number
+}
+
+/** Every contract that this team may publish. */
+export function contractsPublishedBy(declaration: Declaration): readonly ContractDescription[] {
+  return [...declaration.owns.map(({ entity }) => entity), ...declaration.publishes]
+}
+
+/** Every subscription of this team. */
+export function subscriptionsOf(
+  declaration: Declaration,
+): readonly { readonly name: string; readonly contract: ContractDescription; readonly kind: 'handler' | 'replica'; readonly audience?: string }[] {
+  return [
+    ...declaration.keeps.map(({ name, entity, audience }) => ({ name, contract: entity, kind: 'replica' as const, ...(audience === undefined ? {} : { audience }) })),
+    ...declaration.handles.map(({ name, contract, audience }) => ({ name, contract, kind: 'handler' as const, ...(audience === undefined ? {} : { audience }) })),
+  ]
+}
+
+/** An environment's prefix for everything that is named at the broker. */
+export function inNamespace(namespace: string, name: string): string {
+  return namespace === '' ? name : `${namespace}.${name}`
+}

@@ -1,0 +1,33 @@
+import { type ContractDescription, topicOf } from '@comity/contract'
+import { judgeOf } from '../outbox/judge.ts'
+import type { Queryable } from '../postgres/database.ts'
+import type { PublishedContracts, Route } from '../relay/relay.ts'
+import { picker } from '../schema/index.ts'
+import { inNamespace } from './declaration.ts'
+
+/**
+ * What a team publishes, as its database has it: in a rolling deploy an older process relays what a newer one has registered.
+ */
+export async function publishedContracts(database: Queryable, namespace: string): Promise<PublishedContracts> {
+  const { rows } = await database.query<{ description: string }>('select description::text as description from comity.contracts')
+  const contracts = rows.map((row) => JSON.parse(row.description) as ContractDescription)
+  const routes = new Map(contracts.map((contract) => [contract.name, routesOf(contract, namespace)]))
+  const judges = new Map(contracts.map((contract) => [contract.name, judgeOf(contract)]))
+  return {
+    routesOf: (contract) => routes.get(contract),
+    judge: (row) => judges.get(row.topic)?.(row),
+  }
+}
+
+/** One topic, or one for each audience with the fields that it was granted. */
+function routesOf(contract: ContractDescription, namespace: string): readonly Route[] {
+  const audiences = Object.entries(contract.audiences)
+  if (audiences.length === 0) return [{ topic: inNamespace(namespace, topicOf(contract)) }]
+  return audiences.map(([audience, fields]) => {
+    const pick = picker(contract, fields)
+    return {
+      topic: inNamespace(namespace, topicOf(contract, audience)),
+      project: (payload) => JSON.stringify(pick(JSON.parse(payload))),
+    }
+  })
+}

@@ -1,0 +1,82 @@
+import { type Clock, type Logger, type Loop, loop, silentLogger, systemClock } from '../foundation/index.ts'
+import type { Queryable } from '../postgres/database.ts'
+import type { Identity, Transport } from '../transport/transport.ts'
+import { CloneOfLiveDatabase } from './errors.ts'
+
+/**
+ * Whether this process may speak for its team. The database's life (its incarnation) is announced to the transport every few
+ * seconds; while another life of the same team is alive there, this one is a copy, and it neither sends nor receives.
+ *
+ *   unknown ──granted──▶ cleared ──refused──▶ clone
+ *      └──────refused──▶ clone ──the other is silent: granted──▶ cleared
+ *
+ * A transport that can't be reached changes nothing: what it has granted holds, because whoever it grants next must
+ * wait until this life has been silent.
+ */
+export interface Clearance extends Loop {
+  /** Who this process speaks as; undefined while it may not. */
+  readonly identity: Identity | undefined
+  /** Why it may not; undefined while that is not known or it may. */
+  readonly refusal: Error | undefined
+  /** Resolves at the first clearance; never rejects. */
+  cleared(signal: AbortSignal): Promise<void>
+}
+
+const INCARNATION = `
+  select min(first_version)::text as first_version from comity.incarnations where identity = comity.identity()`
+
+/** Two million and one: what comity.advance_versions demands before it moves. */
+const PASS_HIGHEST = `
+  select comity.advance_versions($1::text::bigint + 2000001) from comity.outbox_id where last_value <= $1::text::bigint`
+
+/** Between two announcements, in milliseconds; a transport believes a life silent after about three of them. */
+const HEARTBEAT = 5000
+
+export function clearance(options: {
+  readonly team: string
+  readonly holder: string
+  readonly database: Queryable
+  readonly transport: Transport
+  readonly clock?: Clock
+  readonly logger?: Logger
+}): Clearance {
+  const { team, holder, database, transport, clock = systemClock, logger = silentLogger } = options
+  let identity: Identity | undefined
+  let refusal: Error | undefined
+  const waiting = new Set<() => void>()
+
+  async function runOnce(): Promise<'busy' | 'idle'> {
+    await database.query('select comity.notice_incarnation()')
+    const { rows } = await database.query<{ first_version: string }>(INCARNATION)
+    const candidate: Identity = { team, holder, incarnation: Number(rows[0]?.first_version) }
+    const result = (await transport.claim?.(candidate)) ?? { status: 'granted', highestVersion: 0 }
+    if (result.status === 'refused') {
+      refusal = new CloneOfLiveDatabase({ team, holder: result.incumbent.holder, seconds: Math.round(result.silentFor / 1000) })
+      if (identity !== undefined || waiting.size > 0) logger.error({ team, incumbent: result.incumbent.holder }, refusal.message)
+      identity = undefined
+      return 'idle'
+    }
+    // A clock that was set back, and a history that was lost: never draw a number that the broker has seen already.
+    if (identity?.incarnation !== candidate.incarnation) await database.query(PASS_HIGHEST, [String(result.highestVersion)])
+    identity = candidate
+    refusal = undefined
+    for (const resolve of waiting) resolve()
+    waiting.clear()
+    return 'idle'
+  }
+
+  const base = loop({ name: `clearance of ${team}`, poll: { min: 1000, max: HEARTBEAT }, runOnce, clock, logger })
+  return Object.defineProperties(base, {
+    identity: { get: () => identity },
+    refusal: { get: () => refusal },
+    cleared: {
+      value(signal: AbortSignal): Promise<void> {
+        if (identity !== undefined || signal.aborted) return Promise.resolve()
+        return new Promise((resolve) => {
+          waiting.add(resolve)
+          signal.addEventListener('abort', () => resolve(), { once: true })
+        })
+      },
+    },
+  }) as Clearance
+}

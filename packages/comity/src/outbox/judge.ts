@@ -1,0 +1,35 @@
+import type { ContractDescription } from '@comity/contract'
+import { compile } from '../schema/index.ts'
+
+/** Why a captured or SQL-published change can not be published. */
+export interface Verdict {
+  readonly code: string
+  readonly path?: string
+  readonly reason: string
+}
+
+interface Judged {
+  readonly kind: string
+  readonly payload: string | null
+  /** JSON; `withheld` where capture itself found that the row breaks a limit. */
+  readonly headers: string | null
+}
+
+/** The owner's second door: what the business has committed is never refused, it is withheld with its reason. */
+export function judgeOf(contract: ContractDescription): (row: Judged) => Verdict | undefined {
+  const validator = compile(contract.schema)
+
+  return (row) => {
+    const withheld = row.headers === null ? undefined : (JSON.parse(row.headers) as { withheld?: Verdict }).withheld
+    if (withheld !== undefined) return withheld
+    if (row.kind === 'deleted') return undefined
+    let data: unknown
+    try {
+      data = JSON.parse(row.payload ?? '')
+    } catch {
+      return { code: 'COMITY_INVALID_DATA', reason: 'the payload is not JSON' }
+    }
+    const problem = validator.validate(data)
+    return problem === undefined ? undefined : { code: 'COMITY_INVALID_DATA', path: problem.path, reason: problem.message }
+  }
+}

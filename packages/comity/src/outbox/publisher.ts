@@ -1,0 +1,115 @@
+import { type Contract, type ContractDescription, type DataOf, keyOf, tenantOf } from '@comity/contract'
+import { arrayLiteral } from '../postgres/array-literal.ts'
+import type { Queryable } from '../postgres/database.ts'
+import { compile, knownFields, guardJson, guardSize, type Validator } from '../schema/index.ts'
+import { InvalidData, NothingPublished, translateSqlError } from './errors.ts'
+
+export interface PublishOptions {
+  /** Entities only: announce that the key is gone. The data is its last state, or just its key fields. */
+  readonly deleted?: boolean
+  /** W3C trace context to travel with the message. */
+  readonly traceparent?: string
+  /** Largest JSON text in bytes. Default 1 MiB; never above 8 MiB. */
+  readonly maxBytes?: number
+}
+
+/** One thing to publish, checked: nothing about it can be refused later but by the database itself. */
+interface Checked {
+  readonly key: string
+  readonly tenant: string | undefined
+  readonly text: string | undefined
+}
+
+const PUBLISH = `
+  select comity.publish($1::text, $2::text, $3::text, $4::text, $5::text, $6::text, true)::text as version`
+const PUBLISH_MANY = `
+  select array_to_json(comity.publish_many($1::text, $2::text::text[], $3::text::text[], $4::text::text[], $5::text::text[], $6::text::text[], true))::text as versions`
+
+/**
+ * The publishing door of one contract: validates, and writes to the outbox in the caller's transaction, in one SQL call.
+ * Bad data is refused with a typed error that names path and remedy, and nothing is stored.
+ */
+export class Publisher<C extends Contract> {
+  readonly #contract: ContractDescription
+  readonly #validator: Validator
+  readonly #known: (data: Record<string, unknown>) => Record<string, unknown>
+
+  constructor(contract: C) {
+    this.#contract = contract
+    this.#validator = compile(contract.schema)
+    this.#known = knownFields(contract)
+  }
+
+  /** @returns the version drawn */
+  async publish(sql: Queryable, data: DataOf<C>, options: PublishOptions = {}): Promise<number> {
+    const { name } = this.#contract
+    const { key, tenant, text } = this.#check(data, options)
+    const headers = headersOf(options)
+    try {
+      const { rows } = await sql.query<{ version: string }>(PUBLISH, [
+        name,
+        text ?? null,
+        options.deleted ? 'deleted' : null,
+        headers ?? null,
+        key,
+        tenant ?? null,
+      ])
+      return Number(rows[0]?.version)
+    } catch (error) {
+      throw translateSqlError(error, name)
+    }
+  }
+
+  /**
+   * Many in one call. Of several states of one key only the last is announced, and two calls never deadlock.
+   * @returns the versions in the order given; 0 for a state that a later one in the same call superseded
+   */
+  async publishMany(sql: Queryable, many: readonly DataOf<C>[], options: PublishOptions = {}): Promise<readonly number[]> {
+    if (many.length === 0) return []
+    const { name } = this.#contract
+    const checked = many.map((data) => this.#check(data, options))
+    const headers = headersOf(options)
+    try {
+      const { rows } = await sql.query<{ versions: string }>(PUBLISH_MANY, [
+        name,
+        arrayLiteral(checked.map(({ text }) => text)),
+        arrayLiteral(checked.map(() => (options.deleted ? 'deleted' : undefined))),
+        arrayLiteral(checked.map(() => headers)),
+        arrayLiteral(checked.map(({ key }) => key)),
+        arrayLiteral(checked.map(({ tenant }) => tenant)),
+      ])
+      return JSON.parse((rows[0] as { versions: string }).versions)
+    } catch (error) {
+      throw translateSqlError(error, name)
+    }
+  }
+
+  #check(data: DataOf<C>, options: PublishOptions): Checked {
+    const contract = this.#contract
+    guardJson(data)
+    const key = keyOf(contract, data)
+    if (options.deleted) {
+      const hasTenant = contract.tenantField !== undefined && (data as Record<string, unknown>)[contract.tenantField] !== undefined
+      return { key, tenant: hasTenant ? tenantOf(contract, data) : undefined, text: undefined }
+    }
+    const known = this.#known(data as Record<string, unknown>)
+    const problem = this.#validator.validate(known)
+    if (problem !== undefined) throw new InvalidData({ contract: contract.name, problem: problem.message }, { path: problem.path })
+    const text = JSON.stringify(known)
+    guardSize(text, options.maxBytes)
+    return { key, tenant: tenantOf(contract, data), text }
+  }
+}
+
+/** `{ topic, key, version }` of what this transaction published for a key: "at least this". */
+export async function tokenOf(sql: Queryable, contract: ContractDescription, key: string): Promise<{ topic: string; key: string; version: number }> {
+  const topic = contract.name
+  const { rows } = await sql.query<{ version: string | null }>('select comity.token($1::text, $2::text)::text as version', [topic, key])
+  const version = rows[0]?.version
+  if (version === null || version === undefined) throw new NothingPublished({ topic, key })
+  return { topic, key, version: Number(version) }
+}
+
+function headersOf({ traceparent }: PublishOptions): string | undefined {
+  return traceparent === undefined ? undefined : JSON.stringify({ traceparent })
+}

@@ -1,0 +1,252 @@
+import { messageId, sourceOf, toAttributes } from '@comity/contract'
+import { backoff, type Clock, type Logger, type Loop, loop, silentLogger, systemClock } from '../foundation/index.ts'
+import type { Queryable } from '../postgres/database.ts'
+import type { Lease } from '../postgres/lease.ts'
+import type { Fence, OutgoingMessage, SendResult, Transport } from '../transport/transport.ts'
+import { CheckpointRefused, RelayFenced } from './errors.ts'
+import { OutboxReader, type OutboxRow } from './outbox-reader.ts'
+import { type Prepared, Withholding, type WithholdReason, type WithheldRow } from './withholding.ts'
+
+/**
+ * The relay: outbox → transport, a pipe. One process of a team has the lease and leads; the others wait for it.
+ *
+ *   following ──lease acquired──▶ leading ──lease lost, fenced, checkpoint refused, another life of the database──▶ following
+ *
+ * Leading starts from the durable checkpoint, so what was sent after it is sent again, in the same order, with the
+ * same ids. While one batch is in flight the next is read: one event a batch when quiet, a thousand under load.
+ * A transport that fails as a whole gets the same batch again, in order, until it takes it; a failing database ends the turn.
+ */
+export interface Relay extends Loop {
+  /** For `status`: whether this process leads, and how far it is. */
+  readonly progress: RelayProgress
+}
+
+export interface PublishedContracts {
+  /** Where a contract's messages go: one topic, or one for each audience with what that audience may see. Undefined = unknown. */
+  routesOf(contract: string): readonly Route[] | undefined
+  /** Why a row can't be published, or undefined if it can. Rows that our own `publish` has checked are not asked about. */
+  judge(row: OutboxRow): WithholdReason | undefined
+}
+
+export interface Route {
+  readonly topic: string
+  /** The part of a payload (JSON text) that goes there; absent = all of it, byte for byte. */
+  readonly project?: (payload: string) => string
+}
+
+export interface RelayProgress {
+  readonly leading: boolean
+  readonly term: number
+  readonly checkpoint: number
+  readonly sent: number
+  readonly withheld: number
+  /** Since when the broker does not take messages; undefined while it does. */
+  readonly troubleSince: Date | undefined
+}
+
+export interface RelayOptions {
+  readonly team: string
+  readonly database: Queryable
+  readonly transport: Transport
+  readonly lease: Lease
+  /** Who sends; undefined while this team may not send at all (not cleared yet, or a clone). */
+  readonly identity: () => Omit<Fence, 'term'> | undefined
+  /** What the database says this team publishes; asked when leading begins, and when a row of an unknown contract is met. */
+  readonly contracts: () => Promise<PublishedContracts>
+  /** Messages a batch. Default 1000. */
+  readonly batch?: number
+  readonly poll?: { readonly min: number; readonly max: number }
+  readonly clock?: Clock
+  readonly logger?: Logger
+}
+
+const MOVE_CHECKPOINT = `
+  update comity.checkpoint set id = $1::text::bigint, term = $2::text::bigint, moved_at = clock_timestamp()
+  where source = 'outbox' and term <= $2::text::bigint returning id::text as id`
+
+export function relay(options: RelayOptions): Relay {
+  const { team, database, transport, lease, clock = systemClock, logger = silentLogger, batch = 1000 } = options
+  const outbox = new OutboxReader(database)
+  const withholding = new Withholding(database)
+  let leading = false
+  let checkpoint = 0
+  let observedAt = Number.NEGATIVE_INFINITY
+  let inFlight: Promise<void> | undefined
+  let contracts: PublishedContracts
+  /** Read and not yet sent or withheld; the checkpoint stays below the first of them. */
+  let unsettled: readonly OutboxRow[][] = []
+  const progress = { sent: 0, withheld: 0, troubleSince: undefined as Date | undefined }
+
+  async function runOnce(signal: AbortSignal): Promise<'busy' | 'idle'> {
+    const identity = options.identity()
+    if (identity === undefined || !(await lead())) return 'idle'
+    try {
+      let found: 'busy' | 'idle' = 'idle'
+      for (let full = true; full && !signal.aborted && (await lease.keep()); ) {
+        const rows = await outbox.read(batch)
+        await inFlight
+        if (rows.length > 0) {
+          found = 'busy'
+          unsettled = [...unsettled, [...rows]]
+          inFlight = deliver(rows, { ...identity, term: lease.term }, signal)
+          inFlight.catch(() => undefined)
+        }
+        full = rows.length === batch
+        await settle()
+      }
+      if (!lease.held) follow('the lease was lost')
+      return found
+    } catch (error) {
+      follow(error instanceof Error ? error.message : String(error))
+      throw error
+    }
+  }
+
+  async function lead(): Promise<boolean> {
+    if (leading) return true
+    if (!(await lease.acquire())) return false
+    await database.query('select comity.notice_incarnation()')
+    const { rows } = await database.query<{ id: string }>(`select id::text as id from comity.checkpoint where source = 'outbox'`)
+    checkpoint = Number(rows[0]?.id ?? 0)
+    outbox.reset(checkpoint)
+    await withholding.load()
+    contracts = await options.contracts()
+    unsettled = []
+    inFlight = undefined
+    leading = true
+    logger.info({ team, term: lease.term, checkpoint }, 'leading: relaying from the checkpoint')
+    return true
+  }
+
+  function follow(why: string): void {
+    if (!leading) return
+    leading = false
+    inFlight = undefined
+    logger.info({ team, term: lease.term, why }, 'not leading any more')
+  }
+
+  /** Sends one batch, topic by topic at the same time, and records what is withheld of it. */
+  async function deliver(rows: readonly OutboxRow[], fence: Fence, signal: AbortSignal): Promise<void> {
+    const withheld: WithheldRow[] = []
+    const held = new Map<string, number>()
+    const topics = new Map<string, Prepared[]>()
+    if (rows.some((row) => contracts.routesOf(row.topic) === undefined)) contracts = await options.contracts()
+    for (const row of rows) {
+      const reason = judge(row, held)
+      if (reason !== undefined) {
+        withheld.push({ row, ...reason })
+        if (row.kind === 'event') held.set(`${row.topic} ${row.key}`, row.id)
+      } else {
+        for (const route of contracts.routesOf(row.topic) ?? []) {
+          const prepared = { row, message: messageOf(team, row, route) }
+          const sameTopic = topics.get(route.topic)
+          if (sameTopic) sameTopic.push(prepared)
+          else topics.set(route.topic, [prepared])
+        }
+      }
+    }
+    const refused = await Promise.all([...topics].map(([topic, prepared]) => sendUntilStored(topic, prepared, fence, signal)))
+    withheld.push(...refused.flat())
+    withheld.sort((a, b) => a.row.id - b.row.id)
+    await withholding.record(withheld)
+    const gone = new Set(withheld.map((w) => w.row.id))
+    await withholding.supersede(gone.size === 0 ? rows : rows.filter((row) => !gone.has(row.id)))
+    progress.sent += rows.length - gone.size
+    progress.withheld += gone.size
+    unsettled = unsettled.filter((waiting) => waiting[0] !== rows[0])
+  }
+
+  function judge(row: OutboxRow, held: ReadonlyMap<string, number>): WithholdReason | undefined {
+    const follows = row.kind === 'event' ? (held.get(`${row.topic} ${row.key}`) ?? withholding.heldBy(row)) : undefined
+    if (follows !== undefined) return { code: 'COMITY_FOLLOWS_WITHHELD', reason: `an earlier event of this key is withheld (${follows})`, follows }
+    if (contracts.routesOf(row.topic) === undefined) return { code: 'COMITY_NOT_PUBLISHED_HERE', reason: `the database does not know ${row.topic}: run "comity migrate"` }
+    return row.checked ? undefined : contracts.judge(row)
+  }
+
+  /** Resolves when the transport has stored each message or said that it never will; those come back as withheld. */
+  async function sendUntilStored(topic: string, prepared: readonly Prepared[], fence: Fence, signal: AbortSignal): Promise<WithheldRow[]> {
+    const messages = prepared.map((one) => one.message)
+    for (let failures = 0; ; ) {
+      try {
+        const results = await transport.send(topic, messages, { fence })
+        if (results.some((result) => result.status === 'stale')) throw new RelayFenced({ team })
+        progress.troubleSince = undefined
+        return results.flatMap((result, i) => refusal(result, (prepared[i] as Prepared).row) ?? [])
+      } catch (error) {
+        if (error instanceof RelayFenced || signal.aborted || !(await lease.keep())) throw error
+        progress.troubleSince ??= clock.now()
+        logger.warn({ team, topic, failures, error: (error as Error).message }, 'the broker did not take a batch; sending it again')
+        await clock.sleep(backoff(failures++, { min: 50, max: 5000 }) + 10, signal)
+      }
+    }
+  }
+
+  /** Moves the checkpoint to where everything is settled: never past a version that may still appear, or is not sent yet. */
+  async function settle(): Promise<void> {
+    const firstUnsettled = unsettled[0]?.[0]?.id ?? Number.POSITIVE_INFINITY
+    const target = Math.min(outbox.settled, firstUnsettled - 1)
+    if (target > checkpoint) {
+      const { rows } = await database.query<{ id: string }>(MOVE_CHECKPOINT, [String(target), String(lease.term)])
+      if (rows.length === 0) throw new CheckpointRefused({ term: lease.term })
+      checkpoint = target
+    }
+    if (clock.monotonic() - observedAt < (outbox.unsettled ? OBSERVE_BUSY : OBSERVE_IDLE)) return
+    observedAt = clock.monotonic()
+    if (!(await outbox.observe())) follow('the database has begun another life')
+  }
+
+  /** A clean stop waits for the batch in flight, moves the checkpoint past it, and lets the next leader start at once. */
+  async function stopLeading(): Promise<void> {
+    if (!leading) return
+    await inFlight?.then(settle).catch(() => undefined)
+    await lease.release().catch(() => undefined)
+    follow('stopped')
+  }
+
+  const base = loop({ name: `relay of ${team}`, poll: options.poll ?? { min: 5, max: 250 }, logger, clock, runOnce })
+  const stop = base.stop.bind(base)
+  return Object.defineProperties(base, {
+    progress: { get: (): RelayProgress => ({ leading, term: lease.term, checkpoint, ...progress }) },
+    stop: {
+      async value() {
+        await stop()
+        await stopLeading()
+      },
+    },
+  }) as Relay
+}
+
+/** Between two looks at the running transactions, in milliseconds: the checkpoint is not urgent, pg_locks is not free. */
+const OBSERVE_BUSY = 100
+/** When everything is settled, they are looked at only to notice another life of the database. */
+const OBSERVE_IDLE = 5000
+
+function refusal(result: SendResult, row: OutboxRow): WithheldRow | undefined {
+  if (result.status === 'refused') return { row, code: 'COMITY_REFUSED_BY_BROKER', reason: result.reason }
+  if (result.status === 'blocked') return { row, code: 'COMITY_FOLLOWS_WITHHELD', reason: 'an earlier message of this key was refused by the broker' }
+  return undefined
+}
+
+/** The same bytes and the same id at every resend. */
+function messageOf(team: string, row: OutboxRow, route: Route): OutgoingMessage {
+  const id = messageId(team, row.id)
+  const { traceparent, ...extra }: Record<string, string> = row.headers === null ? {} : JSON.parse(row.headers)
+  const payload = row.payload ?? ''
+  return {
+    id,
+    key: row.key,
+    attributes: toAttributes({
+      id,
+      source: sourceOf(team),
+      type: row.topic,
+      subject: row.key,
+      time: row.time,
+      version: row.id,
+      kind: row.kind,
+      ...(row.tenant === null ? {} : { tenant: row.tenant }),
+      ...(traceparent === undefined ? {} : { traceparent }),
+      ...(row.headers === null ? {} : { extra }),
+    }),
+    data: route.project === undefined || payload === '' ? payload : route.project(payload),
+  }
+}

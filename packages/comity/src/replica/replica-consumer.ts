@@ -1,0 +1,88 @@
+import { arrayLiteral } from '../postgres/array-literal.ts'
+import type { Queryable } from '../postgres/database.ts'
+import type { Batch, Consumer } from '../subscription/consumer.ts'
+import type { Message, Outcome } from '../subscription/message.ts'
+import { ReplicaNotMigrated } from './errors.ts'
+import type { ReplicaColumn } from './replica-columns.ts'
+import { type ReplicaSql, replicaSql } from './replica-sql.ts'
+
+// Read in the applying transaction: in a rolling deploy an older process applies the list that the newest migration wrote.
+const COLUMNS = 'select table_schema, table_name, columns::text as columns from comity.replicas where name = $1::text'
+const CONFLICT = `
+  insert into comity.conflicts (replica, key, version)
+  select $1::text, c.key, c.version from unnest($2::text::text[], $3::text::bigint[]) c(key, version) on conflict do nothing`
+
+/**
+ * Applies an entity's changes to a partial copy. Needs no inbox: a version is applied only over an older one, so a
+ * repetition changes nothing and the order does not matter. Of several changes of a key in one batch only the newest
+ * is applied; the others are stale by then.
+ */
+export function replicaConsumer<Tx>(options: { readonly batch?: number; readonly onApplied?: (keys: readonly string[]) => void }): Consumer<Tx> {
+  let known: { readonly columns: string; readonly sql: ReplicaSql } | undefined
+
+  async function statements(sql: Queryable, replica: string): Promise<ReplicaSql> {
+    const { rows } = await sql.query<{ table_schema: string; table_name: string; columns: string }>(COLUMNS, [replica])
+    const row = rows[0]
+    if (row === undefined) throw new ReplicaNotMigrated({ replica })
+    if (known?.columns !== row.columns) {
+      const columns = JSON.parse(row.columns) as ReplicaColumn[]
+      known = { columns: row.columns, sql: replicaSql({ name: replica, schema: row.table_schema, table: row.table_name, columns }) }
+    }
+    return known.sql
+  }
+
+  async function consume({ messages, subscription, sql }: Batch<Tx>): Promise<readonly Outcome[]> {
+    const replica = await statements(sql, subscription)
+    const newest = new Map<string, Message>()
+    for (const message of messages) {
+      const other = newest.get(message.envelope.subject)
+      if (other === undefined || other.envelope.version <= message.envelope.version) newest.set(message.envelope.subject, message)
+    }
+    const states: Message[] = []
+    const deletions: Message[] = []
+    for (const message of newest.values()) (message.envelope.kind === 'deleted' ? deletions : states).push(message)
+
+    const ended = new Map<Message, Outcome>()
+    if (states.length > 0) {
+      const values = [keysOf(states), versionsOf(states), arrayLiteral(states.map(({ incoming }) => incoming.data))]
+      const applied = await versions(sql, replica.upsert, [...values, subscription])
+      for (const message of states) if (applied.has(message.envelope.version)) ended.set(message, 'applied')
+      if (applied.size < states.length) await noteConflicts(sql, replica, subscription, states.filter((message) => !ended.has(message)), ended)
+    }
+    if (deletions.length > 0) {
+      const stale = await versions(sql, replica.remove, [keysOf(deletions), versionsOf(deletions), subscription])
+      for (const message of deletions) if (!stale.has(message.envelope.version)) ended.set(message, 'applied')
+    }
+    options.onApplied?.([...newest.keys()])
+    return messages.map((message) => ended.get(message) ?? 'stale')
+  }
+
+  return { kind: 'replica', batch: options.batch ?? 1000, consume }
+}
+
+/** Of what was not applied: the same version with other content is kept as it is and recorded, never silently. */
+async function noteConflicts(
+  sql: Queryable,
+  replica: ReplicaSql,
+  name: string,
+  stale: readonly Message[],
+  ended: Map<Message, Outcome>,
+): Promise<void> {
+  const differing = await versions(sql, replica.conflicts, [keysOf(stale), versionsOf(stale), arrayLiteral(stale.map(({ incoming }) => incoming.data))])
+  if (differing.size === 0) return
+  const conflicts = stale.filter(({ envelope }) => differing.has(envelope.version))
+  await sql.query(CONFLICT, [name, keysOf(conflicts), versionsOf(conflicts)])
+  for (const message of conflicts) ended.set(message, 'discarded')
+}
+
+async function versions(sql: Queryable, text: string, values: readonly unknown[]): Promise<ReadonlySet<number>> {
+  const { rows } = await sql.query<{ version: string }>(text, values)
+  return new Set(rows.map((row) => Number(row.version)))
+}
+
+function keysOf(messages: readonly Message[]): string {
+  return arrayLiteral(messages.map(({ envelope }) => envelope.subject))
+}
+function versionsOf(messages: readonly Message[]): string {
+  return arrayLiteral(messages.map(({ envelope }) => envelope.version))
+}

@@ -1,0 +1,89 @@
+import { quoteIdentifier } from '../postgres/quote.ts'
+import type { ReplicaColumn, ReplicaShape } from './replica-columns.ts'
+
+/** The statements of one replica, made once per list of columns. */
+export interface ReplicaSql {
+  /** $1 keys, $2 versions, $3 states (JSON texts), $4 replica: answers the versions that were applied. */
+  readonly upsert: string
+  /** $1 keys, $2 versions, $3 replica: answers the versions that are stale. */
+  readonly remove: string
+  /** $1 keys, $2 versions, $3 states: the versions whose row has the same version and other content. */
+  readonly conflicts: string
+  /** $1 key, $2 replica: the version of the row or of its tombstone. */
+  readonly version: string
+}
+
+/** The version of the row: in every replica, whatever its fields are called. */
+export const VERSION_COLUMN = 'comity_version'
+
+export function replicaSql(replica: ReplicaShape): ReplicaSql {
+  const table = `${quoteIdentifier(replica.schema)}.${quoteIdentifier(replica.table)}`
+  const columns = replica.columns.map(({ column }) => quoteIdentifier(column))
+  const keys = replica.columns.filter((column) => column.key !== undefined).sort((a, b) => (a.key as number) - (b.key as number))
+  const others = replica.columns.filter((column) => column.key === undefined)
+  const keyColumns = keys.map(({ column }) => quoteIdentifier(column))
+  const isKey = keys.map((key) => `r.${quoteIdentifier(key.column)} = ${fromKey(key, keys.length, 'i.key')}`).join(' and ')
+  const values = replica.columns.map((column) => fromState(column, 'i.state'))
+  const set = [...others.map(({ column }) => column), VERSION_COLUMN].map((column) => `${quoteIdentifier(column)} = excluded.${quoteIdentifier(column)}`)
+  const same = others.map((column) => `r.${quoteIdentifier(column.column)}::text is not distinct from (${fromState(column, 'i.state')})::text`)
+
+  return {
+    // One statement: a state older than the key's tombstone or row changes nothing.
+    upsert: `
+      with incoming as materialized (
+        select k.key, k.version, k.state::jsonb as state
+        from unnest($1::text::text[], $2::text::bigint[], $3::text::text[]) k(key, version, state)
+        where not exists (select from comity.tombstones t where t.replica = $4::text and t.key = k.key and t.version >= k.version)
+      )
+      insert into ${table} as r (${columns.join(', ')}, ${VERSION_COLUMN})
+      select ${values.join(', ')}, i.version from incoming i
+      on conflict (${keyColumns.join(', ')}) do update set ${set.join(', ')} where r.${VERSION_COLUMN} < excluded.${VERSION_COLUMN}
+      returning r.${VERSION_COLUMN}::text as version`,
+    // The row goes, its version stays: without it a late older state would bring the row back.
+    remove: `
+      with incoming as materialized (select * from unnest($1::text::text[], $2::text::bigint[]) i(key, version)),
+        removed as (delete from ${table} r using incoming i where ${isKey} and r.${VERSION_COLUMN} < i.version returning 1),
+        marked as (
+          insert into comity.tombstones as t (replica, key, version) select $3::text, i.key, i.version from incoming i
+          on conflict (replica, key) do update set version = excluded.version, deleted_at = excluded.deleted_at where t.version < excluded.version
+          returning t.version
+        )
+      select i.version::text as version from incoming i
+      where i.version not in (select version from marked) or exists (select from ${table} r where ${isKey} and r.${VERSION_COLUMN} > i.version)`,
+    conflicts: `
+      select r.${VERSION_COLUMN}::text as version
+      from (select k.key, k.version, k.state::jsonb as state from unnest($1::text::text[], $2::text::bigint[], $3::text::text[]) k(key, version, state)) i
+        join ${table} r on ${isKey} and r.${VERSION_COLUMN} = i.version
+      where not (${same.length === 0 ? 'true' : same.join(' and ')})`,
+    version: `
+      select greatest((select r.${VERSION_COLUMN} from ${table} r, (select $1::text as key) i where ${isKey}),
+                      (select t.version from comity.tombstones t where t.replica = $2::text and t.key = $1::text))::text as version`,
+  }
+}
+
+/** The table of a new replica: yours to index and join. */
+export function createReplicaTable(replica: ReplicaShape): string {
+  const keys = replica.columns.filter((column) => column.key !== undefined).sort((a, b) => (a.key as number) - (b.key as number))
+  const columns = replica.columns.map(
+    ({ column, type, key }) => `${quoteIdentifier(column)} ${type}${type === 'text' ? ' collate "C"' : ''}${key === undefined ? '' : ' not null'}`,
+  )
+  return `create table ${quoteIdentifier(replica.schema)}.${quoteIdentifier(replica.table)} (
+  ${[...columns, `${VERSION_COLUMN} bigint not null`, `primary key (${keys.map(({ column }) => quoteIdentifier(column)).join(', ')})`].join(',\n  ')}
+)`
+}
+
+function fromState(column: ReplicaColumn, state: string): string {
+  const field = literal(column.field)
+  if (column.type === 'jsonb' || column.type === 'json') return `nullif(${state} -> ${field}, 'null'::jsonb)`
+  return column.type === 'text' ? `${state} ->> ${field}` : `(${state} ->> ${field})::${column.type}`
+}
+
+/** The key's text is the value itself, or a JSON array of the values. */
+function fromKey(column: ReplicaColumn, parts: number, key: string): string {
+  const text = parts === 1 ? key : `(${key}::jsonb ->> ${column.key})`
+  return `(${text})::${column.type}`
+}
+
+function literal(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`
+}

@@ -1,0 +1,28 @@
+import type { Queryable } from '../postgres/database.ts'
+import type { Message, Outcome } from './message.ts'
+
+/**
+ * What a subscription does with its messages: a handler, or a replica. Runs inside the lane's transaction, under the
+ * lane's lock; throwing rolls everything back. More than one message is an attempt to be fast: if it throws, the
+ * same messages come again one by one.
+ */
+export interface Consumer<Tx> {
+  readonly kind: 'handler' | 'replica'
+  /** Most messages in one transaction. */
+  readonly batch: number
+  consume(batch: Batch<Tx>): Promise<readonly Outcome[]>
+}
+
+export interface Batch<Tx> {
+  /** In order of delivery. None of their keys waits. */
+  readonly messages: readonly Message[]
+  readonly subscription: string
+  readonly generation: number
+  /** Failed attempts of the first message before this one. */
+  readonly attempt: number
+  /** The transaction as the user's library sees it, and as our SQL does. */
+  readonly tx: Tx
+  readonly sql: Queryable
+  /** Aborts when the subscription stops waiting for this batch. */
+  readonly signal: AbortSignal
+}

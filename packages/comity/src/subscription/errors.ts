@@ -1,0 +1,61 @@
+import { ComityError, type ErrorType, errorType } from '@comity/contract'
+
+/** Thrown by a handler: this message will never succeed as it is; its key is parked at once, without retries. */
+export class PermanentError extends ComityError {
+  static readonly code = 'COMITY_PERMANENT'
+  static readonly causeTemplate = '{message}'
+  static readonly remedyTemplate = 'look at the message and at its handler, then retry or discard its line'
+  readonly code = 'COMITY_PERMANENT'
+  constructor(message: string, details: { readonly cause?: unknown } = {}) {
+    super(message, PermanentError.remedyTemplate, details)
+    this.name = 'PermanentError'
+  }
+}
+
+/** Thrown by a handler: what this message needs has not arrived; its key waits and is tried again until it has. */
+export class NotYetError extends ComityError {
+  static readonly code = 'COMITY_NOT_YET'
+  static readonly causeTemplate = '{message}'
+  static readonly remedyTemplate = 'nothing: the message waits and is tried again; if it waits for long, look at the replica it needs'
+  readonly code = 'COMITY_NOT_YET'
+  constructor(message: string, details: { readonly cause?: unknown } = {}) {
+    super(message, NotYetError.remedyTemplate, details)
+    this.name = 'NotYetError'
+  }
+}
+
+export const UnreadableMessage: ErrorType<'problem'> = errorType(
+  'COMITY_UNREADABLE_MESSAGE',
+  'the message can not be read: {problem}',
+  'ask the publishing team; the message is parked with its bytes',
+)
+export const ForgedMessage: ErrorType<'source' | 'type'> = errorType(
+  'COMITY_FORGED_MESSAGE',
+  '{source} published {type}, which it does not own',
+  "look at the broker's rights: only the owner's relay may publish to this topic",
+)
+export const InvalidMessage: ErrorType<'problem'> = errorType(
+  'COMITY_INVALID_MESSAGE',
+  'the data does not fit the contract this team knows: {problem}',
+  'deploy the contract that the owner publishes, then retry the line',
+)
+export const TooOldToProve: ErrorType<'time' | 'floor'> = errorType(
+  'COMITY_TOO_OLD_TO_PROVE',
+  'the message is of {time}, and the inbox can only vouch for what is between {floor} and a week from now',
+  'look whether its effect happened; then discard or retry it',
+)
+export const HandlerTimeout: ErrorType<'subscription' | 'limit'> = errorType(
+  'COMITY_HANDLER_TIMEOUT',
+  'a handler of {subscription} ran longer than {limit}',
+  'make it shorter, or raise the time limit of the subscription below the lease',
+)
+export const NotRegistered: ErrorType<'subscription'> = errorType(
+  'COMITY_SUBSCRIPTION_NOT_REGISTERED',
+  'the database does not know the subscription {subscription}',
+  'run "comity migrate"',
+)
+export const NothingWaits: ErrorType<'subscription' | 'key'> = errorType(
+  'COMITY_NOTHING_WAITS',
+  'no message of key {key} waits in {subscription}',
+  'list what waits with "comity status"',
+)

@@ -1,0 +1,121 @@
+import type { ContractDescription, DataOf, Entity, Event } from '@comity/contract'
+import type { Validator } from '../schema/index.ts'
+import type { Batch, Consumer } from './consumer.ts'
+import { HandlerTimeout, InvalidMessage } from './errors.ts'
+import { recordFresh } from './inbox.ts'
+import type { Message, Outcome } from './message.ts'
+
+/** What a handler of an event gets. */
+export interface EventMessage<Data = unknown> extends MessageBase {
+  readonly kind: 'event'
+  readonly data: Data
+}
+/** What a handler of an entity gets: the state after the change, never the one before. */
+export interface EntityMessage<State = unknown> extends MessageBase {
+  readonly kind: 'created' | 'updated' | 'deleted'
+  /** null when it was deleted. */
+  readonly state: State | null
+}
+export interface MessageBase {
+  /** Unique over all teams; the same at every delivery. */
+  readonly id: string
+  /** The contract's name. */
+  readonly type: string
+  readonly key: string
+  readonly tenant: string | undefined
+  readonly version: number
+  /** RFC 3339, UTC, microseconds: when it was published. */
+  readonly time: string
+  /** Whether this is a run over history that someone asked for. */
+  readonly replayed: boolean
+  readonly traceparent: string | undefined
+}
+export type MessageOf<C extends Entity | Event> = C extends Entity ? EntityMessage<DataOf<C>> : EventMessage<DataOf<C>>
+
+export interface HandlerContext<Tx> {
+  /** The transaction of the user's own library: what is written through it commits with the acknowledgement, or not at all. */
+  readonly tx: Tx
+  /** 1 for the first try. */
+  readonly attempt: number
+  /** Aborts at the time limit, and when the process stops. */
+  readonly signal: AbortSignal
+}
+export type Handler<C extends Entity | Event, Context> = (message: MessageOf<C>, context: Context) => Promise<void> | void
+
+export interface HandlerOptions<Tx, Context> {
+  readonly contract: ContractDescription
+  readonly validator: Validator
+  readonly handle: (message: never, context: Context) => Promise<void> | void
+  /** Injected by the team: adds `publish` in the same transaction. The inbox knows no outbox. */
+  readonly contextFor: (base: HandlerContext<Tx>, message: MessageBase) => Context
+  /** Milliseconds for one message; below the lease. */
+  readonly timeout: number
+  readonly batch: number
+}
+
+/** dedupe + handle + record: the effect of each message happens once per generation. */
+export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context>): Consumer<Tx> {
+  const { contract, validator, handle, contextFor, timeout } = options
+
+  async function consume(batch: Batch<Tx>): Promise<readonly Outcome[]> {
+    const fresh = new Set(await recordFresh(batch.sql, batch.subscription, batch.generation, batch.messages))
+    const outcomes: Outcome[] = []
+    for (const message of batch.messages) {
+      if (fresh.delete(message.envelope.id)) {
+        await run(message, batch)
+        outcomes.push('applied')
+      } else {
+        outcomes.push('duplicate')
+      }
+    }
+    return outcomes
+  }
+
+  async function run(message: Message, batch: Batch<Tx>): Promise<void> {
+    const event = decode(message, batch.generation)
+    const limit = new AbortController()
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        limit.abort()
+        reject(new HandlerTimeout({ subscription: batch.subscription, limit: `${timeout} ms` }))
+      }, timeout)
+    })
+    const signal = AbortSignal.any([batch.signal, limit.signal])
+    const context = contextFor({ tx: batch.tx, attempt: batch.attempt + 1, signal }, event)
+    try {
+      await Promise.race([handle(event as never, context), late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  function decode({ incoming, envelope }: Message, generation: number): MessageBase {
+    const base = {
+      id: envelope.id,
+      type: envelope.type,
+      key: envelope.subject,
+      tenant: envelope.tenant,
+      version: envelope.version,
+      time: envelope.time,
+      replayed: generation > 1,
+      traceparent: envelope.traceparent,
+      kind: envelope.kind,
+    }
+    if (envelope.kind === 'deleted') return { ...base, state: null } as MessageBase
+    const data = parse(incoming.data)
+    const problem = validator.validate(data)
+    if (problem !== undefined) throw new InvalidMessage({ problem: problem.message }, { path: problem.path })
+    return (contract.contractKind === 'entity' ? { ...base, state: data } : { ...base, data }) as MessageBase
+  }
+
+  return { kind: 'handler', batch: options.batch, consume }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new InvalidMessage({ problem: 'it is not JSON' }, { cause })
+  }
+}

@@ -1,0 +1,59 @@
+import { arrayLiteral } from '../postgres/array-literal.ts'
+import type { Database, Queryable } from '../postgres/database.ts'
+import type { Outcome } from './message.ts'
+
+/*
+ * Every transaction that consumes locks its lane's row first, in a statement of its own: what the next statement sees was
+ * committed by whoever held the lane before. Without it an older upsert and a tombstone pass each other (measured).
+ */
+const LOCK_LANE = 'select 1 from comity.lanes where subscription = $1::text and lane = $2::int for update'
+
+const WAITING_KEYS = `
+  select w.key from unnest($2::text::text[]) k(key) join comity.waiting_keys w on w.subscription = $1::text and w.key = k.key`
+
+/*
+ * The last statement of ours before COMMIT: in a transaction that an error has aborted it raises 25P02, so a handler that
+ * caught a SQL error and returned can't have its message acknowledged with nothing committed.
+ */
+const COUNT = `
+  update comity.counts set applied = applied + $3::int, duplicate = duplicate + $4::int, stale = stale + $5::int,
+    waiting = waiting + $6::int, discarded = discarded + $7::int,
+    last_time = greatest(last_time, $8::text::timestamptz), last_at = clock_timestamp()
+  where subscription = $1::text and lane = $2::int`
+
+export interface Lane {
+  readonly subscription: string
+  readonly lane: number
+}
+
+/** Runs `work` under the lane's lock and counts what it answers in the same transaction. `time`: of the newest message. */
+export function inLane<Tx, Result extends readonly Outcome[]>(
+  database: Database<Tx>,
+  lane: Lane,
+  time: string | undefined,
+  work: (tx: Tx, sql: Queryable) => Promise<Result>,
+): Promise<Result> {
+  return database.transaction(async (tx) => {
+    const sql = database.join(tx)
+    await sql.query(LOCK_LANE, [lane.subscription, lane.lane])
+    const outcomes = await work(tx, sql)
+    const count = (outcome: Outcome): number => outcomes.reduce((sum, one) => sum + (one === outcome ? 1 : 0), 0)
+    await sql.query(COUNT, [
+      lane.subscription,
+      lane.lane,
+      count('applied'),
+      count('duplicate'),
+      count('stale'),
+      count('waiting'),
+      count('discarded'),
+      time ?? null,
+    ])
+    return outcomes
+  })
+}
+
+/** Which of these keys have a line. Under the lane's lock the answer stays true until the end of the transaction. */
+export async function waitingKeys(sql: Queryable, subscription: string, keys: readonly string[]): Promise<ReadonlySet<string>> {
+  const { rows } = await sql.query<{ key: string }>(WAITING_KEYS, [subscription, arrayLiteral([...new Set(keys)])])
+  return new Set(rows.map((row) => row.key))
+}

@@ -1,0 +1,36 @@
+import { type ContractDescription, type Envelope, fromAttributes, sourceOf } from '@comity/contract'
+import type { IncomingMessage } from '../transport/transport.ts'
+import { ForgedMessage, UnreadableMessage } from './errors.ts'
+
+/** A message that was read: its envelope, and its data still as text. */
+export interface Message {
+  readonly incoming: IncomingMessage
+  readonly envelope: Envelope
+}
+
+/** What became of one delivered message. Every one ends in exactly one of these, and is counted there. */
+export type Outcome =
+  | 'applied'
+  /** Its effect had happened before. */
+  | 'duplicate'
+  /** A replica holds a newer state. */
+  | 'stale'
+  /** It stands in the line of its key. */
+  | 'waiting'
+  /** Ended by name, without effect. */
+  | 'discarded'
+
+/** verify + decode. Throws what makes the message unfit for ever. */
+export function readMessage(incoming: IncomingMessage, contract: ContractDescription): Message {
+  let envelope: Envelope
+  try {
+    envelope = fromAttributes(incoming.attributes)
+  } catch (cause) {
+    throw new UnreadableMessage({ problem: (cause as Error).message }, { cause })
+  }
+  if (envelope.source !== sourceOf(contract.owner) || envelope.type !== contract.name) {
+    throw new ForgedMessage({ source: envelope.source, type: envelope.type })
+  }
+  if (envelope.subject !== incoming.key) throw new UnreadableMessage({ problem: 'its key is not its subject' })
+  return { incoming, envelope }
+}

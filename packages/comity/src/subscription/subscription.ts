@@ -1,0 +1,154 @@
+import type { ContractDescription } from '@comity/contract'
+import { bucketOf } from '@comity/contract'
+import { backoff, type Clock, type Logger, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
+import type { Database } from '../postgres/database.ts'
+import type { Delivery, IncomingMessage, Transport } from '../transport/transport.ts'
+import type { Consumer } from './consumer.ts'
+import { NotRegistered, NothingWaits } from './errors.ts'
+import { LaneQueue, type RetryPolicy } from './lane.ts'
+import { type Message, type Outcome, readMessage } from './message.ts'
+import { type LineRun, runLine } from './waiting-line.ts'
+
+/**
+ * One subscription of a team in this process: `verify → decode → lane → dedupe → handle → record → acknowledge`.
+ * The transport delivers; a lane per key hash keeps the order; the consumer (a handler or a replica) does the work in
+ * the lane's transaction; only what is committed is acknowledged.
+ */
+export interface Subscription extends Service {
+  readonly progress: SubscriptionProgress
+  /**
+   * Resolves when everything that was sent to the topic before this call has ended here, in any process.
+   * What waits is not caught up: its count is answered.
+   */
+  caughtUp(options?: { readonly signal?: AbortSignal }): Promise<{ readonly waiting: number }>
+  /** Runs the line of a key again, in order, until it is empty or its head fails. */
+  retry(key: string): Promise<LineRun>
+}
+
+export interface SubscriptionProgress {
+  /** Delivered and not ended, in this process. */
+  readonly inFlight: number
+  readonly ended: Readonly<Record<Outcome, number>>
+  /** Since when the broker can't be reached; undefined while it can. */
+  readonly troubleSince: Date | undefined
+}
+
+export interface SubscriptionOptions<Tx> {
+  /** `<team>.<name>`, as in the database. */
+  readonly name: string
+  /** The broker's name for it; differs where a namespace prefixes it. */
+  readonly brokerName?: string
+  readonly contract: ContractDescription
+  readonly database: Database<Tx>
+  readonly transport: Transport
+  readonly consumer: Consumer<Tx>
+  /** Waits until this process may receive. */
+  readonly ready?: (signal: AbortSignal) => Promise<void>
+  readonly retry?: RetryPolicy
+  /** Most messages delivered and not ended. Default: 1000 for a handler, 4000 for a replica. */
+  readonly prefetch?: number
+  readonly clock?: Clock
+  readonly logger?: Logger
+}
+
+/** Five tries within half a minute, then the line. */
+const RETRY: RetryPolicy = { attempts: 5, wait: { min: 200, max: 8000 } }
+
+export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription {
+  const { name, contract, database, transport, consumer, clock = systemClock, logger = silentLogger, retry = RETRY } = options
+  const brokerName = options.brokerName ?? name
+  const ended: Record<Outcome, number> = { applied: 0, duplicate: 0, stale: 0, waiting: 0, discarded: 0 }
+  let lanes: LaneQueue<Tx>[] = []
+  let laneCount = 0
+  let troubleSince: Date | undefined
+
+  const read = (message: IncomingMessage): Message => readMessage(message, contract)
+
+  async function run(signal: AbortSignal): Promise<void> {
+    for (let failures = 0; !signal.aborted; ) {
+      try {
+        await options.ready?.(signal)
+        await open(signal)
+        failures = 0
+        await transport.receive(brokerName, (deliveries) => Promise.all(deliveries.map(dispatch)), {
+          signal,
+          prefetch: options.prefetch ?? (consumer.kind === 'replica' ? 4000 : 1000),
+          onTrouble(error) {
+            troubleSince = error === undefined ? undefined : (troubleSince ?? clock.now())
+            if (error) logger.warn({ subscription: name, error: error.message }, 'the broker can not be reached')
+            else logger.info({ subscription: name }, 'the broker is back')
+          },
+        })
+      } catch (error) {
+        if (signal.aborted) break
+        troubleSince ??= clock.now()
+        logger.error({ subscription: name, error: (error as Error).message }, 'receiving stopped and will be started again')
+        await clock.sleep(backoff(failures++, { min: 100, max: 10_000 }) + 50, signal)
+      }
+    }
+    await Promise.all(lanes.map((lane) => lane.idle()))
+  }
+
+  async function open(signal: AbortSignal): Promise<void> {
+    if (lanes.length > 0) return
+    const { rows } = await database.query<{ lanes: number; generation: number }>(
+      'select lanes, generation from comity.subscriptions where name = $1::text',
+      [name],
+    )
+    const row = rows[0]
+    if (row === undefined) throw new NotRegistered({ subscription: name })
+    laneCount = row.lanes
+    lanes = Array.from(
+      { length: row.lanes },
+      (_, lane) =>
+        new LaneQueue<Tx>({
+          subscription: name,
+          lane,
+          generation: row.generation,
+          database,
+          consumer,
+          read: (delivery) => read(delivery.message),
+          retry,
+          signal,
+          clock,
+          logger,
+          onEnded: (_delivery, outcome) => {
+            ended[outcome]++
+          },
+        }),
+    )
+  }
+
+  function dispatch(delivery: Delivery): Promise<'ack' | 'later'> {
+    return (lanes[bucketOf(delivery.message.key, laneCount)] as LaneQueue<Tx>).push(delivery)
+  }
+
+  async function caughtUp({ signal }: { readonly signal?: AbortSignal } = {}): Promise<{ waiting: number }> {
+    for (let turn = 0; !signal?.aborted; turn++) {
+      const [stats] = (await transport.stats?.([brokerName])) ?? []
+      if (stats === undefined || stats.backlog === 0) break
+      await clock.sleep(Math.min(100, 2 ** Math.min(turn, 6)), signal)
+    }
+    const { rows } = await database.query<{ waiting: number }>(
+      `select count(*)::int as waiting from comity.waiting_keys k join comity.waiting w
+         on w.subscription = k.subscription and w.key = k.key and w.seq > k.done where k.subscription = $1::text`,
+      [name],
+    )
+    return { waiting: rows[0]?.waiting ?? 0 }
+  }
+
+  const base = service({ name: `subscription ${name}`, run })
+  return Object.defineProperties(base, {
+    progress: {
+      get: (): SubscriptionProgress => ({ inFlight: lanes.reduce((sum, lane) => sum + lane.size, 0), ended: { ...ended }, troubleSince }),
+    },
+    caughtUp: { value: caughtUp },
+    retry: {
+      value(key: string): Promise<LineRun> {
+        if (laneCount === 0) return Promise.reject(new NothingWaits({ subscription: name, key }))
+        const lane = { subscription: name, lane: bucketOf(key, laneCount) }
+        return runLine({ database, lane, key, consumer, read, signal: new AbortController().signal })
+      },
+    },
+  }) as Subscription
+}

@@ -1,0 +1,42 @@
+import { type ErrorType, errorType } from '@comity/contract'
+
+export const NotTheOwner: ErrorType<'team' | 'contract' | 'owner'> = errorType(
+  'COMITY_NOT_THE_OWNER',
+  '{team} declares to publish {contract}, which belongs to {owner}',
+  'let {owner} publish it, or give the contract another owner',
+)
+export const DeclaredTwice: ErrorType<'team' | 'name'> = errorType(
+  'COMITY_DECLARED_TWICE',
+  '{team} declares {name} twice',
+  "give one of them another name: { name: '…' }",
+)
+export const OwnEntityKept: ErrorType<'entity'> = errorType(
+  'COMITY_OWN_ENTITY_KEPT',
+  '{entity} is owned by this team, which has it in its own database',
+  'read the table itself',
+)
+export const AlreadyInUse: ErrorType<'team'> = errorType(
+  'COMITY_ALREADY_IN_USE',
+  'team {team} was declared further after it had been used',
+  'declare everything before the first publish, migrate or start',
+)
+export const NoDatabase: ErrorType<'team'> = errorType(
+  'COMITY_NO_DATABASE',
+  'team {team} has no database',
+  "pass team('{team}', { database }) or set COMITY_DATABASE_URL",
+)
+export const NoTransport: ErrorType<'team'> = errorType(
+  'COMITY_NO_TRANSPORT',
+  'team {team} has no transport',
+  "pass team('{team}', { transport }) or set COMITY_TRANSPORT",
+)
+export const NotReplica: ErrorType<'team' | 'entity'> = errorType(
+  'COMITY_NOT_A_REPLICA',
+  '{team} keeps no copy of {entity}',
+  'declare it with .keeps(…)',
+)
+export const NotAnEntity: ErrorType<'contract' | 'verb'> = errorType(
+  'COMITY_NOT_AN_ENTITY',
+  '{verb} takes an entity, and {contract} is an event',
+  'use publishes() and on() for events',
+)

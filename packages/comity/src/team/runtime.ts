@@ -1,0 +1,109 @@
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { ContractDescription } from '@comity/contract'
+import { type Declaration, inNamespace } from '../catalog/declaration.ts'
+import { publishedContracts } from '../catalog/published-contracts.ts'
+import { type Clearance, clearance } from '../control/clearance.ts'
+import { type Loop, loop, systemClock } from '../foundation/index.ts'
+import { Lease } from '../postgres/lease.ts'
+import { type Relay, relay } from '../relay/relay.ts'
+import { AppliedKeys } from '../replica/replica.ts'
+import { replicaConsumer } from '../replica/replica-consumer.ts'
+import { compile } from '../schema/index.ts'
+import type { Consumer } from '../subscription/consumer.ts'
+import { handlerConsumer, type HandlerContext, type MessageBase } from '../subscription/handler.ts'
+import { type Subscription, subscription } from '../subscription/subscription.ts'
+import type { Settings } from './settings.ts'
+
+/** Everything that runs for a team in this process. */
+export interface Runtime {
+  readonly clearance: Clearance
+  readonly relay: Relay | undefined
+  readonly subscriptions: ReadonlyMap<string, Subscription>
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** Wires the parts of one team together; here alone the inbox meets the outbox. */
+export function runtime<Tx>(options: {
+  readonly declaration: Declaration
+  readonly settings: Settings<Tx>
+  /** Per replica (by subscription name): who waits for keys. */
+  readonly applied: ReadonlyMap<string, AppliedKeys>
+  readonly contextFor: (base: HandlerContext<Tx>, message: MessageBase) => unknown
+}): Runtime {
+  const { declaration, settings } = options
+  const { team, namespace, database, transport, logger } = settings
+  const holder = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`
+  const cleared = clearance({ team: inNamespace(namespace, team), holder, database, transport, logger })
+
+  const relaying = settings.relay
+    ? relay({
+        team,
+        database,
+        transport,
+        lease: new Lease({ database, name: 'relay', holder }),
+        identity: () => cleared.identity,
+        contracts: () => publishedContracts(database, namespace),
+        logger,
+      })
+    : undefined
+
+  const subscriptions = new Map<string, Subscription>()
+  const subscribe = (name: string, contract: ContractDescription, consumer: Consumer<Tx>, attempts?: number): void => {
+    subscriptions.set(
+      name,
+      subscription({
+        name,
+        brokerName: inNamespace(namespace, name),
+        contract,
+        database,
+        transport,
+        consumer,
+        ready: (signal) => cleared.cleared(signal),
+        ...(attempts === undefined ? {} : { retry: { attempts, wait: { min: 200, max: 8000 } } }),
+        logger,
+      }),
+    )
+  }
+  for (const { name, entity } of declaration.keeps) {
+    const applied = options.applied.get(name) as AppliedKeys
+    subscribe(name, entity, replicaConsumer<Tx>({ onApplied: (keys) => applied.announce(keys) }))
+  }
+  for (const { name, contract, handle, batch, timeout, attempts } of declaration.handles) {
+    const validator = compile(contract.schema)
+    const contextFor = options.contextFor as (base: HandlerContext<Tx>, message: MessageBase) => never
+    subscribe(name, contract, handlerConsumer<Tx, never>({ contract, validator, handle, contextFor, timeout, batch }), attempts)
+  }
+
+  const care: Loop = loop({
+    name: `care of ${team}`,
+    poll: { min: CARE_EVERY, max: CARE_EVERY },
+    clock: systemClock,
+    logger,
+    async runOnce() {
+      if (relaying?.progress.leading) await database.query(`select comity.maintain_outbox('1 day')`)
+      const seconds = Math.ceil(transport.guarantees.redeliveryWindow / 1000)
+      await database.query(`select comity.maintain_inbox($1::text::interval)`, [`${seconds + 2 * 86_400} seconds`])
+      return 'idle'
+    },
+  })
+
+  const services = [cleared, ...(relaying ? [relaying] : []), ...subscriptions.values(), care]
+  return {
+    clearance: cleared,
+    relay: relaying,
+    subscriptions,
+    async start() {
+      for (const service of services) await service.start()
+    },
+    async stop() {
+      await Promise.all([...subscriptions.values(), care].map((service) => service.stop()))
+      await relaying?.stop()
+      await cleared.stop()
+    },
+  }
+}
+
+/** Between two looks at partitions, in milliseconds. */
+const CARE_EVERY = 600_000

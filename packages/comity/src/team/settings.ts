@@ -1,0 +1,73 @@
+import { checkTeamName } from '@comity/contract'
+import { checkOptions, type Logger, silentLogger } from '../foundation/index.ts'
+import { asDatabase, type DatabaseOption } from '../adapters/as-database.ts'
+import type { Database } from '../postgres/database.ts'
+import { openTransport, type Transport } from '../transport/index.ts'
+import { NoDatabase, NoTransport } from './errors.ts'
+
+/** How a team reaches its database and its broker. Code > environment > default. */
+export interface TeamOptions<Tx> {
+  /** URL, `pg` pool, or an adapter (`fromDrizzle(db)`, …). Environment: COMITY_DATABASE_URL. */
+  readonly database?: DatabaseOption<Tx> | undefined
+  /** URL, or a transport value. Environment: COMITY_TRANSPORT. */
+  readonly transport?: string | Transport | undefined
+  /** Prefix of every broker object: one per environment. Environment: COMITY_NAMESPACE. Default: none. */
+  readonly namespace?: string | undefined
+  /** Whether this process may relay the team's outbox. Default true. */
+  readonly relay?: boolean
+  /** Migrate and provision at start: for development and the embedded default. Default false. */
+  readonly autoMigrate?: boolean
+  /** Default: silence. */
+  readonly logger?: Logger
+}
+
+/** The options as they hold, resolved lazily: a team that only publishes opens nothing. */
+export class Settings<Tx> {
+  readonly team: string
+  readonly namespace: string
+  readonly relay: boolean
+  readonly autoMigrate: boolean
+  readonly logger: Logger
+  readonly options: TeamOptions<Tx>
+  #database: Database<Tx> | undefined
+  #transport: Transport | undefined
+
+  constructor(team: string, options: TeamOptions<Tx>) {
+    checkTeamName(team)
+    checkOptions(options, ['database', 'transport', 'namespace', 'relay', 'autoMigrate', 'logger'], 'team')
+    this.team = team
+    this.options = options
+    this.namespace = options.namespace ?? process.env.COMITY_NAMESPACE ?? ''
+    this.relay = options.relay ?? true
+    this.autoMigrate = options.autoMigrate ?? false
+    this.logger = options.logger ?? silentLogger
+  }
+
+  /** Throws COMITY_NO_DATABASE. */
+  get database(): Database<Tx> {
+    if (this.#database === undefined) {
+      const given = this.options.database ?? (process.env.COMITY_DATABASE_URL as DatabaseOption<Tx> | undefined)
+      if (given === undefined) throw new NoDatabase({ team: this.team })
+      this.#database = asDatabase(given)
+    }
+    return this.#database
+  }
+
+  /** Throws COMITY_NO_TRANSPORT. */
+  get transport(): Transport {
+    if (this.#transport === undefined) {
+      const given = this.options.transport ?? process.env.COMITY_TRANSPORT
+      if (given === undefined) throw new NoTransport({ team: this.team })
+      this.#transport = openTransport(given)
+    }
+    return this.#transport
+  }
+
+  /** Closes what was opened from a URL here; values that were given stay open. */
+  async close(): Promise<void> {
+    if (this.#transport !== undefined && this.#transport !== this.options.transport) await this.#transport.close()
+    if (this.#database !== undefined && (this.#database as unknown) !== this.options.database) await this.#database.close()
+    this.#transport = undefined
+    this.#database = undefined
+  }
+}

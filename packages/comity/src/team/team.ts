@@ -1,0 +1,207 @@
+import { type Contract, type DataOf, type Entity, type FieldOf, keyOf } from '@comity/contract'
+import type { MigrateOptions, MigrationReport } from '../admin/migrate.ts'
+import { migrate } from '../admin/migrate.ts'
+import { provision } from '../admin/provision.ts'
+import { type TeamStatus, teamStatus } from '../admin/status.ts'
+import { verify } from '../admin/verify.ts'
+import type { Declaration } from '../catalog/declaration.ts'
+import { systemClock } from '../foundation/index.ts'
+import { Publisher, type PublishOptions, tokenOf } from '../outbox/publisher.ts'
+import { EntityIsCaptured, NotPublishedHere } from '../outbox/errors.ts'
+
+import { AppliedKeys, type Replica, replica, type Token } from '../replica/replica.ts'
+import type { HandlerContext, MessageOf } from '../subscription/handler.ts'
+import type { Subscription } from '../subscription/subscription.ts'
+import type { LineRun } from '../subscription/waiting-line.ts'
+import type { ProvisionStep } from '../transport/index.ts'
+import { Declaring, type KeepsOptions, type OnOptions, type OwnsOptions } from './declare.ts'
+import { NotReplica } from './errors.ts'
+import { type Runtime, runtime } from './runtime.ts'
+import { Settings, type TeamOptions } from './settings.ts'
+
+/** What a handler gets beside its message. */
+export interface TeamContext<Tx> extends HandlerContext<Tx> {
+  /** Publishes in the handler's own transaction. */
+  publish<C extends Contract>(contract: C, data: DataOf<C>, options?: PublishOptions): Promise<number>
+}
+
+/**
+ * One team: what it owns, keeps, publishes and handles, and everything that runs for it. The value is the
+ * configuration: declare on it, default-export it from `comity.config.ts` for the command line, import it anywhere.
+ * Making it does no work; `publish` works on a team that was never started.
+ */
+export interface Team<Tx = unknown> extends AsyncDisposable {
+  readonly name: string
+  readonly declaration: Declaration
+  readonly options: TeamOptions<Tx>
+
+  /** This team owns the entity: every committed change of `table` is announced, whoever wrote it; without a table, by `publish`. */
+  owns(entity: Entity, options?: OwnsOptions): Team<Tx>
+  /** This team announces the event. */
+  publishes(contract: Contract): Team<Tx>
+  /** This team keeps a partial copy of another team's entity, in a plain table of its own database. */
+  keeps<E extends Entity>(entity: E, options: KeepsOptions<FieldOf<E>>): Team<Tx>
+  /** This team handles an event, or an entity's changes: the effect in `tx` happens once. */
+  on<C extends Contract>(
+    contract: C,
+    handle: (message: MessageOf<C>, context: TeamContext<Tx>) => Promise<void> | void,
+    options?: OnOptions,
+  ): Team<Tx>
+
+  /**
+   * Announces an event, or a state of an entity without a table, inside the caller's transaction; after the business statement.
+   * @returns the version drawn
+   */
+  publish<C extends Contract>(tx: Tx, contract: C, data: DataOf<C>, options?: PublishOptions): Promise<number>
+  /** Many at once; of several states of a key only the last is announced (its predecessors answer 0). */
+  publishMany<C extends Contract>(tx: Tx, contract: C, data: readonly DataOf<C>[], options?: PublishOptions): Promise<readonly number[]>
+  /** "At least this": what this transaction announced for a key; others wait for it with `replica(…).waitFor(token)`. */
+  token(tx: Tx, entity: Entity, key: string | Readonly<Record<string, unknown>>): Promise<Token>
+  /** The copy that this team keeps. */
+  replica(entity: Entity): Replica
+
+  /** All DDL of this team in its own database; run as the tables' owner. */
+  migrate(options?: MigrateOptions): Promise<MigrationReport>
+  /** All broker objects of this team; run as the transport's operator. */
+  provision(options?: { readonly dryRun?: boolean }): Promise<readonly ProvisionStep[]>
+  /** Verifies, then runs relay and subscriptions. Refuses, with the command to run, a database that is not migrated for this code. */
+  start(): Promise<void>
+  /** Drains and stops everything this team runs here. */
+  stop(): Promise<void>
+  /** Resolves when everything sent to this team's subscriptions before the call has ended; what waits is counted. */
+  caughtUp(options?: { readonly signal?: AbortSignal }): Promise<{ readonly waiting: number }>
+  /** Runs the waiting line of a key again, in order. */
+  retry(subscription: string, key: string): Promise<LineRun>
+  /** What an operator sees. */
+  status(): Promise<TeamStatus>
+  /** The same declaration elsewhere: another database, transport or namespace. */
+  with<OtherTx = Tx>(options: TeamOptions<OtherTx>): Team<OtherTx>
+}
+
+export function team<Tx>(name: string, options: TeamOptions<Tx> = {}): Team<Tx> {
+  return assemble(name, options, new Declaring(name))
+}
+
+function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declaring): Team<Tx> {
+  const settings = new Settings<Tx>(name, options)
+  const publishers = new Map<Contract, Publisher<Contract>>()
+  const applied = new Map<string, AppliedKeys>()
+  let running: Runtime | undefined
+
+  function publisherOf(contract: Contract): Publisher<Contract> {
+    let publisher = publishers.get(contract)
+    if (publisher === undefined) {
+      const { owns, publishes } = declaring.declaration
+      const owned = owns.find(({ entity }) => entity.name === contract.name)
+      if (owned?.table !== undefined) throw new EntityIsCaptured({ entity: contract.name })
+      if (owned === undefined && !publishes.some((other) => other.name === contract.name)) {
+        throw new NotPublishedHere({ contract: contract.name, team: name })
+      }
+      publisher = new Publisher(contract)
+      publishers.set(contract, publisher)
+    }
+    return publisher
+  }
+
+  const self: Team<Tx> = {
+    name,
+    options,
+    get declaration() {
+      return declaring.declaration
+    },
+    owns(entity, given = {}) {
+      declaring.owns(entity, given)
+      return self
+    },
+    publishes(contract) {
+      declaring.publishes(contract)
+      return self
+    },
+    keeps(entity, given) {
+      declaring.keeps(entity, given)
+      return self
+    },
+    on(contract, handle, given = {}) {
+      declaring.on(contract, handle as never, given)
+      return self
+    },
+
+    async publish(tx, contract, data, given) {
+      const version = await publisherOf(contract).publish(settings.database.join(tx), data as never, given)
+      running?.relay?.wake()
+      return version
+    },
+    async publishMany(tx, contract, data, given) {
+      const versions = await publisherOf(contract).publishMany(settings.database.join(tx), data as never[], given)
+      running?.relay?.wake()
+      return versions
+    },
+    token(tx, entity, key) {
+      return tokenOf(settings.database.join(tx), entity, typeof key === 'string' ? key : keyOf(entity, key))
+    },
+    replica(entity) {
+      const kept = declaring.declaration.keeps.find((other) => other.entity.name === entity.name)
+      if (kept === undefined) throw new NotReplica({ team: name, entity: entity.name })
+      return replica({
+        name: kept.name,
+        topic: entity.name,
+        database: settings.database,
+        applied: appliedOf(kept.name),
+        table: `${kept.schema}.${kept.table}`,
+        clock: systemClock,
+      })
+    },
+
+    migrate: (given) => migrate(declaring.declaration, settings, given),
+    provision: (given) => provision(declaring.declaration, settings, given),
+    async start() {
+      if (running !== undefined) return running.start()
+      if (settings.autoMigrate) {
+        await migrate(declaring.declaration, settings)
+        await provision(declaring.declaration, settings)
+      }
+      await verify(declaring.declaration, settings)
+      for (const { name: subscription } of declaring.declaration.keeps) appliedOf(subscription)
+      running = runtime<Tx>({
+        declaration: declaring.declaration,
+        settings,
+        applied,
+        contextFor: (base) => ({
+          ...base,
+          publish: (contract: Contract, data: never, given?: PublishOptions) => self.publish(base.tx, contract, data, given),
+        }),
+      })
+      await running.start()
+    },
+    async stop() {
+      const stopping = running
+      running = undefined
+      await stopping?.stop()
+      await settings.close()
+    },
+    async caughtUp(given) {
+      const subscriptions: readonly Subscription[] = [...(running?.subscriptions.values() ?? [])]
+      const answers = await Promise.all(subscriptions.map((subscription) => subscription.caughtUp(given)))
+      return { waiting: answers.reduce((sum, { waiting }) => sum + waiting, 0) }
+    },
+    async retry(subscription, key) {
+      const found = running?.subscriptions.get(subscription)
+      if (found === undefined) throw new NotReplica({ team: name, entity: subscription })
+      return found.retry(key)
+    },
+    status: () => teamStatus(declaring.declaration, settings),
+    with: (given) => assemble(name, given, declaring),
+    [Symbol.asyncDispose]: () => self.stop(),
+  }
+
+  function appliedOf(subscription: string): AppliedKeys {
+    let keys = applied.get(subscription)
+    if (keys === undefined) {
+      keys = new AppliedKeys()
+      applied.set(subscription, keys)
+    }
+    return keys
+  }
+  return self
+}
+
