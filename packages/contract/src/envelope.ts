@@ -54,6 +54,8 @@ const RESERVED: ReadonlySet<string> = new Set([...OWN, 'comityversion', 'comityk
 const EXTENSION = /^[a-z0-9]{1,20}$/
 const TIME =
   /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d{1,9})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/
+/** RFC 3986: a URI is ASCII without blanks; what else it must be is for those who follow it. */
+const URI_CHARACTERS = /^[!#-;=?-\]_a-z~]*$/
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 const TEAM_SOURCE = /^\/teams\/([a-z][a-z0-9]*(?:-[a-z0-9]+)*)$/
 const CONTENT_TYPE = /^application\/(?:[a-z0-9.-]+\+)?json *(?:;.*)?$/i
@@ -149,6 +151,9 @@ export function fromAttributes(attributes: Readonly<Record<string, string>>): En
 function check(envelope: Envelope): void {
   for (const name of ['id', 'source', 'type'] as const) {
     if (envelope[name] === '') throw new InvalidAttribute({ attribute: `ce-${name}`, problem: 'is empty' })
+  }
+  for (const name of ['source', 'dataschema'] as const) {
+    if (!URI_CHARACTERS.test(envelope[name] ?? '')) throw new InvalidAttribute({ attribute: `ce-${name}`, problem: 'is not a URI' })
   }
   checkKey(envelope.subject, 'key', 'ce-subject')
   if (envelope.tenant !== undefined) checkKey(envelope.tenant, 'tenant', 'ce-comitytenant')
