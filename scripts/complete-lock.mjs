@@ -39,7 +39,8 @@ function platformOf(name) {
   const words = name.split('/').at(-1).split('-')
   const os = words.find((word) => ['android', 'darwin', 'freebsd', 'linux', 'openharmony', 'win32'].includes(word))
   const cpu = words.find((word) => ['arm', 'arm64', 'ia32', 'loong64', 'ppc64', 'riscv64', 's390x', 'wasm32', 'x64'].includes(word))
-  if (!cpu || (!os && cpu !== 'wasm32')) throw new TypeError(`the platform of ${name} can not be read from its name: add it to package-lock.json by hand`)
+  if (!cpu || (!os && cpu !== 'wasm32'))
+    throw new TypeError(`the platform of ${name} can not be read from its name: add it to package-lock.json by hand`)
   const libc = os === 'linux' ? (words.some((word) => word.startsWith('musl')) ? ['musl'] : ['glibc']) : undefined
   return { cpu: [cpu], ...(libc ? { libc } : {}), ...(os ? { os: [os] } : {}) }
 }

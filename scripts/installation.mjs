@@ -12,7 +12,7 @@ export const root = fileURLToPath(new URL('..', import.meta.url))
 const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages
 
 /** Every workspace, and `''` for the root with its tools. */
-export const everything = Object.keys(lock).filter((place) => !place.includes('node_modules'))
+const everything = Object.keys(lock).filter((place) => !place.includes('node_modules'))
 
 /** Names of packages that the workspaces need here and that are missing or of another version. */
 export function missingFor(workspaces) {
@@ -32,14 +32,14 @@ export function withItsWorkspaces(workspace) {
 
 /**
  * `npm ci` empties node_modules before it installs, so it is told to install all that is there already: everything, if everything was,
- * else also the examples that can run now. Install scripts stay off: nothing here needs one.
+ * else also the examples that were installed before. Install scripts stay off: nothing here needs one.
  */
 export async function install(workspaces, why) {
   const wanted = new Set(workspaces)
   if (looksFull()) for (const one of everything) wanted.add(one)
-  for (const name of existsSync(join(root, 'examples')) ? readdirSync(join(root, 'examples')) : []) {
-    const example = `examples/${name}`
-    if (lock[example] && missingFor([example]).length === 0) for (const one of withItsWorkspaces(example)) wanted.add(one)
+  for (const [place, { resolved }] of Object.entries(lock)) {
+    const isExample = resolved?.startsWith('examples/') && existsSync(join(root, place))
+    if (isExample) for (const one of withItsWorkspaces(resolved)) wanted.add(one)
   }
   const all = everything.every((one) => wanted.has(one))
   const chosen = all ? [] : [...wanted].filter((one) => one !== '').flatMap((one) => ['-w', one])
@@ -50,15 +50,30 @@ export async function install(workspaces, why) {
     : runStep(why, 'npm', args, { cwd: root, watch: installedCount })
 }
 
+/** Installs everything unless it is there; ends the process if that fails. */
+export async function ensureInstalled() {
+  const missing = missingFor(everything)
+  if (missing.length === 0) return
+  process.stderr.write(`${missing.length} packages are missing (${missing.slice(0, 3).join(', ')}${missing.length > 3 ? ', …' : ''})\n`)
+  const { code, output } = await install(everything, 'Installing everything')
+  if (code === 0) return
+  process.stderr.write(`${output}\n  What to do: check the network and the registry that npm is configured with, then run it again\n`)
+  process.exit(code)
+}
+
 /** Was it `npm ci` for everybody, be it of an older lock? Then the tools of the root are there, at whatever version. */
 function looksFull() {
-  return existsSync(join(root, 'node_modules/vitest/package.json')) && existsSync(join(root, 'node_modules/dependency-cruiser/package.json'))
+  return (
+    existsSync(join(root, 'node_modules/vitest/package.json')) && existsSync(join(root, 'node_modules/dependency-cruiser/package.json'))
+  )
 }
 
 function installedCount() {
   const modules = join(root, 'node_modules')
   if (!existsSync(modules)) return 'resolving'
-  const names = readdirSync(modules).flatMap((name) => (name.startsWith('@') ? readdirSync(join(modules, name)) : name.startsWith('.') ? [] : [name]))
+  const names = readdirSync(modules).flatMap((name) =>
+    name.startsWith('@') ? readdirSync(join(modules, name)) : name.startsWith('.') ? [] : [name],
+  )
   return `${names.length} packages unpacked`
 }
 
