@@ -11,7 +11,7 @@ create table comity.database (
 
 create table comity.leases (
   name text primary key,
-  holder text not null,
+  holder text,
   term bigint not null,
   expires_at timestamptz not null
 );

@@ -8,5 +8,6 @@ export interface Environment<Tx = unknown> {
   readonly namespace: string
   readonly database: Database<Tx>
   readonly transport: Transport
+  readonly allowUnsafe: boolean
   readonly logger: Logger
 }

@@ -1,5 +1,5 @@
 import { type Contract, type ContractDescription, type DataOf, keyOf, tenantOf } from '@comity/contract'
-import { arrayLiteral } from '../postgres/array-literal.ts'
+import { arrayLiteral } from '../postgres/quote.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { compile, knownFields, guardJson, guardSize, type Validator } from '../schema/index.ts'
 import { InvalidData, NothingPublished, translateSqlError } from './errors.ts'
@@ -37,7 +37,7 @@ export class Publisher<C extends Contract> {
   constructor(contract: C) {
     this.#contract = contract
     this.#validator = compile(contract.schema)
-    this.#known = knownFields(contract)
+    this.#known = knownFields(contract.schema) as (data: Record<string, unknown>) => Record<string, unknown>
   }
 
   /** @returns the version drawn */

@@ -1,7 +1,7 @@
 import { messageId, sourceOf, toAttributes } from '@comity/contract'
-import { backoff, type Clock, type Logger, type Loop, loop, silentLogger, systemClock } from '../foundation/index.ts'
+import { backoff, type Clock, type Duration, type Logger, type Loop, loop, parseDuration, silentLogger, systemClock } from '../foundation/index.ts'
 import type { Queryable } from '../postgres/database.ts'
-import type { Lease } from '../postgres/lease.ts'
+import { acquireLease, type Lease } from '../postgres/lease.ts'
 import type { Fence, OutgoingMessage, SendResult, Transport } from '../transport/transport.ts'
 import { CheckpointRefused, RelayFenced } from './errors.ts'
 import { OutboxReader, type OutboxRow } from './outbox-reader.ts'
@@ -19,6 +19,8 @@ import { type Prepared, Withholding, type WithholdReason, type WithheldRow } fro
 export interface Relay extends Loop {
   /** For `status`: whether this process leads, and how far it is. */
   readonly progress: RelayProgress
+  /** Resolves when everything committed before this call has been sent or withheld. Only in the process that leads. */
+  drained(): Promise<void>
 }
 
 export interface PublishedContracts {
@@ -48,7 +50,10 @@ export interface RelayOptions {
   readonly team: string
   readonly database: Queryable
   readonly transport: Transport
-  readonly lease: Lease
+  /** This process, unique per start. */
+  readonly holder: string
+  /** How long another process waits after this one died. Default '15s'. */
+  readonly lease?: Duration
   /** Who sends; undefined while this team may not send at all (not cleared yet, or a clone). */
   readonly identity: () => Omit<Fence, 'term'> | undefined
   /** What the database says this team publishes; asked when leading begins, and when a row of an unknown contract is met. */
@@ -65,36 +70,50 @@ const MOVE_CHECKPOINT = `
   where source = 'outbox' and term <= $2::text::bigint returning id::text as id`
 
 export function relay(options: RelayOptions): Relay {
-  const { team, database, transport, lease, clock = systemClock, logger = silentLogger, batch = 1000 } = options
+  const { team, database, transport, clock = systemClock, logger = silentLogger, batch = 1000 } = options
   const outbox = new OutboxReader(database)
   const withholding = new Withholding(database)
-  let leading = false
+  const renewBelow = parseDuration(options.lease ?? '15s', 'relay.lease') * 0.6
+  /** Held while leading. */
+  let lease: Lease | undefined
   let checkpoint = 0
   let observedAt = Number.NEGATIVE_INFINITY
   let inFlight: Promise<void> | undefined
   let contracts: PublishedContracts
   /** Read and not yet sent or withheld; the checkpoint stays below the first of them. */
   let unsettled: readonly OutboxRow[][] = []
+  let drainedWaiters: (() => void)[] = []
   const progress = { sent: 0, withheld: 0, troubleSince: undefined as Date | undefined }
 
   async function runOnce(signal: AbortSignal): Promise<'busy' | 'idle'> {
+    const waiters = drainedWaiters
+    drainedWaiters = []
+    const found = await turn(signal).catch((error: unknown) => {
+      drainedWaiters.push(...waiters)
+      throw error
+    })
+    if (found === 'idle' && lease !== undefined) for (const resolve of waiters) resolve()
+    else drainedWaiters.push(...waiters)
+    return found
+  }
+
+  async function turn(signal: AbortSignal): Promise<'busy' | 'idle'> {
     const identity = options.identity()
     if (identity === undefined || !(await lead())) return 'idle'
     try {
       let found: 'busy' | 'idle' = 'idle'
-      for (let full = true; full && !signal.aborted && (await lease.keep()); ) {
+      for (let full = true; full && !signal.aborted && (await keep()); ) {
         const rows = await outbox.read(batch)
         await inFlight
         if (rows.length > 0) {
           found = 'busy'
           unsettled = [...unsettled, [...rows]]
-          inFlight = deliver(rows, { ...identity, term: lease.term }, signal)
+          inFlight = deliver(rows, { ...identity, term: (lease as Lease).term }, signal)
           inFlight.catch(() => undefined)
         }
         full = rows.length === batch
         await settle()
       }
-      if (!lease.held) follow('the lease was lost')
       return found
     } catch (error) {
       follow(error instanceof Error ? error.message : String(error))
@@ -103,8 +122,9 @@ export function relay(options: RelayOptions): Relay {
   }
 
   async function lead(): Promise<boolean> {
-    if (leading) return true
-    if (!(await lease.acquire())) return false
+    if (lease !== undefined) return keep()
+    const acquired = await acquireLease(database, { name: 'relay', holder: options.holder, duration: options.lease ?? '15s', clock })
+    if (acquired === undefined) return false
     await database.query('select comity.notice_incarnation()')
     const { rows } = await database.query<{ id: string }>(`select id::text as id from comity.checkpoint where source = 'outbox'`)
     checkpoint = Number(rows[0]?.id ?? 0)
@@ -113,16 +133,26 @@ export function relay(options: RelayOptions): Relay {
     contracts = await options.contracts()
     unsettled = []
     inFlight = undefined
-    leading = true
+    lease = acquired
     logger.info({ team, term: lease.term, checkpoint }, 'leading: relaying from the checkpoint')
     return true
   }
 
+  /** Renews in time. Answers false, and follows, when the lease is lost. */
+  async function keep(): Promise<boolean> {
+    if (lease === undefined) return false
+    const valid = lease.validFor()
+    if (valid > 0 && (valid > renewBelow || (await lease.renew()))) return true
+    follow('the lease was lost')
+    return false
+  }
+
   function follow(why: string): void {
-    if (!leading) return
-    leading = false
-    inFlight = undefined
+    if (lease === undefined) return
     logger.info({ team, term: lease.term, why }, 'not leading any more')
+    void lease.release().catch(() => undefined)
+    lease = undefined
+    inFlight = undefined
   }
 
   /** Sends one batch, topic by topic at the same time, and records what is withheld of it. */
@@ -173,7 +203,7 @@ export function relay(options: RelayOptions): Relay {
         progress.troubleSince = undefined
         return results.flatMap((result, i) => refusal(result, (prepared[i] as Prepared).row) ?? [])
       } catch (error) {
-        if (error instanceof RelayFenced || signal.aborted || !(await lease.keep())) throw error
+        if (error instanceof RelayFenced || signal.aborted || !(await keep())) throw error
         progress.troubleSince ??= clock.now()
         logger.warn({ team, topic, failures, error: (error as Error).message }, 'the broker did not take a batch; sending it again')
         await clock.sleep(backoff(failures++, { min: 50, max: 5000 }) + 10, signal)
@@ -186,8 +216,8 @@ export function relay(options: RelayOptions): Relay {
     const firstUnsettled = unsettled[0]?.[0]?.id ?? Number.POSITIVE_INFINITY
     const target = Math.min(outbox.settled, firstUnsettled - 1)
     if (target > checkpoint) {
-      const { rows } = await database.query<{ id: string }>(MOVE_CHECKPOINT, [String(target), String(lease.term)])
-      if (rows.length === 0) throw new CheckpointRefused({ term: lease.term })
+      const { rows } = await database.query<{ id: string }>(MOVE_CHECKPOINT, [String(target), String(lease?.term)])
+      if (rows.length === 0) throw new CheckpointRefused({ term: lease?.term ?? 0 })
       checkpoint = target
     }
     if (clock.monotonic() - observedAt < (outbox.unsettled ? OBSERVE_BUSY : OBSERVE_IDLE)) return
@@ -197,16 +227,25 @@ export function relay(options: RelayOptions): Relay {
 
   /** A clean stop waits for the batch in flight, moves the checkpoint past it, and lets the next leader start at once. */
   async function stopLeading(): Promise<void> {
-    if (!leading) return
+    if (lease === undefined) return
     await inFlight?.then(settle).catch(() => undefined)
-    await lease.release().catch(() => undefined)
+    const held = lease
     follow('stopped')
+    await held?.release().catch(() => undefined)
   }
 
   const base = loop({ name: `relay of ${team}`, poll: options.poll ?? { min: 5, max: 250 }, logger, clock, runOnce })
   const stop = base.stop.bind(base)
   return Object.defineProperties(base, {
-    progress: { get: (): RelayProgress => ({ leading, term: lease.term, checkpoint, ...progress }) },
+    drained: {
+      value(): Promise<void> {
+        return new Promise((resolve) => {
+          drainedWaiters.push(resolve)
+          base.wake()
+        })
+      },
+    },
+    progress: { get: (): RelayProgress => ({ leading: lease !== undefined, term: lease?.term ?? 0, checkpoint, ...progress }) },
     stop: {
       async value() {
         await stop()

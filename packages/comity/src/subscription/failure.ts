@@ -1,11 +1,11 @@
 import { ComityError } from '@comity/contract'
-import { classifyError } from '../postgres/classify-error.ts'
+import { classifyError, describeError as describeSqlError, sqlStateOf } from '../postgres/classify-error.ts'
 import { ForgedMessage, InvalidMessage, NotYetError, PermanentError, TooOldToProve, UnreadableMessage } from './errors.ts'
 
 /**
  * What a failure means:
- *   outage     the database, not the message: try again for as long as it takes; not an attempt
- *   contended  deadlock, serialization, lock or statement timeout: try again; an attempt only if it goes on
+ *   outage     a connection was lost: the database's, then it is nobody's attempt; or one of the handler's own, then it is
+ *   contended  deadlock, serialization, lock: try again; an attempt only if it goes on
  *   permanent  park at once
  *   not-yet    what it needs has not arrived
  *   transient  everything else: retry with jitter, then park
@@ -24,7 +24,6 @@ export function failureOf(error: unknown): Failure {
 
 /** What is kept of an error beside a waiting message: a code and one line. Never values: Postgres' DETAIL stays out. */
 export function describeError(error: unknown): { readonly code: string; readonly message: string } {
-  const message = error instanceof Error ? error.message : String(error)
-  const code = error instanceof ComityError ? error.code : ((error as { code?: unknown })?.code ?? (error as Error)?.name ?? 'Error')
-  return { code: String(code), message: (message.split('\n')[0] as string).slice(0, 500) }
+  const code = error instanceof ComityError ? error.code : (sqlStateOf(error) ?? (error as Error | undefined)?.name ?? 'Error')
+  return { code, message: (describeSqlError(error).split('\n')[0] as string).slice(0, 500) }
 }

@@ -102,11 +102,11 @@ export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context
       traceparent: envelope.traceparent,
       kind: envelope.kind,
     }
-    if (envelope.kind === 'deleted') return { ...base, state: null } as MessageBase
+    if (envelope.kind === 'deleted') return Object.assign(base, { state: null })
     const data = parse(incoming.data)
     const problem = validator.validate(data)
     if (problem !== undefined) throw new InvalidMessage({ problem: problem.message }, { path: problem.path })
-    return (contract.contractKind === 'entity' ? { ...base, state: data } : { ...base, data }) as MessageBase
+    return Object.assign(base, contract.contractKind === 'entity' ? { state: data } : { data })
   }
 
   return { kind: 'handler', batch: options.batch, consume }

@@ -1,4 +1,5 @@
-import { arrayLiteral } from '../postgres/array-literal.ts'
+import { arrayLiteral } from '../postgres/quote.ts'
+import { sqlStateOf } from '../postgres/classify-error.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { TooOldToProve } from './errors.ts'
 import type { Message } from './message.ts'
@@ -34,7 +35,7 @@ export async function recordFresh(
     ])
     return new Set(rows.map((row) => row.message))
   } catch (error) {
-    if (sqlState(error) !== NO_PARTITION) throw error
+    if (sqlStateOf(error) !== NO_PARTITION) throw error
     throw new TooOldToProve({ time: (messages[0] as Message).envelope.time, floor: 'its oldest leaf' }, { cause: error })
   }
 }
@@ -45,13 +46,4 @@ const NO_PARTITION = '23514'
 async function outside(sql: Queryable, time: string): Promise<Error> {
   const { rows } = await sql.query<{ floor: string }>('select comity.inbox_floor()::text as floor')
   return new TooOldToProve({ time, floor: rows[0]?.floor ?? '' })
-}
-
-/** Libraries wrap Postgres' error as the cause of their own. */
-function sqlState(error: unknown): string | undefined {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    const code = (cause as { code?: unknown }).code
-    if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)) return code
-  }
-  return undefined
 }

@@ -150,9 +150,11 @@ export class LaneQueue<Tx> {
   /** Decides what a failure means, and either rests the key, parks the message, or waits for the database. */
   async #failed(item: Item, error: unknown): Promise<void> {
     const { retry, clock, logger, signal, subscription } = this.#options
-    const failure = failureOf(error)
     const { key } = item.delivery.message
     if (signal.aborted) return item.answer('later')
+    let failure = failureOf(error)
+    // A handler's own connection (to a third party, say) may be what was lost: then it is an attempt like any other.
+    if (failure === 'outage' && (await this.#databaseAnswers())) failure = 'transient'
     if (failure === 'outage' || (failure === 'contended' && item.contended < CONTENDED)) {
       item.contended++
       logger.warn({ subscription, failure, error: (error as Error).message }, 'the database could not take a message; trying again')
@@ -167,6 +169,13 @@ export class LaneQueue<Tx> {
     this.#resting.set(key, [item, ...this.#queue.filter((other) => other.delivery.message.key === key)])
     this.#queue = this.#queue.filter((other) => other.delivery.message.key !== key)
     void clock.sleep(backoff(item.attempts, retry.wait), signal).then(() => this.#wakeKey(key))
+  }
+
+  #databaseAnswers(): Promise<boolean> {
+    return this.#options.database.query('select 1').then(
+      () => true,
+      () => false,
+    )
   }
 
   #wakeKey(key: string): void {

@@ -5,7 +5,6 @@ import { type Declaration, inNamespace } from '../catalog/declaration.ts'
 import { publishedContracts } from '../catalog/published-contracts.ts'
 import { type Clearance, clearance } from '../control/clearance.ts'
 import { type Loop, loop, systemClock } from '../foundation/index.ts'
-import { Lease } from '../postgres/lease.ts'
 import { type Relay, relay } from '../relay/relay.ts'
 import { AppliedKeys } from '../replica/replica.ts'
 import { replicaConsumer } from '../replica/replica-consumer.ts'
@@ -42,7 +41,7 @@ export function runtime<Tx>(options: {
         team,
         database,
         transport,
-        lease: new Lease({ database, name: 'relay', holder }),
+        holder,
         identity: () => cleared.identity,
         contracts: () => publishedContracts(database, namespace),
         logger,

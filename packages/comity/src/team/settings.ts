@@ -17,6 +17,8 @@ export interface TeamOptions<Tx> {
   readonly relay?: boolean
   /** Migrate and provision at start: for development and the embedded default. Default false. */
   readonly autoMigrate?: boolean
+  /** Start on a server that can lose committed work (fsync off): tests only. Default false. */
+  readonly allowUnsafe?: boolean
   /** Default: silence. */
   readonly logger?: Logger
 }
@@ -27,6 +29,7 @@ export class Settings<Tx> {
   readonly namespace: string
   readonly relay: boolean
   readonly autoMigrate: boolean
+  readonly allowUnsafe: boolean
   readonly logger: Logger
   readonly options: TeamOptions<Tx>
   #database: Database<Tx> | undefined
@@ -34,23 +37,25 @@ export class Settings<Tx> {
 
   constructor(team: string, options: TeamOptions<Tx>) {
     checkTeamName(team)
-    checkOptions(options, ['database', 'transport', 'namespace', 'relay', 'autoMigrate', 'logger'], 'team')
+    checkOptions(options, ['database', 'transport', 'namespace', 'relay', 'autoMigrate', 'allowUnsafe', 'logger'], 'team')
     this.team = team
     this.options = options
     this.namespace = options.namespace ?? process.env.COMITY_NAMESPACE ?? ''
+    if (this.namespace !== '') checkTeamName(this.namespace)
     this.relay = options.relay ?? true
     this.autoMigrate = options.autoMigrate ?? false
+    this.allowUnsafe = options.allowUnsafe ?? false
     this.logger = options.logger ?? silentLogger
   }
 
   /** Throws COMITY_NO_DATABASE. */
   get database(): Database<Tx> {
-    if (this.#database === undefined) {
-      const given = this.options.database ?? (process.env.COMITY_DATABASE_URL as DatabaseOption<Tx> | undefined)
-      if (given === undefined) throw new NoDatabase({ team: this.team })
-      this.#database = asDatabase(given)
-    }
-    return this.#database
+    if (this.#database !== undefined) return this.#database
+    const given = this.options.database ?? (process.env.COMITY_DATABASE_URL as DatabaseOption<Tx> | undefined)
+    if (given === undefined) throw new NoDatabase({ team: this.team })
+    const database = asDatabase(given)
+    this.#database = database
+    return database
   }
 
   /** Throws COMITY_NO_TRANSPORT. */

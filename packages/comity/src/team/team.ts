@@ -68,6 +68,8 @@ export interface Team<Tx = unknown> extends AsyncDisposable {
   start(): Promise<void>
   /** Drains and stops everything this team runs here. */
   stop(): Promise<void>
+  /** Resolves when everything that was committed before the call is sent or withheld; only in the process that relays. @returns messages sent by this process so far */
+  drained(): Promise<number>
   /** Resolves when everything sent to this team's subscriptions before the call has ended; what waits is counted. */
   caughtUp(options?: { readonly signal?: AbortSignal }): Promise<{ readonly waiting: number }>
   /** Runs the waiting line of a key again, in order. */
@@ -178,6 +180,10 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
       running = undefined
       await stopping?.stop()
       await settings.close()
+    },
+    async drained() {
+      await running?.relay?.drained()
+      return running?.relay?.progress.sent ?? 0
     },
     async caughtUp(given) {
       const subscriptions: readonly Subscription[] = [...(running?.subscriptions.values() ?? [])]

@@ -1,0 +1,42 @@
+import { type ErrorType, errorType } from '@comity/contract'
+
+export const OtherTeamsDatabase: ErrorType<'found' | 'team'> = errorType(
+  'COMITY_OTHER_TEAMS_DATABASE',
+  'this database belongs to team {found}, not to {team}',
+  'give each team a database of its own, and check the URL',
+)
+export const OtherNamespace: ErrorType<'found' | 'namespace'> = errorType(
+  'COMITY_OTHER_NAMESPACE',
+  'this database was migrated under the namespace "{found}", and the team runs under "{namespace}"',
+  'a copy of another environment must not publish there: run "comity migrate --namespace {namespace}" if this database really moves',
+)
+export const NotMigrated: ErrorType<'team' | 'pending'> = errorType(
+  'COMITY_NOT_MIGRATED',
+  'the database of {team} is not migrated for this code: {pending}',
+  'run "comity migrate" as the owner of the tables ("comity migrate --print" shows what it would do)',
+)
+export const UnsupportedPostgres: ErrorType<'version'> = errorType(
+  'COMITY_UNSUPPORTED_POSTGRES',
+  'Postgres {version} is older than 15',
+  'use Postgres 15 or later',
+)
+export const ReadReplica: ErrorType<'team'> = errorType(
+  'COMITY_READ_REPLICA',
+  'the database of {team} is in recovery: it is a read replica',
+  'give the URL of the primary',
+)
+export const UnsafeDatabase: ErrorType<'setting' | 'value'> = errorType(
+  'COMITY_UNSAFE_DATABASE',
+  'the server runs with {setting} = {value}: a crash would lose changes that were announced',
+  'turn it on; only tests may run without (the option "allowUnsafe")',
+)
+export const VersionsCached: ErrorType<'cache'> = errorType(
+  'COMITY_VERSIONS_CACHED',
+  'the sequence comity.outbox_id has CACHE {cache}: a later transaction could draw a smaller version',
+  'run: alter sequence comity.outbox_id cache 1',
+)
+export const CaptureBroken: ErrorType<'problems'> = errorType(
+  'COMITY_CAPTURE_BROKEN',
+  'captured tables are not captured as they should be: {problems}',
+  'run "comity migrate", which mends it, then compare the copies',
+)

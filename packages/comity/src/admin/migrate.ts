@@ -1,0 +1,98 @@
+import type { Declaration } from '../catalog/declaration.ts'
+import type { Environment } from '../catalog/environment.ts'
+import { captureSteps } from './capture-steps.ts'
+import { OtherNamespace, OtherTeamsDatabase } from './errors.ts'
+import { type Step, registrationSteps } from './registration.ts'
+import { applyMigrations, loadMigrations, type Migration, type MigrationPlan, pendingMigrations, printMigrations, type Queryable, quoteLiteral } from '../postgres/index.ts'
+import { runWithLockTimeout } from '../outbox/capture/index.ts'
+
+export interface MigrateOptions {
+  /** Change nothing; answer the SQL. */
+  readonly print?: boolean
+  /** Change nothing; answer what is pending. */
+  readonly check?: boolean
+}
+
+export interface MigrationReport {
+  /** What was done, in words; with `check` or `print` nothing was. */
+  readonly applied: readonly string[]
+  /** What is still to be done. */
+  readonly pending: readonly string[]
+  /** With `print`: a script for psql. */
+  readonly sql: string
+}
+
+/** A newer major of the schema is refused; everything else lives side by side in a rolling deploy. */
+const MAJOR = 1
+
+/**
+ * All DDL of a team in its own database: the schema `comity`, contracts, capture triggers, contract views, replica tables.
+ * Run it as the tables' owner. Running it again, or two of it at once, is fine.
+ */
+export async function migrate(declaration: Declaration, environment: Environment, options: MigrateOptions = {}): Promise<MigrationReport> {
+  const { database, team } = environment
+  const plan: MigrationPlan = { schema: 'comity', major: MAJOR, migrations: await loadMigrations(new URL('../../migrations/', import.meta.url)) }
+  const pending = await pendingMigrations(database, plan)
+
+  if (options.check || options.print) {
+    const steps = await foresee(declaration, environment, pending)
+    return {
+      applied: [],
+      pending: [...pending.map(({ name }) => `apply ${name}`), ...steps.map(({ title }) => title)],
+      sql: options.print ? script({ ...plan, migrations: pending }, steps) : '',
+    }
+  }
+
+  const applied = (await applyMigrations(database, plan)).map((name) => `applied ${name}`)
+  for (const step of await stepsFor(database, declaration, environment)) {
+    await runWithLockTimeout(database, step.sql)
+    environment.logger.info({ team, step: step.title }, 'migrated')
+    applied.push(step.title)
+  }
+  return { applied, pending: [], sql: '' }
+}
+
+/** The steps after the pending migrations, found out in a transaction that applies these and is rolled back. */
+async function foresee<Tx>(declaration: Declaration, environment: Environment<Tx>, pending: readonly Migration[]): Promise<readonly Step[]> {
+  const { database } = environment
+  if (pending.length === 0) return stepsFor(database, declaration, environment)
+  const foreseen = new Foreseen()
+  await database
+    .transaction(async (tx) => {
+      const sql = database.join(tx)
+      await sql.query('create schema if not exists comity')
+      for (const { sql: text } of pending) await sql.query(`do ${quoteLiteral(`begin execute ${quoteLiteral(text)}; end`)}`)
+      foreseen.steps = await stepsFor(sql, declaration, environment)
+      throw foreseen
+    })
+    .catch((error: unknown) => {
+      if (error !== foreseen) throw error
+    })
+  return foreseen.steps
+}
+
+/** Ends the transaction of {@link foresee}; never seen outside. */
+class Foreseen extends Error {
+  steps: readonly Step[] = []
+}
+
+async function stepsFor(database: Queryable, declaration: Declaration, { team, namespace }: Environment): Promise<readonly Step[]> {
+  const { rows } = await database.query<{ team: string; namespace: string }>('select team, namespace from comity.database')
+  const owner = rows[0]
+  if (owner !== undefined && owner.team !== team) throw new OtherTeamsDatabase({ found: owner.team, team })
+  if (owner !== undefined && owner.namespace !== namespace) throw new OtherNamespace({ found: owner.namespace, namespace })
+  const claim: Step = {
+    title: `give this database to ${team}${namespace === '' ? '' : ` in the namespace ${namespace}`}`,
+    sql: [`insert into comity.database (team, namespace) values (${quoteLiteral(team)}, ${quoteLiteral(namespace)})`],
+  }
+  return [
+    ...(owner === undefined ? [claim] : []),
+    ...(await registrationSteps(database, declaration)),
+    ...(await captureSteps(database, declaration)),
+  ]
+}
+
+function script(plan: MigrationPlan, steps: readonly Step[]): string {
+  const parts = steps.map(({ title, sql }) => `-- ${title}\nbegin;\nset local lock_timeout = '100ms';\n${sql.map((statement) => `${statement.trim()};`).join('\n')}\ncommit;\n`)
+  return [plan.migrations.length === 0 ? '' : printMigrations(plan), ...parts].join('\n')
+}

@@ -1,0 +1,1 @@
+export { type TestBus, type TestTeam, type TestTeamOptions, testBus, testTeam } from './test-team.ts'
