@@ -1,1 +1,24 @@
+export type {
+  Acknowledgement,
+  Change,
+  ChangeOutcome,
+  Effect,
+  Fault,
+  Observations,
+  Operation,
+  OutboxObservation,
+  Publication,
+  Read,
+  ReplicaChange,
+  ReplicaObservation,
+  Row,
+  Send,
+  SubscriptionObservation,
+  TopicPromise,
+  TroubleObservation,
+  WriteBegin,
+  WriteEnd,
+} from './history-checker/history.ts'
+export type { Violation, ViolationClass } from './history-checker/violation.ts'
+export { checkHistory, type HistoryChecker, historyChecker, type Judgement, type JudgementCounts } from './history-checker.ts'
 export { type TestBus, type TestTeam, type TestTeamOptions, testBus, testTeam } from './test-team.ts'
