@@ -36,8 +36,10 @@ export interface ErrorType<Words extends string> {
   readonly remedyTemplate: string
 }
 
-/** The names between braces in a template: `'{table} has no key {key}'` → `'table' | 'key'`. */
-type WordsOf<Template extends string> = Template extends `${string}{${infer Word}}${infer Rest}` ? Word | WordsOf<Rest> : never
+/** The names between braces in a template: `'{table} has no key {key}'` → `'table' | 'key'`. Braces around anything else are text. */
+type WordsOf<Template extends string> = Template extends `${string}{${infer Word}}${infer Rest}`
+  ? (Word extends `${string}${' ' | ':' | '{'}${string}` ? never : Word) | WordsOf<Rest>
+  : never
 
 /**
  * Declares one error: its code, its cause and its remedy, both with `{words}` that the thrower fills in.

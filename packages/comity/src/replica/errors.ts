@@ -8,7 +8,7 @@ export const ReplicaNotMigrated: ErrorType<'replica'> = errorType(
 export const ReplicaTableTaken: ErrorType<'table' | 'replica'> = errorType(
   'COMITY_REPLICA_TABLE_TAKEN',
   'the table {table} exists and is not the replica {replica}',
-  "name another one with the option "table" of keeps, or rename the existing table",
+  "name another one with the option 'table' of keeps, or rename the existing table",
 )
 export const ReplicaFieldUnknown: ErrorType<'entity' | 'field' | 'fields'> = errorType(
   'COMITY_REPLICA_FIELD_UNKNOWN',
@@ -23,7 +23,7 @@ export const ReplicaChanged: ErrorType<'replica' | 'change'> = errorType(
 export const ReplicaColumnsCollide: ErrorType<'replica' | 'column'> = errorType(
   'COMITY_REPLICA_COLUMNS_COLLIDE',
   'two fields of {replica} would be stored in the column {column}',
-  "name the columns with the option "columns" of keeps",
+  "name the columns with the option 'columns' of keeps",
 )
 export const ForeignToken: ErrorType<'token' | 'replica'> = errorType(
   'COMITY_FOREIGN_TOKEN',

@@ -1,4 +1,4 @@
-import { arrayLiteral } from '../postgres/quote.ts'
+import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
 import type { Batch, Consumer } from '../subscription/consumer.ts'
 import type { Message, Outcome } from '../subscription/message.ts'

@@ -1,4 +1,4 @@
-import { arrayLiteral } from '../postgres/quote.ts'
+import { arrayLiteral } from '../postgres/array-literal.ts'
 import { sqlStateOf } from '../postgres/classify-error.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { TooOldToProve } from './errors.ts'

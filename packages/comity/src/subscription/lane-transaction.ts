@@ -1,4 +1,4 @@
-import { arrayLiteral } from '../postgres/quote.ts'
+import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Database, Queryable } from '../postgres/database.ts'
 import type { Outcome } from './message.ts'
 

@@ -61,7 +61,6 @@ export class LaneQueue<Tx> {
 
   constructor(options: LaneOptions<Tx>) {
     this.#options = options
-    options.signal.addEventListener('abort', () => this.#giveBack(), { once: true })
   }
 
   /** Messages that have not ended. */
@@ -82,8 +81,11 @@ export class LaneQueue<Tx> {
     })
   }
 
-  /** Resolves when nothing of this lane is in a transaction any more. */
-  async idle(): Promise<void> {
+  /** At stop: what has not begun is answered `later`; resolves when nothing of this lane is in a transaction any more. */
+  async close(): Promise<void> {
+    for (const items of [this.#queue, ...this.#resting.values()]) for (const item of items) item.answer('later')
+    this.#queue = []
+    this.#resting.clear()
     await this.#draining
   }
 
@@ -209,11 +211,5 @@ export class LaneQueue<Tx> {
   #end(item: Item, outcome: Outcome, error?: unknown): void {
     item.answer('ack')
     this.#options.onEnded(item.delivery, outcome, error)
-  }
-
-  #giveBack(): void {
-    for (const items of [this.#queue, ...this.#resting.values()]) for (const item of items) item.answer('later')
-    this.#queue = []
-    this.#resting.clear()
   }
 }

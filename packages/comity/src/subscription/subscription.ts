@@ -65,6 +65,9 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
   const read = (message: IncomingMessage): Message => readMessage(message, contract)
 
   async function run(signal: AbortSignal): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => resolve(Promise.all(lanes.map((lane) => lane.close())).then(() => undefined)), { once: true })
+    })
     for (let failures = 0; !signal.aborted; ) {
       try {
         await options.ready?.(signal)
@@ -86,7 +89,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
         await clock.sleep(backoff(failures++, { min: 100, max: 10_000 }) + 50, signal)
       }
     }
-    await Promise.all(lanes.map((lane) => lane.idle()))
+    await closed
   }
 
   async function open(signal: AbortSignal): Promise<void> {

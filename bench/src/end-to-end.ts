@@ -1,0 +1,42 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { extname } from 'node:path'
+import { team } from 'comity'
+import { postgresTransport } from 'comity/transport'
+import { copyAndMerge } from './apply.ts'
+import { Customer } from './stage.ts'
+import { CREATE_CUSTOMERS, GENERATED, stage, withClient } from './stage.ts'
+import type { Round } from './measure.ts'
+
+/**
+ * A commit in one database → the replica committed in another, through the Postgres transport: a backlog of captured changes is
+ * relayed by one process and applied by another. Limit: psql-style COPY out, COPY in and one merge of the same columns.
+ */
+export async function endToEnd(events: number): Promise<Round> {
+  await using on = await stage()
+  const owner = team('owner', { database: on.owner, transport: postgresTransport({ url: on.bus }) }).owns(Customer, { table: 'customers' })
+  await withClient(on.owner, (client) => client.query(CREATE_CUSTOMERS))
+  await owner.migrate()
+  await owner.provision()
+
+  const keeper = fork(new URL(`./keeper-process${extname(import.meta.url)}`, import.meta.url), { env: { ...process.env, KEEPER_URL: on.keeper, BUS_URL: on.bus } })
+  await once(keeper, 'message')
+  await withClient(on.owner, async (client) => {
+    for (let from = 1; from <= events; from += 1000) await client.query(`insert into customers ${GENERATED}`, [from, from + 999])
+  })
+
+  const start = performance.now()
+  const cpu = process.cpuUsage()
+  await owner.start()
+  const done = once(keeper, 'message')
+  keeper.send({ waitFor: events })
+  const [{ cpuMicros }] = (await done) as [{ cpuMicros: number }]
+  const seconds = (performance.now() - start) / 1000
+  const own = process.cpuUsage(cpu)
+  await owner.stop()
+  keeper.send({ stop: true })
+  await once(keeper, 'exit')
+
+  const limitRate = await copyAndMerge(on, events)
+  return { events, seconds, cpuSeconds: (own.user + own.system + cpuMicros) / 1e6, limitRate }
+}
