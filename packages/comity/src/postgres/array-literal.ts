@@ -1,6 +1,6 @@
 /**
- * A Postgres array as text, for `$n::text::type[]`: libraries disagree on how they bind JavaScript arrays (Prisma and
- * Drizzle in particular), none on a string. null and undefined become NULL.
+ * A Postgres array as text, for `$n::text::type[]`: libraries disagree on how they bind JavaScript arrays (postgres.js
+ * makes the text `NULL` of a null in a text[]), none on a string. null and undefined become NULL.
  */
 export function arrayLiteral(values: readonly (string | number | boolean | null | undefined)[]): string {
   let text = '{'

@@ -2,8 +2,19 @@
  * The seam to Postgres. `Queryable` is a connection or a transaction as our SQL sees it; `Database` opens
  * transactions through whatever library the user has, and can look at that library's transaction as a `Queryable`.
  *
- * Rules for SQL that goes through here, so that every library takes it: one statement per call, `$1…$n` in order,
- * every parameter cast, JSON as `$n::text::jsonb`, no `?` operators, no `:name` (FACTS, "Joining the caller's transaction").
+ * Rules for SQL that goes through here, so that pg, postgres.js, Drizzle, Kysely and Prisma take it and answer alike
+ * (each was measured; the adapters' suite repeats it):
+ * - One statement per call, `$1…$n` in order, no `?` operators, no `:name`.
+ * - Every parameter is cast. Text as `$n::text`, a JavaScript number as `$n::int`, everything else as text and then its type:
+ *   `$n::text::jsonb`, `$n::text::bigint`, `$n::text::timestamptz`. postgres.js serialises by the type that stands first: it
+ *   stores a JSON string for `$n::jsonb`, drops microseconds for `$n::timestamptz`, reads 'true' as false for `$n::boolean`.
+ * - Arrays through `arrayLiteral` as `$n::text::text[]`, `$n::text::bigint[]`, never as JavaScript arrays.
+ * - Rows hold text, int4 and boolean only; cast the rest: `id::text`, `to_char(time at time zone 'UTC', …)`, `array_to_json(…)::text`.
+ *   Prisma makes BigInt and Decimal of int8 and numeric, and refuses void, xid8 and reg*; Drizzle leaves timestamps as text, others make a Date.
+ * - Statements of one transaction may be fired without awaiting each; they run in order (our own pool and postgres.js pipeline them).
+ *   After one has failed, the rest of the transaction fails with 25P02.
+ * - A raw SAVEPOINT does not save a failed statement under postgres.js: it fails the transaction for any error that did not
+ *   happen in its own `tx.savepoint()`.
  */
 export interface Queryable {
   query<Row = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<QueryResult<Row>>

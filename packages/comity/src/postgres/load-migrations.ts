@@ -1,0 +1,14 @@
+import { readdir, readFile } from 'node:fs/promises'
+import type { Migration } from './migrate.ts'
+
+/**
+ * The `.sql` files of a folder, by name. The compiler copies no `.sql`, and the package ships `src` beside `dist`; so name
+ * the folder in a way that is right from both: `new URL('../../src/<layer>/migrations/', import.meta.url)` in a file of
+ * `src/<layer>/`.
+ */
+export async function loadMigrations(folder: URL): Promise<readonly Migration[]> {
+  const files = (await readdir(folder)).filter((file) => file.endsWith('.sql')).sort()
+  return Promise.all(
+    files.map(async (file) => ({ name: file.slice(0, -'.sql'.length), sql: await readFile(new URL(file, folder), 'utf8') })),
+  )
+}
