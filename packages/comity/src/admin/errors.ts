@@ -40,3 +40,18 @@ export const CaptureBroken: ErrorType<'problems'> = errorType(
   'captured tables are not captured as they should be: {problems}',
   'run "comity migrate", which mends it, then compare the copies',
 )
+export const NotCaptured: ErrorType<'entity' | 'team' | 'captured'> = errorType(
+  'COMITY_NOT_CAPTURED',
+  '{entity} is not captured from a table of {team} now',
+  'give the name of a captured entity; here that is {captured}',
+)
+export const UninstallWhileRunning: ErrorType<'team' | 'holder'> = errorType(
+  'COMITY_UNINSTALL_WHILE_RUNNING',
+  'a process of {team} relays from this database ({holder})',
+  'stop "comity run" first; if that was killed, wait 15 s for its lease to end',
+)
+export const UninstallBlocked: ErrorType<'objects'> = errorType(
+  'COMITY_UNINSTALL_BLOCKED',
+  'these depend on what is to be taken out: {objects}',
+  'drop them, or let them read the tables themselves, and uninstall again',
+)

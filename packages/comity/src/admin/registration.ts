@@ -1,6 +1,6 @@
 import { type ContractDescription, describe } from '@comity/contract'
 import { contractsPublishedBy, type Declaration, type Kept, subscriptionsOf } from '../catalog/declaration.ts'
-import { replicaColumnType } from '../outbox/capture/index.ts'
+import { replicaColumnType, snakeCase } from '../outbox/capture/index.ts'
 import { type Queryable, quoteLiteral } from '../postgres/index.ts'
 import { ReplicaChanged, ReplicaColumnsCollide, ReplicaTableTaken } from '../replica/errors.ts'
 import type { ReplicaColumn, ReplicaShape } from '../replica/replica-columns.ts'
@@ -132,14 +132,6 @@ function refuseChange(replica: string, before: readonly ReplicaColumn[], now: re
   const removed = [...had].filter((field) => !has.has(field))
   if (added.length > 0) throw new ReplicaChanged({ replica, change: `${added.join(', ')} added` })
   if (removed.length > 0) throw new ReplicaChanged({ replica, change: `${removed.join(', ')} removed` })
-}
-
-/** `agencyId` → `agency_id`, `HTTPStatus` → `http_status`. */
-function snakeCase(name: string): string {
-  return name
-    .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
-    .replace(/([A-Z]+)([A-Z][a-z])/g, '$1_$2')
-    .toLowerCase()
 }
 
 function textArray(values: readonly string[]): string {

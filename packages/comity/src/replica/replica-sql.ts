@@ -1,4 +1,5 @@
-import { quoteIdentifier } from '../postgres/quote.ts'
+import { columnFromWire } from '../outbox/capture/index.ts'
+import { quoteIdentifier, quoteLiteral } from '../postgres/index.ts'
 import type { ReplicaColumn, ReplicaShape } from './replica-columns.ts'
 
 /** The statements of one replica, made once per list of columns. */
@@ -73,17 +74,13 @@ export function createReplicaTable(replica: ReplicaShape): string {
 }
 
 function fromState(column: ReplicaColumn, state: string): string {
-  const field = literal(column.field)
+  const field = quoteLiteral(column.field)
   if (column.type === 'jsonb' || column.type === 'json') return `nullif(${state} -> ${field}, 'null'::jsonb)`
-  return column.type === 'text' ? `${state} ->> ${field}` : `(${state} ->> ${field})::${column.type}`
+  return columnFromWire(column.type, `(${state} ->> ${field})`)
 }
 
 /** The key's text is the value itself, or a JSON array of the values. */
 function fromKey(column: ReplicaColumn, parts: number, key: string): string {
   const text = parts === 1 ? key : `(${key}::jsonb ->> ${column.key})`
-  return `(${text})::${column.type}`
-}
-
-function literal(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`
+  return columnFromWire(column.type, text)
 }

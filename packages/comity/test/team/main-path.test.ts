@@ -52,3 +52,40 @@ test('a published state reaches a replica with the declared fields only, and an 
   await marketing.caughtUp()
   expect((await marketing.db.query('select * from crm_customer')).rows).toEqual([])
 })
+
+test('plain SQL on an existing table is announced, with the declared fields only, and a rolled-back change is not', async () => {
+  const bus = testBus()
+  await using crm = await testTeam(team('crm').owns(Customer, { table: 'customers' }), {
+    bus,
+    url: (await freshDatabase()).url,
+    setup: (db) =>
+      db.query('create table customers (id text primary key, agency_id text not null, email text not null, name text not null, phone text, internal int)'),
+  })
+  await using marketing = await testTeam(team('marketing').keeps(Customer, { fields: ['email', 'name'] }), { bus, url: (await freshDatabase()).url })
+  const copy = async () => (await marketing.db.query('select id, email, name from crm_customer order by id')).rows
+
+  await crm.db.query(`insert into customers select 'c' || i, 'a1', 'c' || i || '@example.com', 'C', null, i from generate_series(1, 3) i`)
+  await marketing.caughtUp()
+  expect(await copy()).toEqual([1, 2, 3].map((i) => ({ id: `c${i}`, email: `c${i}@example.com`, name: 'C' })))
+
+  await crm.db.query(`update customers set internal = internal + 1`)
+  await crm.db.transaction(async (tx) => {
+    await tx.query(`update customers set email = 'never' where id = 'c1'`)
+    throw new RangeError('rolled back on purpose')
+  }).catch(() => undefined)
+  const before = (await marketing.team.status()).subscriptions[0]?.ended
+  await marketing.caughtUp()
+  expect((await marketing.team.status()).subscriptions[0]?.ended).toEqual(before)
+
+  const token = await crm.db.transaction(async (tx) => {
+    await tx.query(`update customers set email = 'new@example.com' where id = 'c1'`)
+    return crm.team.token(tx, Customer, { id: 'c1' })
+  })
+  await crm.db.query(`delete from customers where id = 'c2'`)
+  await marketing.team.replica(Customer).waitFor(token)
+  await marketing.caughtUp()
+  expect(await copy()).toEqual([
+    { id: 'c1', email: 'new@example.com', name: 'C' },
+    { id: 'c3', email: 'c3@example.com', name: 'C' },
+  ])
+})

@@ -1,0 +1,8 @@
+export type { Environment } from '../catalog/environment.ts'
+export { type MigrateOptions, type MigrationReport, migrate } from './migrate.ts'
+export { provision, provisionPlan } from './provision.ts'
+export { release } from './release.ts'
+export { type TeamRoles, teamRoles, teamRolesSql } from './roles.ts'
+export { type OutboxStatus, type ReplicaStatus, type SubscriptionStatus, type TeamStatus, teamStatus } from './status.ts'
+export { type UninstallReport, uninstall } from './uninstall.ts'
+export { verify } from './verify.ts'

@@ -1,0 +1,11 @@
+import type { Environment } from '../catalog/environment.ts'
+import { OtherTeamsDatabase } from './errors.ts'
+
+/** Whether schema `comity` is in this database. Throws COMITY_OTHER_TEAMS_DATABASE when it is another team's. */
+export async function isInstalled({ database, team }: Environment): Promise<boolean> {
+  const { rows } = await database.query<{ here: boolean }>(`select to_regclass('comity.database') is not null as here`)
+  if (!rows[0]?.here) return false
+  const found = (await database.query<{ team: string }>('select team from comity.database')).rows[0]?.team
+  if (found !== undefined && found !== team) throw new OtherTeamsDatabase({ found, team })
+  return true
+}

@@ -1,0 +1,119 @@
+import type { Declaration } from '../catalog/declaration.ts'
+import { qualified, quoteIdentifier, quoteLiteral } from '../postgres/index.ts'
+
+/** The login roles of one team. Roles belong to the whole server, so a namespace is part of their names. */
+export interface TeamRoles {
+  /** The application: publishes, and reads the team's copies. */
+  readonly writer: string
+  /** `comity run`: relays the outbox and consumes the subscriptions. */
+  readonly runner: string
+  /** Both of them on the bus, where the team speaks for itself only. */
+  readonly bus: string
+}
+
+/** `crm` → `crm_writer`, `crm_runner`, `crm_bus`; in the namespace `staging` → `staging_crm_writer`, … */
+export function teamRoles(team: string, namespace: string): TeamRoles {
+  const prefix = (namespace === '' ? team : `${namespace}_${team}`).replaceAll('-', '_')
+  return { writer: `${prefix}_writer`, runner: `${prefix}_runner`, bus: `${prefix}_bus` }
+}
+
+const PUBLISHING = [
+  'publish(text, text, text, text, text, text, boolean)',
+  'publish_many(text, text[], text[], text[], text[], text[], boolean)',
+  'token(text, text)',
+]
+/** What the runner calls; the functions do their work as the owner of the schema. */
+const RUNNING = [
+  'identity()',
+  'notice_incarnation()',
+  'advance_versions(bigint)',
+  'horizon()',
+  'maintain_outbox(interval)',
+  'maintain_inbox(interval)',
+  'inbox_floor()',
+]
+
+interface Grant {
+  readonly rights: string
+  readonly on: string
+  readonly why: string
+}
+
+/** What the runner touches itself. Nothing here lets it write the outbox, a contract or a capture. */
+const RUNNER: readonly Grant[] = [
+  { rights: 'select', on: 'comity.outbox, comity.outbox_id, comity.incarnations', why: 'what it relays, and as which life of the database' },
+  {
+    rights: 'select',
+    on: 'comity.database, comity.migrations, comity.contracts, comity.captures, comity.subscriptions, comity.replicas, comity.partitions',
+    why: 'what the owner has registered; verified before a start',
+  },
+  { rights: 'select, insert, update', on: 'comity.leases', why: 'leadership' },
+  { rights: 'select, update', on: 'comity.checkpoint', why: 'how far everything is settled' },
+  { rights: 'select, insert, update (resolution, resolved_at)', on: 'comity.withheld', why: 'what could not be published' },
+  { rights: 'select, update (lane)', on: 'comity.lanes', why: 'to lock a row takes the right to update; nothing updates it' },
+  { rights: 'select, insert', on: 'comity.inbox', why: 'what had its effect' },
+  { rights: 'select, update', on: 'comity.counts', why: 'how messages ended' },
+  { rights: 'select, insert, update (attempts, error_code, error)', on: 'comity.waiting', why: 'lines of keys that wait' },
+  { rights: 'select, insert, update (reason, done), delete', on: 'comity.waiting_keys', why: 'and their cursors' },
+  { rights: 'usage', on: 'comity.waiting_seq', why: 'their order' },
+  { rights: 'select, insert', on: 'comity.discarded', why: 'what was ended without its effect, by name' },
+  { rights: 'select, insert, update', on: 'comity.tombstones', why: 'versions of deleted rows' },
+  { rights: 'select, insert', on: 'comity.conflicts', why: 'versions that came with two contents' },
+]
+
+/**
+ * A script that leaves each role of a team exactly the rights it needs in the team's database. Run it after `comity migrate`, as a
+ * superuser, or as the owner of the schema if that may create roles; again after each upgrade. A role that does not exist is
+ * created without a password: how it proves who it is (a password, a certificate, pg_hba.conf) is the operator's choice.
+ * Captured tables need nothing of it: their triggers do their work as the owner of the schema.
+ */
+export function teamRolesSql(declaration: Declaration, options: { readonly namespace: string; readonly database?: string }): string {
+  const { writer, runner } = teamRoles(declaration.team, options.namespace)
+  const copies = declaration.keeps.map(({ schema, table }) => ({ schema, table: qualified(schema, table) }))
+  const schemas = [...new Set(copies.map(({ schema }) => schema))]
+  const lines = ['begin;']
+
+  const role = (name: string, what: string): void => {
+    lines.push('', `-- ${name}: ${what}`, createRole(name), ...revokeAll(name))
+    if (options.database !== undefined) lines.push(`grant connect on database ${quoteIdentifier(options.database)} to ${quoteIdentifier(name)};`)
+    lines.push(`grant usage on schema comity to ${quoteIdentifier(name)};`)
+    for (const schema of schemas) lines.push(`grant usage on schema ${quoteIdentifier(schema)} to ${quoteIdentifier(name)};`)
+  }
+  const execute = (names: readonly string[], to: string): void => {
+    for (const name of names) lines.push(`grant execute on function comity.${name} to ${quoteIdentifier(to)};`)
+  }
+
+  role(writer, 'the application. It publishes; of the outbox it sees nothing')
+  execute(PUBLISHING, writer)
+  if (copies.length > 0) {
+    lines.push('-- the copies, to read; and what waitFor(token) looks up')
+    for (const { table } of copies) lines.push(`grant select on ${table} to ${quoteIdentifier(writer)};`)
+    lines.push(`grant select on comity.replicas, comity.tombstones to ${quoteIdentifier(writer)};`)
+  }
+
+  role(runner, '"comity run". Handlers write as this role: grant it what they write in your own tables')
+  execute([...PUBLISHING, ...RUNNING], runner)
+  lines.push(`grant usage on schema comity_public to ${quoteIdentifier(runner)}; -- to see that the contract views are there`)
+  for (const { rights, on, why } of RUNNER) lines.push(`${grantOn(rights, on, runner)} -- ${why}`)
+  for (const { table } of copies) lines.push(`grant select, insert, update, delete on ${table} to ${quoteIdentifier(runner)};`)
+
+  lines.push('', 'commit;', '')
+  return lines.join('\n')
+}
+
+function createRole(name: string): string {
+  const role = quoteIdentifier(name)
+  const create = `begin if not exists (select from pg_roles where rolname = ${quoteLiteral(name)}) then create role ${role} login; end if; end`
+  return `do $$ ${create} $$;`
+}
+
+/** What an older version granted goes. */
+function revokeAll(name: string): string[] {
+  const role = quoteIdentifier(name)
+  return ['tables', 'sequences', 'functions'].map((kind) => `revoke all on all ${kind} in schema comity from ${role};`)
+}
+
+/** A sequence is a table to `grant select`, and not to `grant usage`. */
+function grantOn(rights: string, on: string, role: string): string {
+  return `grant ${rights} on ${rights === 'usage' ? 'sequence ' : ''}${on} to ${quoteIdentifier(role)};`
+}
