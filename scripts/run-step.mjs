@@ -47,5 +47,5 @@ function tickMs() {
 
 function report(line, last) {
   if (!process.stderr.isTTY) process.stderr.write(`${line}\n`)
-  else process.stderr.write(`\r\u001b[2K${line.slice(0, (process.stderr.columns ?? 80) - 1)}${last ? '\n' : ''}`)
+  else process.stderr.write(`\r\u001b[2K${line.slice(0, (process.stderr.columns || 80) - 1)}${last ? '\n' : ''}`)
 }

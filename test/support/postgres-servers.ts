@@ -30,6 +30,7 @@ export const SYSTEM_MAJOR = 15
 export async function startPostgresServers(): Promise<PostgresServers> {
   const servers = new Map<ServerName, Promise<DatabaseSource>>()
   const http = createServer((request, response) => {
+    response.setHeader('connection', 'close') // a connection that is kept would keep its process from ending
     const name: ServerName = request.url === '/system' ? 'system' : 'npm'
     const source = servers.get(name) ?? startSource(name)
     servers.set(name, source)

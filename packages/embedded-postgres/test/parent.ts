@@ -3,9 +3,6 @@ import { launchPostgres } from '@comity/embedded-postgres'
 
 const [ending, directory] = process.argv.slice(2)
 const postgres = await launchPostgres({ durable: false, ...(directory ? { directory } : {}) })
-console.log(JSON.stringify({ pid: postgres.pid, directory: postgres.directory, port: postgres.port }))
-if (ending === 'exit') process.exit(3)
-if (ending === 'throw') throw new TypeError('on purpose')
 if (ending === 'finish work') {
   setTimeout(() => {}, 600_000)
   process.once('SIGINT', async () => {
@@ -14,4 +11,7 @@ if (ending === 'finish work') {
     process.exit()
   })
 }
+console.log(JSON.stringify({ pid: postgres.pid, directory: postgres.directory, port: postgres.port }))
+if (ending === 'exit') process.exit(3)
+if (ending === 'throw') throw new TypeError('on purpose')
 if (ending === 'wait') setTimeout(() => {}, 600_000)
