@@ -1,5 +1,5 @@
 import { type Contract, type ContractDescription, type DataOf, keyOf, tenantOf } from '@comity/contract'
-import { arrayLiteral } from '../postgres/quote.ts'
+import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { compile, knownFields, guardJson, guardSize, type Validator } from '../schema/index.ts'
 import { InvalidData, NothingPublished, translateSqlError } from './errors.ts'

@@ -8,7 +8,7 @@ export const NotTheOwner: ErrorType<'team' | 'contract' | 'owner'> = errorType(
 export const DeclaredTwice: ErrorType<'team' | 'name'> = errorType(
   'COMITY_DECLARED_TWICE',
   '{team} declares {name} twice',
-  "give one of them another name with the option "name"",
+  "give one of them another name with the option 'name'",
 )
 export const OwnEntityKept: ErrorType<'entity'> = errorType(
   'COMITY_OWN_ENTITY_KEPT',
@@ -23,12 +23,12 @@ export const AlreadyInUse: ErrorType<'team'> = errorType(
 export const NoDatabase: ErrorType<'team'> = errorType(
   'COMITY_NO_DATABASE',
   'team {team} has no database',
-  "pass the option "database" or set COMITY_DATABASE_URL",
+  "pass the option 'database' or set COMITY_DATABASE_URL",
 )
 export const NoTransport: ErrorType<'team'> = errorType(
   'COMITY_NO_TRANSPORT',
   'team {team} has no transport',
-  "pass the option "transport" or set COMITY_TRANSPORT",
+  "pass the option 'transport' or set COMITY_TRANSPORT",
 )
 export const NotReplica: ErrorType<'team' | 'entity'> = errorType(
   'COMITY_NOT_A_REPLICA',

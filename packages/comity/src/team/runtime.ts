@@ -42,6 +42,7 @@ export function runtime<Tx>(options: {
         database,
         transport,
         holder,
+        lease: settings.lease,
         identity: () => cleared.identity,
         contracts: () => publishedContracts(database, namespace),
         logger,
@@ -65,11 +66,11 @@ export function runtime<Tx>(options: {
       }),
     )
   }
-  for (const { name, entity } of declaration.keeps) {
+  for (const { name, entity } of settings.subscriptions ? declaration.keeps : []) {
     const applied = options.applied.get(name) as AppliedKeys
     subscribe(name, entity, replicaConsumer<Tx>({ onApplied: (keys) => applied.announce(keys) }))
   }
-  for (const { name, contract, handle, batch, timeout, attempts } of declaration.handles) {
+  for (const { name, contract, handle, batch, timeout, attempts } of settings.subscriptions ? declaration.handles : []) {
     const validator = compile(contract.schema)
     const contextFor = options.contextFor as (base: HandlerContext<Tx>, message: MessageBase) => never
     subscribe(name, contract, handlerConsumer<Tx, never>({ contract, validator, handle, contextFor, timeout, batch }), attempts)

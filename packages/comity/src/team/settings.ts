@@ -1,5 +1,5 @@
 import { checkTeamName } from '@comity/contract'
-import { checkOptions, type Logger, silentLogger } from '../foundation/index.ts'
+import { checkOptions, type Duration, type Logger, parseDuration, silentLogger } from '../foundation/index.ts'
 import { asDatabase, type DatabaseOption } from '../adapters/as-database.ts'
 import type { Database } from '../postgres/database.ts'
 import { openTransport, type Transport } from '../transport/index.ts'
@@ -15,6 +15,10 @@ export interface TeamOptions<Tx> {
   readonly namespace?: string | undefined
   /** Whether this process may relay the team's outbox. Default true. */
   readonly relay?: boolean
+  /** Whether this process may run the team's subscriptions. Default true. */
+  readonly subscriptions?: boolean
+  /** How long the team's other processes wait before one of them relays instead of one that died. Default '15s'. */
+  readonly lease?: Duration
   /** Migrate and provision at start: for development and the embedded default. Default false. */
   readonly autoMigrate?: boolean
   /** Start on a server that can lose committed work (fsync off): tests only. Default false. */
@@ -28,6 +32,8 @@ export class Settings<Tx> {
   readonly team: string
   readonly namespace: string
   readonly relay: boolean
+  readonly subscriptions: boolean
+  readonly lease: Duration
   readonly autoMigrate: boolean
   readonly allowUnsafe: boolean
   readonly logger: Logger
@@ -37,12 +43,15 @@ export class Settings<Tx> {
 
   constructor(team: string, options: TeamOptions<Tx>) {
     checkTeamName(team)
-    checkOptions(options, ['database', 'transport', 'namespace', 'relay', 'autoMigrate', 'allowUnsafe', 'logger'], 'team')
+    checkOptions(options, ['database', 'transport', 'namespace', 'relay', 'subscriptions', 'lease', 'autoMigrate', 'allowUnsafe', 'logger'], 'team')
     this.team = team
     this.options = options
     this.namespace = options.namespace ?? process.env.COMITY_NAMESPACE ?? ''
     if (this.namespace !== '') checkTeamName(this.namespace)
     this.relay = options.relay ?? true
+    this.subscriptions = options.subscriptions ?? true
+    this.lease = options.lease ?? '15s'
+    parseDuration(this.lease, 'team.lease')
     this.autoMigrate = options.autoMigrate ?? false
     this.allowUnsafe = options.allowUnsafe ?? false
     this.logger = options.logger ?? silentLogger

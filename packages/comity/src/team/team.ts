@@ -5,11 +5,13 @@ import { provision } from '../admin/provision.ts'
 import { type TeamStatus, teamStatus } from '../admin/status.ts'
 import { verify } from '../admin/verify.ts'
 import type { Declaration } from '../catalog/declaration.ts'
+import type { Environment } from '../catalog/environment.ts'
 import { systemClock } from '../foundation/index.ts'
 import { Publisher, type PublishOptions, tokenOf } from '../outbox/publisher.ts'
 import { EntityIsCaptured, NotPublishedHere } from '../outbox/errors.ts'
 
 import { AppliedKeys, type Replica, replica, type Token } from '../replica/replica.ts'
+import type { Queryable } from '../postgres/database.ts'
 import type { HandlerContext, MessageOf } from '../subscription/handler.ts'
 import type { Subscription } from '../subscription/subscription.ts'
 import type { LineRun } from '../subscription/waiting-line.ts'
@@ -34,6 +36,8 @@ export interface Team<Tx = unknown> extends AsyncDisposable {
   readonly name: string
   readonly declaration: Declaration
   readonly options: TeamOptions<Tx>
+  /** Where the declaration lives, for the functions of `comity/admin`; opens its parts when they are first used. */
+  readonly environment: Environment<Tx>
 
   /** This team owns the entity: every committed change of `table` is announced, whoever wrote it; without a table, by `publish`. */
   owns(entity: Entity, options?: OwnsOptions): Team<Tx>
@@ -80,7 +84,8 @@ export interface Team<Tx = unknown> extends AsyncDisposable {
   with<OtherTx = Tx>(options: TeamOptions<OtherTx>): Team<OtherTx>
 }
 
-export function team<Tx>(name: string, options: TeamOptions<Tx> = {}): Team<Tx> {
+/** By a URL, `tx` is a Queryable; by an adapter, the transaction of its library. */
+export function team<Tx = Queryable>(name: string, options: TeamOptions<Tx> = {}): Team<Tx> {
   return assemble(name, options, new Declaring(name))
 }
 
@@ -108,6 +113,7 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
   const self: Team<Tx> = {
     name,
     options,
+    environment: settings,
     get declaration() {
       return declaring.declaration
     },
