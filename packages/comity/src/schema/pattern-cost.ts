@@ -19,10 +19,10 @@ export type PatternCost = { readonly maxLength: number } | { readonly problem: s
 
 /** About 50 ms. */
 const MAX_STEPS = 10_000_000
-/** Ways through the parts outside of loops, `a?a?a?…`. */
-const MAX_WAYS = 100_000
+/** Ways through the parts outside of loops, `a?a?a?…`; the pattern of an IPv6 address has 10,011. */
+const MAX_WAYS = 20_000
 /** A bound on the analysis itself; ordinary patterns take some thousand. */
-const MAX_WORK = 2_000_000
+const MAX_WORK = 1_000_000
 
 export function patternCost(pattern: string, flags = 'u'): PatternCost {
   const automaton = automatonOf(parsePattern(pattern))
@@ -32,8 +32,9 @@ export function patternCost(pattern: string, flags = 'u'): PatternCost {
   try {
     const loops = loopsOf(automaton)
     if (loops.some((loop) => isExponential(automaton, loop, search))) return { problem: 'its time doubles with every character of a text' }
-    if (waysOutsideLoops(automaton, loops, overlap) > MAX_WAYS) return { problem: 'it has too many optional parts in a row' }
-    const maxLength = boundOfChains(loops, search)
+    const { before, after } = waysOutside(automaton, loops, overlap)
+    if (Math.max(before, ...after) > MAX_WAYS) return { problem: 'it has too many optional parts in a row' }
+    const maxLength = boundOfChains(loops, after, before, search)
     return maxLength < 1 ? { problem: 'its time grows with a high power of the length of a text' } : { maxLength }
   } catch (error) {
     if (error === TOO_COMPLEX) return { problem: 'it is too complex to be checked' }
@@ -161,16 +162,20 @@ function isExponential({ edges }: PatternAutomaton, { states }: Loop, search: Tu
   return leadingBack.size > goals.size
 }
 
-/** The length of text at which the worst chain of loops, each handing the same text to the next, takes MAX_STEPS. */
-function boundOfChains(loops: readonly Loop[], search: TupleSearch): number {
+/**
+ * The length of text at which the worst chain of loops, each handing the same text to the next, takes MAX_STEPS: for each loop
+ * the length, or its own bound, times the ways through the parts before it and behind it.
+ */
+function boundOfChains(loops: readonly Loop[], ways: readonly number[], waysBefore: number, search: TupleSearch): number {
   const next = loops.map((loop) => loops.filter((later) => later !== loop && handsOver(loop, later, search)))
   const walk = (index: number, unbounded: number, product: number): number => {
-    const loop = loops[index] as Loop
-    const [count, factor] = Number.isFinite(loop.bound) ? [unbounded, product * loop.bound] : [unbounded + 1, product]
+    const { bound } = loops[index] as Loop
+    const count = Number.isFinite(bound) ? unbounded : unbounded + 1
+    const factor = product * (ways[index] as number) * (Number.isFinite(bound) ? bound : 1)
     const own = count > 0 ? Math.floor((MAX_STEPS / factor) ** (1 / count)) : factor <= MAX_STEPS ? Number.POSITIVE_INFINITY : 0
     return Math.min(own, ...(next[index] ?? []).map((later) => walk(loops.indexOf(later), count, factor)))
   }
-  const bound = Math.min(Number.POSITIVE_INFINITY, ...loops.map((_, index) => walk(index, 0, 1)))
+  const bound = Math.min(Number.POSITIVE_INFINITY, ...loops.map((_, index) => walk(index, 0, waysBefore)))
   // Shorter texts than a mail address make the pattern useless: better said at the start.
   return bound < 64 ? 0 : bound
 }
@@ -183,25 +188,29 @@ function handsOver(loop: Loop, later: Loop, search: TupleSearch): boolean {
   return false
 }
 
-/** An upper bound of the ways in which one text can pass through the states outside of loops. */
-function waysOutsideLoops(
-  { states, starts, edges }: PatternAutomaton,
+/**
+ * An upper bound of the ways in which one text can pass through the parts outside of loops: from the start to the first loop,
+ * and from each loop, where it can be left at any character, to the next.
+ */
+function waysOutside(
+  automaton: PatternAutomaton,
   loops: readonly Loop[],
   overlap: (one: number, other: number) => boolean,
-): number {
-  const loopOf = new Map(loops.flatMap((loop) => [...loop.states].map((state) => [state, loop] as const)))
-  const known = new Map<number, number>()
+): { before: number; after: number[] } {
+  const { starts, edges } = automaton
+  const known = new Map<number, number>(loops.flatMap((loop) => [...loop.states].map((state) => [state, 1] as const)))
   const from = (targets: readonly number[]): number =>
     Math.max(1, ...targets.map((target) => targets.reduce((sum, other) => (overlap(target, other) ? sum + ways(other) : sum), 0)))
   const ways = (state: number): number => {
     const found = known.get(state)
     if (found !== undefined) return found
-    // A loop is left from any of its states; its own rounds are judged elsewhere.
-    const members = loopOf.get(state)?.states ?? new Set([state])
-    const exits = new Set([...members].flatMap((member) => [...(edges[member]?.keys() ?? [])].filter((target) => !members.has(target))))
-    const result = from([...exits])
-    for (const member of members) known.set(member, result)
+    const result = from([...(edges[state]?.keys() ?? [])])
+    known.set(state, result)
     return result
   }
-  return states.length === 0 ? 1 : from(starts)
+  const after = loops.map(({ states }) => {
+    const exits = new Set([...states].flatMap((state) => [...(edges[state]?.keys() ?? [])]).filter((target) => !states.has(target)))
+    return from([...exits].filter((exit) => [...states].some((state) => overlap(state, exit))))
+  })
+  return { before: from(starts), after }
 }

@@ -101,11 +101,12 @@ function collect(schema: unknown, names: Set<string>, formats: Set<string>): voi
   }
 }
 
-/** Of the errors of alternatives the one that got furthest says most. */
+/** Of the errors of alternatives the one that got furthest says most; a wrong `kind` only says that another was meant. */
 function problemOf(errors: readonly ErrorObject[], names: ReadonlySet<string>): Problem {
-  const depth = (error: ErrorObject): number => error.instancePath.split('/').length
+  const rank = ({ instancePath, keyword }: ErrorObject): number =>
+    instancePath.split('/').length - (keyword === 'const' || keyword === 'enum' ? 0.5 : 0)
   const best = errors.reduce<ErrorObject | undefined>(
-    (before, error) => (before === undefined || depth(error) >= depth(before) ? error : before),
+    (before, error) => (before === undefined || rank(error) >= rank(before) ? error : before),
     undefined,
   )
   if (best === undefined) return { path: 'the data', message: 'is invalid' }
