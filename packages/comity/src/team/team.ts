@@ -10,6 +10,7 @@ import { systemClock } from '../foundation/index.ts'
 import { Publisher, type PublishOptions, tokenOf } from '../outbox/publisher.ts'
 import { EntityIsCaptured, NotPublishedHere } from '../outbox/errors.ts'
 
+import type { Queryable } from '../postgres/index.ts'
 import { AppliedKeys, type Replica, replica, type Token } from '../replica/replica.ts'
 import type { Queryable } from '../postgres/database.ts'
 import type { HandlerContext, MessageOf } from '../subscription/handler.ts'
