@@ -12,7 +12,6 @@ import { EntityIsCaptured, NotPublishedHere } from '../outbox/errors.ts'
 
 import type { Queryable } from '../postgres/index.ts'
 import { AppliedKeys, type Replica, replica, type Token } from '../replica/replica.ts'
-import type { Queryable } from '../postgres/database.ts'
 import type { HandlerContext, MessageOf } from '../subscription/handler.ts'
 import type { Subscription } from '../subscription/subscription.ts'
 import type { LineRun } from '../subscription/waiting-line.ts'
