@@ -58,6 +58,7 @@ const TIME =
 const URI_CHARACTERS = /^[!#-;=?-\]_a-z~]*$/
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 const TEAM_SOURCE = /^\/teams\/([a-z][a-z0-9]*(?:-[a-z0-9]+)*)$/
+const JSON_TYPE = 'application/json'
 const CONTENT_TYPE = /^application\/(?:[a-z0-9.-]+\+)?json *(?:;.*)?$/i
 
 /** The id of a team's message: the same on every resend, unique over all teams. */
@@ -93,7 +94,7 @@ export function toAttributes(envelope: Envelope): Record<string, string> {
     'ce-partitionkey': key,
     'ce-comityversion': String(envelope.version),
     'ce-comitykind': envelope.kind,
-    'content-type': 'application/json',
+    'content-type': JSON_TYPE,
   }
   if (envelope.tenant !== undefined) attributes['ce-comitytenant'] = encode('comitytenant', envelope.tenant)
   if (envelope.dataschema !== undefined) attributes['ce-dataschema'] = encode('dataschema', envelope.dataschema)
@@ -109,42 +110,51 @@ export function toAttributes(envelope: Envelope): Record<string, string> {
 
 /** Reads what {@link toAttributes}, or any other sender of CloudEvents 1.0 in binary mode, wrote. Attributes without `ce-` are not looked at. */
 export function fromAttributes(attributes: Readonly<Record<string, string>>): Envelope {
-  const given = new Map<string, string>()
-  for (const [header, value] of Object.entries(attributes)) {
-    const name = header.toLowerCase()
-    if (given.has(name)) throw new InvalidAttribute({ attribute: name, problem: 'is there twice, in different cases' })
-    if (typeof value !== 'string') throw new InvalidAttribute({ attribute: name, problem: 'is not a string' })
-    given.set(name, value)
-  }
-  if (required(given, 'specversion') !== '1.0') throw new InvalidAttribute({ attribute: 'ce-specversion', problem: 'is not "1.0"' })
-  const contentType = given.get('content-type')
-  if (contentType !== undefined && !CONTENT_TYPE.test(contentType))
+  const given = withLowerCaseNames(attributes)
+  if (required(given, 'ce-specversion') !== '1.0') throw new InvalidAttribute({ attribute: 'ce-specversion', problem: 'is not "1.0"' })
+  const contentType = given['content-type']
+  if (contentType !== undefined && contentType !== JSON_TYPE && !CONTENT_TYPE.test(contentType)) {
     throw new InvalidAttribute({ attribute: 'content-type', problem: 'is not JSON' })
-
-  const subject = required(given, 'subject')
-  const partitionKey = optional(given, 'partitionkey')
+  }
+  const subject = required(given, 'ce-subject')
+  const partitionKey = optional(given, 'ce-partitionkey')
   if (partitionKey !== undefined && partitionKey !== subject) {
     throw new InvalidAttribute({ attribute: 'ce-partitionkey', problem: 'differs from the subject' })
   }
-  const tenant = optional(given, 'comitytenant')
-  const dataschema = optional(given, 'dataschema')
-  const traceparent = optional(given, 'traceparent')
+  const tenant = optional(given, 'ce-comitytenant')
+  const dataschema = optional(given, 'ce-dataschema')
+  const traceparent = optional(given, 'ce-traceparent')
   const extra = extensionsOf(given)
   const envelope: Envelope = {
-    id: required(given, 'id'),
-    source: required(given, 'source'),
-    type: required(given, 'type'),
+    id: required(given, 'ce-id'),
+    source: required(given, 'ce-source'),
+    type: required(given, 'ce-type'),
     subject,
-    time: required(given, 'time'),
-    version: versionOf(required(given, 'comityversion')),
-    kind: required(given, 'comitykind') as MessageKind,
-    ...(tenant === undefined ? {} : { tenant }),
-    ...(dataschema === undefined ? {} : { dataschema }),
-    ...(traceparent === undefined ? {} : { traceparent }),
-    ...(extra === undefined ? {} : { extra }),
+    time: required(given, 'ce-time'),
+    version: versionOf(required(given, 'ce-comityversion')),
+    kind: required(given, 'ce-comitykind') as MessageKind,
+    ...(tenant === undefined ? undefined : { tenant }),
+    ...(dataschema === undefined ? undefined : { dataschema }),
+    ...(traceparent === undefined ? undefined : { traceparent }),
+    ...(extra === undefined ? undefined : { extra }),
   }
   check(envelope)
   return envelope
+}
+
+type Attributes = Readonly<Record<string, string>>
+
+/** Names of headers have no case, and some gateways capitalise them. */
+function withLowerCaseNames(attributes: Attributes): Attributes {
+  const names = Object.keys(attributes)
+  if (names.every((name) => name === name.toLowerCase())) return attributes
+  const lower: Record<string, string> = {}
+  for (const name of names) {
+    const lowerName = name.toLowerCase()
+    if (Object.hasOwn(lower, lowerName)) throw new InvalidAttribute({ attribute: lowerName, problem: 'is there twice, in different cases' })
+    lower[lowerName] = attributes[name] as string
+  }
+  return lower
 }
 
 /** Both doors check alike, so nothing is sent that would be refused at the other end. */
@@ -152,8 +162,9 @@ function check(envelope: Envelope): void {
   for (const name of ['id', 'source', 'type'] as const) {
     if (envelope[name] === '') throw new InvalidAttribute({ attribute: `ce-${name}`, problem: 'is empty' })
   }
-  for (const name of ['source', 'dataschema'] as const) {
-    if (!URI_CHARACTERS.test(envelope[name] ?? '')) throw new InvalidAttribute({ attribute: `ce-${name}`, problem: 'is not a URI' })
+  if (!URI_CHARACTERS.test(envelope.source)) throw new InvalidAttribute({ attribute: 'ce-source', problem: 'is not a URI' })
+  if (envelope.dataschema !== undefined && !URI_CHARACTERS.test(envelope.dataschema)) {
+    throw new InvalidAttribute({ attribute: 'ce-dataschema', problem: 'is not a URI' })
   }
   checkKey(envelope.subject, 'key', 'ce-subject')
   if (envelope.tenant !== undefined) checkKey(envelope.tenant, 'tenant', 'ce-comitytenant')
@@ -172,28 +183,28 @@ function versionOf(text: string): number {
   return /^[1-9]\d{0,15}$/.test(text) ? Number(text) : Number.NaN
 }
 
-function extensionsOf(given: ReadonlyMap<string, string>): Record<string, string> | undefined {
+function extensionsOf(given: Attributes): Record<string, string> | undefined {
   let extra: Record<string, string> | undefined
-  for (const header of given.keys()) {
+  for (const header of Object.keys(given)) {
     if (!header.startsWith('ce-')) continue
     const name = header.slice(3)
     if (RESERVED.has(name)) continue
     if (!EXTENSION.test(name)) throw new InvalidAttribute({ attribute: header, problem: 'is not 1 to 20 lower-case letters and digits' })
     extra ??= {}
-    extra[name] = optional(given, name) as string
+    extra[name] = optional(given, header) as string
   }
   return extra
 }
 
-function required(given: ReadonlyMap<string, string>, name: string): string {
-  const value = optional(given, name)
-  if (value === undefined) throw new MissingAttribute({ attribute: `ce-${name}` })
+function required(given: Attributes, header: string): string {
+  const value = optional(given, header)
+  if (value === undefined) throw new MissingAttribute({ attribute: header })
   return value
 }
 
-function optional(given: ReadonlyMap<string, string>, name: string): string | undefined {
-  const value = given.get(`ce-${name}`)
-  return value === undefined ? undefined : decode(name, value)
+function optional(given: Attributes, header: string): string | undefined {
+  const value = given[header]
+  return value === undefined ? undefined : decode(header, value)
 }
 
 const PLAIN = /^[!#$&-~]*$/
@@ -212,12 +223,13 @@ function encode(name: string, value: string): string {
   return encoded
 }
 
-function decode(name: string, value: string): string {
+function decode(header: string, value: string): string {
+  if (typeof value !== 'string') throw new InvalidAttribute({ attribute: header, problem: 'is not a string' })
   if (!value.includes('%') && !value.startsWith('"')) return value
   const unquoted = /^"(?:[^"\\]|\\.)*"$/s.test(value) ? value.slice(1, -1).replace(/\\(.)/gs, '$1') : value
   try {
     return decodeURIComponent(unquoted)
   } catch (cause) {
-    throw new InvalidAttribute({ attribute: `ce-${name}`, problem: 'is not percent-encoded UTF-8' }, { cause })
+    throw new InvalidAttribute({ attribute: header, problem: 'is not percent-encoded UTF-8' }, { cause })
   }
 }

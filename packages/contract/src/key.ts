@@ -5,6 +5,8 @@ import { isObject } from './json-schema.ts'
 /** A subject of a CloudEvent, an ordering key, an index entry: all of them take 256 bytes. */
 export const MAX_KEY_BYTES = 256
 
+/** Most keys; nothing below can be wrong with them. */
+const PRINTABLE_ASCII = /^[ -~]+$/
 const CONTROL = /\p{Cc}/u
 
 /**
@@ -51,6 +53,7 @@ function scalar(role: 'key' | 'tenant', data: unknown, field: string): string | 
 function checkText(role: string, text: unknown, path: string | undefined): void {
   if (typeof text !== 'string') throw refused(role, 'is not a string', path)
   if (text === '') throw refused(role, 'is empty', path)
+  if (PRINTABLE_ASCII.test(text)) return
   if (!text.isWellFormed()) throw refused(role, 'contains half of a surrogate pair', path)
   const control = CONTROL.exec(text)
   if (control !== null) throw refused(role, `contains a control character at position ${control.index}`, path)
