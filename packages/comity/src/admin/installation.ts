@@ -1,5 +1,5 @@
 import type { Environment } from '../catalog/environment.ts'
-import { OtherTeamsDatabase } from './errors.ts'
+import { NotMigrated, OtherTeamsDatabase } from './errors.ts'
 
 /** Whether schema `comity` is in this database. Throws COMITY_OTHER_TEAMS_DATABASE when it is another team's. */
 export async function isInstalled({ database, team }: Environment): Promise<boolean> {
@@ -8,4 +8,9 @@ export async function isInstalled({ database, team }: Environment): Promise<bool
   const found = (await database.query<{ team: string }>('select team from comity.database')).rows[0]?.team
   if (found !== undefined && found !== team) throw new OtherTeamsDatabase({ found, team })
   return true
+}
+
+/** Throws COMITY_NOT_MIGRATED where {@link isInstalled} answers false. */
+export async function requireInstalled(environment: Environment): Promise<void> {
+  if (!(await isInstalled(environment))) throw new NotMigrated({ team: environment.team, pending: 'it has no schema "comity"' })
 }

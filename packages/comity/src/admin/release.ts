@@ -11,7 +11,9 @@ import { isInstalled } from './installation.ts'
 export async function release(entity: string, environment: Environment): Promise<void> {
   const { database, team } = environment
   const { rows } = (await isInstalled(environment))
-    ? await database.query<{ topic: string; open: boolean }>('select topic, released_at is null as open from comity.captures order by topic')
+    ? await database.query<{ topic: string; open: boolean }>(
+        'select topic, released_at is null as open from comity.captures order by topic',
+      )
     : { rows: [] }
   const open = rows.filter((row) => row.open).map(({ topic }) => topic)
   if (!open.includes(entity)) throw new NotCaptured({ entity, team, captured: open.length === 0 ? 'nothing' : open.join(', ') })

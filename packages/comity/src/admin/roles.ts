@@ -41,7 +41,11 @@ interface Grant {
 
 /** What the runner touches itself. Nothing here lets it write the outbox, a contract or a capture. */
 const RUNNER: readonly Grant[] = [
-  { rights: 'select', on: 'comity.outbox, comity.outbox_id, comity.incarnations', why: 'what it relays, and as which life of the database' },
+  {
+    rights: 'select',
+    on: 'comity.outbox, comity.outbox_id, comity.incarnations',
+    why: 'what it relays, and as which life of the database',
+  },
   {
     rights: 'select',
     on: 'comity.database, comity.migrations, comity.contracts, comity.captures, comity.subscriptions, comity.replicas, comity.partitions',
@@ -75,7 +79,8 @@ export function teamRolesSql(declaration: Declaration, options: { readonly names
 
   const role = (name: string, what: string): void => {
     lines.push('', `-- ${name}: ${what}`, createRole(name), ...revokeAll(name))
-    if (options.database !== undefined) lines.push(`grant connect on database ${quoteIdentifier(options.database)} to ${quoteIdentifier(name)};`)
+    if (options.database !== undefined)
+      lines.push(`grant connect on database ${quoteIdentifier(options.database)} to ${quoteIdentifier(name)};`)
     lines.push(`grant usage on schema comity to ${quoteIdentifier(name)};`)
     for (const schema of schemas) lines.push(`grant usage on schema ${quoteIdentifier(schema)} to ${quoteIdentifier(name)};`)
   }

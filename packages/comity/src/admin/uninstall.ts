@@ -59,13 +59,18 @@ function remains(replicas: readonly string[], declaration: Declaration, { namesp
   const { writer, runner, bus } = teamRoles(team, namespace)
   return [
     ...replicas.map((table) => `${table}: a plain table, no longer kept up to date`),
-    ...(subscriptions.length === 0 ? [] : [`at the broker: ${subscriptions.join(', ')}, which go on collecting messages until the operator removes them`]),
+    ...(subscriptions.length === 0
+      ? []
+      : [`at the broker: ${subscriptions.join(', ')}, which go on collecting messages until the operator removes them`]),
     `the roles ${writer}, ${runner} and ${bus}, where they exist`,
   ]
 }
 
 async function refuseWhileRunning(database: Queryable, team: string): Promise<void> {
-  const holders = await textsOf(database, `select holder as text from comity.leases where expires_at > clock_timestamp() and holder is not null`)
+  const holders = await textsOf(
+    database,
+    `select holder as text from comity.leases where expires_at > clock_timestamp() and holder is not null`,
+  )
   if (holders.length > 0) throw new UninstallWhileRunning({ team, holder: holders.join(', ') })
 }
 
