@@ -10,6 +10,7 @@ import {
   TransactionIsOver,
   TransactionRolledBack,
 } from '../../src/postgres/errors.ts'
+import { applyMigrations, pendingMigrations } from '../../src/postgres/migrate.ts'
 import { connect, type PostgresDatabase } from '../../src/postgres/pool.ts'
 import { libraries, type TestLibrary } from './libraries.ts'
 
@@ -245,6 +246,14 @@ function adapterSuite(name: string, open: (typeof libraries)[string], server: Se
       if (library.notATransaction === undefined) return
       expect(await failure((async () => insert(library.notATransaction, 'on a pool'))())).toBeInstanceOf(NotATransaction)
       expect(await seen('on a pool')).toBe(false)
+    })
+
+    test('migrates: several statements, functions and all, through the library', async () => {
+      const sql = 'create table moved (id int); create function moved_f() returns int language plpgsql as $$ begin return 1; end $$;'
+      const plan = { schema: 'moves', major: 1, migrations: [{ name: '0001-moved', sql }] }
+      expect(await applyMigrations(library.database, plan)).toEqual(['0001-moved'])
+      expect(await pendingMigrations(library.database, plan)).toEqual([])
+      expect((await admin.query('select moved_f() as one from moved right join (select 1) x on true')).rows).toEqual([{ one: 1 }])
     })
 
     test('survives a connection that is lost inside the work', async () => {
