@@ -1,0 +1,48 @@
+/** `npm start`: tells the story of the agency. See README.md. */
+import { constants } from 'node:os'
+import { parseArgs } from 'node:util'
+import { Interrupted, UnknownArgument } from './story/errors.ts'
+import { narrator } from './story/narrator.ts'
+import { tellStory } from './story/story.ts'
+
+const { once, json } = options()
+const told = narrator(json ? process.stderr : process.stdout)
+const stopping = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    stopping.abort(new Interrupted({ signal }))
+    process.exitCode ??= 128 + constants.signals[signal]
+  })
+}
+
+try {
+  const figures = await tellStory({
+    narrator: told,
+    signal: stopping.signal,
+    seed: 2026,
+    installSeconds: Number(process.env.COMITY_INSTALL_SECONDS ?? 0),
+    async onVerdict({ ok }, director) {
+      process.exitCode = ok ? 0 : 1
+      if (once || !told.live) return
+      told.say('The teams go on. Ctrl-C ends everything.')
+      while (!stopping.signal.aborted) await director.pause().catch(() => undefined)
+    },
+  })
+  if (json) process.stdout.write(`${JSON.stringify(figures)}\n`)
+} catch (error) {
+  told.close()
+  process.exitCode ??= 1
+  const { message } = error as Error
+  process.stderr.write(`\n${message}\n`)
+  if (json) process.stdout.write(`${JSON.stringify({ story: 'agency', ok: false, error: message })}\n`)
+}
+
+function options(): { readonly once: boolean; readonly json: boolean } {
+  try {
+    const { values } = parseArgs({ options: { once: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } })
+    return values
+  } catch (error) {
+    process.stderr.write(`${new UnknownArgument({ problem: (error as Error).message }).message}\n`)
+    process.exit(2)
+  }
+}

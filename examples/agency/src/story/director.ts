@@ -1,0 +1,161 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { TeamStatus } from 'comity'
+import { TooSlow } from './errors.ts'
+import type { Narrator } from './narrator.ts'
+import { panelLines } from './panel.ts'
+import type { Installation, TeamName } from './set-up.ts'
+import { startTeamProcess, type TeamProcess } from './team-process.ts'
+
+/** Between two looks at the teams, in milliseconds. */
+const LOOK_EVERY = 100
+const WITHIN_SECONDS = 60
+/** After each step of the story on a terminal, so that one can read it. */
+const READING_MS = 1_500
+
+/** Rows in the tables that the story speaks of. */
+export interface Holdings {
+  readonly crm: { readonly customers: number; readonly thirdParty: number }
+  readonly marketing: {
+    readonly copies: number
+    readonly campaigns: number
+    readonly unfinished: number
+    readonly sent: number
+    readonly delivered: number
+  }
+  readonly 'data-analysis': { readonly sent: number; readonly delivered: number }
+}
+export interface Look {
+  readonly status: Readonly<Record<TeamName, TeamStatus>>
+  readonly holds: Holdings
+}
+
+/** Starts and ends the teams' processes, looks at the teams, and waits for what has to happen. */
+export class Director implements AsyncDisposable {
+  readonly #installation: Installation
+  readonly #narrator: Narrator
+  readonly #signal: AbortSignal
+  readonly #processes = new Map<TeamName, TeamProcess>()
+
+  constructor(installation: Installation, narrator: Narrator, signal: AbortSignal) {
+    this.#installation = installation
+    this.#narrator = narrator
+    this.#signal = signal
+  }
+
+  /** Resolves when the team's process has started. */
+  async start(name: TeamName): Promise<TeamProcess> {
+    this.#signal.throwIfAborted()
+    const process = startTeamProcess(name, this.#installation.teams[name].env)
+    this.#processes.set(name, process)
+    await process.ready
+    return process
+  }
+
+  async kill(name: TeamName): Promise<void> {
+    await this.#processes.get(name)?.kill()
+    this.#processes.delete(name)
+  }
+
+  async ask(name: TeamName, command: string, given: unknown): Promise<unknown> {
+    return this.#processes.get(name)?.ask(command, given)
+  }
+
+  /** Looks at every team, and shows it. */
+  async look(): Promise<Look> {
+    this.#signal.throwIfAborted()
+    const { teams } = this.#installation
+    const lost = [...this.#processes.values()].map((process) => process.lost)
+    const read = async (): Promise<Look> => {
+      const [crm, marketing, analysis, holds] = await Promise.all([
+        teams.crm.team.status(),
+        teams.marketing.team.status(),
+        teams['data-analysis'].team.status(),
+        this.#holdings(),
+      ])
+      return { status: { crm, marketing, 'data-analysis': analysis }, holds }
+    }
+    const look = await Promise.race([read(), ...lost])
+    this.#show(look)
+    return look
+  }
+
+  /** Looks until `happened` says so; `progress` says how far it is. Throws COMITY_EXAMPLE_TOO_SLOW. */
+  async until(
+    what: string,
+    happened: (look: Look) => boolean,
+    progress?: (look: Look) => { readonly done: number; readonly of: number },
+  ): Promise<Look> {
+    for (const started = performance.now(); ; await delay(LOOK_EVERY)) {
+      const look = await this.look()
+      if (happened(look)) {
+        this.#narrator.done()
+        return look
+      }
+      if (performance.now() - started > WITHIN_SECONDS * 1000) {
+        throw new TooSlow({ what, seconds: WITHIN_SECONDS, state: Object.values(look.status).map(summary).join(' | ') })
+      }
+      if (progress !== undefined) {
+        const { done, of } = progress(look)
+        this.#narrator.progress(what, done, of)
+      }
+    }
+  }
+
+  /** Time to read, where somebody does. */
+  async pause(): Promise<void> {
+    if (!this.#narrator.live) return
+    for (const end = performance.now() + READING_MS; performance.now() < end; await delay(LOOK_EVERY)) await this.look()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#processes.values()].map((process) => process.stop()))
+  }
+
+  async #holdings(): Promise<Holdings> {
+    const { teams } = this.#installation
+    const row = async (name: TeamName, sql: string): Promise<unknown> => (await teams[name].database.query(sql)).rows[0]
+    const [crm, marketing, analysis] = await Promise.all([
+      row('crm', `select (select count(*)::int from customers) as customers, (select count(*)::int from third_party_log) as "thirdParty"`),
+      row(
+        'marketing',
+        `select (select count(*)::int from crm_customer) as copies, count(*)::int as sent, count(delivered_at)::int as delivered,
+           (select count(*)::int from campaigns) as campaigns, (select count(*)::int from campaigns where finished_at is null) as unfinished
+         from sends`,
+      ),
+      row(
+        'data-analysis',
+        'select (select count(*)::int from emails_sent) as sent, (select count(*)::int from emails_delivered) as delivered',
+      ),
+    ])
+    return { crm, marketing, 'data-analysis': analysis } as Holdings
+  }
+
+  #show({ status, holds }: Look): void {
+    const say = (count: number, what: string): string => `${count.toLocaleString('en')} ${what}`
+    const held: Record<TeamName, string[]> = {
+      crm: [say(holds.crm.customers, 'customers'), say(holds.crm.thirdParty, 'emails handed to third parties')],
+      marketing: [
+        say(holds.marketing.copies, 'copies'),
+        say(holds.marketing.sent, 'emails sent'),
+        say(holds.marketing.delivered, 'delivered'),
+      ],
+      'data-analysis': [say(holds['data-analysis'].sent, 'emails sent'), say(holds['data-analysis'].delivered, 'delivered')],
+    }
+    const names = Object.keys(held) as TeamName[]
+    const views = names.map((name) => ({ name, status: status[name], holds: held[name], pid: this.#processes.get(name)?.pid }))
+    this.#narrator.panel(panelLines(views, this.#narrator))
+  }
+}
+
+/** Everything that was announced has reached everybody, or waits. */
+export function isSettled({ status, holds }: Look): boolean {
+  const { unfinished, sent, delivered } = holds.marketing
+  const idle = Object.values(status).every(
+    ({ outbox, subscriptions }) => outbox.pending === 0 && subscriptions.every(({ lag }) => lag === 0),
+  )
+  return idle && unfinished === 0 && sent === delivered
+}
+
+function summary({ team, outbox, subscriptions }: TeamStatus): string {
+  return `${team}: ${outbox.pending} to send; ${subscriptions.map(({ name, lag, waiting }) => `${name} ${lag} behind, ${waiting} wait`).join(', ')}`
+}
