@@ -1,9 +1,16 @@
 import { parseArgs } from 'node:util'
+import { apply } from './apply.ts'
 import { endToEnd } from './end-to-end.ts'
 import { type Round, summarise } from './measure.ts'
+import { capture, publish } from './publish.ts'
+import { relay } from './relay.ts'
 
 const benchmarks: Readonly<Record<string, { readonly events: number; readonly run: (events: number) => Promise<Round> }>> = {
   'end-to-end': { events: 100_000, run: endToEnd },
+  publish: { events: 20_000, run: publish },
+  capture: { events: 20_000, run: capture },
+  relay: { events: 100_000, run: relay },
+  apply: { events: 100_000, run: apply },
 }
 
 const { values, positionals } = parseArgs({
