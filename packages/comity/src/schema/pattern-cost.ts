@@ -21,6 +21,8 @@ export type PatternCost = { readonly maxLength: number } | { readonly problem: s
 const MAX_STEPS = 10_000_000
 /** Ways through the parts outside of loops, `a?a?a?…`; the pattern of an IPv6 address has 10,011. */
 const MAX_WAYS = 20_000
+/** A bound below the length of a mail address makes a pattern useless: better said at the start. */
+const LEAST_LENGTH = 64
 /** A bound on the analysis itself; ordinary patterns take some thousand. */
 const MAX_WORK = 1_000_000
 
@@ -173,11 +175,11 @@ function boundOfChains(loops: readonly Loop[], ways: readonly number[], waysBefo
     const count = Number.isFinite(bound) ? unbounded : unbounded + 1
     const factor = product * (ways[index] as number) * (Number.isFinite(bound) ? bound : 1)
     const own = count > 0 ? Math.floor((MAX_STEPS / factor) ** (1 / count)) : factor <= MAX_STEPS ? Number.POSITIVE_INFINITY : 0
+    // A chain that is hopeless already gets no better; without this, the chains of many loops are too many to walk.
+    if (own < LEAST_LENGTH) return 0
     return Math.min(own, ...(next[index] ?? []).map((later) => walk(loops.indexOf(later), count, factor)))
   }
-  const bound = Math.min(Number.POSITIVE_INFINITY, ...loops.map((_, index) => walk(index, 0, waysBefore)))
-  // Shorter texts than a mail address make the pattern useless: better said at the start.
-  return bound < 64 ? 0 : bound
+  return Math.min(Number.POSITIVE_INFINITY, ...loops.map((_, index) => walk(index, 0, waysBefore)))
 }
 
 /** Some text leads from p to p, from p to q, and from q to q. */

@@ -7,9 +7,9 @@ import { patternCost } from '../../src/schema/pattern-cost.ts'
 
 const sandbox = vm.createContext({})
 
-/** Milliseconds that a pattern takes for a text, at most `limit`. */
+/** Milliseconds of processor time (the machine may be busy) that a pattern takes for a text; stops after `limit` on the wall clock. */
 function timeOf(pattern: string, text: string, limit: number): number {
-  const started = performance.now()
+  const before = process.cpuUsage()
   try {
     Object.assign(sandbox, { pattern, text })
     vm.runInContext('new RegExp(pattern, "u").test(text)', sandbox, { timeout: limit })
@@ -17,7 +17,7 @@ function timeOf(pattern: string, text: string, limit: number): number {
     if ((error as { code?: string }).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') return limit
     throw error
   }
-  return performance.now() - started
+  return process.cpuUsage(before).user / 1_000
 }
 
 describe('a pattern that backtracks without end', () => {
@@ -42,7 +42,7 @@ describe('a pattern that backtracks without end', () => {
   it.each(Object.entries(texts))('%s is refused', (pattern, text) => {
     expect(patternCost(pattern)).toHaveProperty('problem')
     // The proof that it deserves it. `!` is what it cannot match.
-    expect(timeOf(pattern, `${text.repeat(40 / text.length)}!`, 300)).toBeGreaterThan(100)
+    expect(timeOf(pattern, `${text.repeat(40 / text.length)}!`, 300)).toBe(300)
   })
 
   it('is refused where nobody can tell: with back references', () => {
@@ -64,7 +64,7 @@ describe('a pattern whose time grows with a power of the length', () => {
     ['a*b', 1825],
   ])('%s bounds the text to %d characters', (pattern, maxLength) => {
     expect(patternCost(pattern)).toEqual({ maxLength })
-    expect(timeOf(pattern, 'a'.repeat(maxLength), 5_000)).toBeLessThan(1_000)
+    expect(timeOf(pattern, 'a'.repeat(maxLength), 20_000)).toBeLessThan(1_000)
   })
 })
 
@@ -157,7 +157,7 @@ describe('any pattern', () => {
         const cost = patternCost(whole)
         fc.pre('maxLength' in cost)
         const length = Math.min((cost as { maxLength: number }).maxLength, 4_000)
-        expect(timeOf(whole, `${unit.repeat(Math.ceil(length / unit.length)).slice(0, length - 1)}!`, 5_000)).toBeLessThan(5_000)
+        expect(timeOf(whole, `${unit.repeat(Math.ceil(length / unit.length)).slice(0, length - 1)}!`, 20_000)).toBeLessThan(5_000)
       }),
       { numRuns: 100 },
     )
