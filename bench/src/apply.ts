@@ -25,7 +25,12 @@ export async function apply(events: number): Promise<Round> {
   const sender = bus.connect()
   const messages = (rows as { id: string; data: string }[]).map(({ id: key, data }, i) => {
     const id = messageId('owner', i + 1)
-    return { id, key, attributes: toAttributes({ id, source: sourceOf('owner'), type: Customer.name, subject: key, time, version: i + 1, kind: 'created' }), data }
+    return {
+      id,
+      key,
+      attributes: toAttributes({ id, source: sourceOf('owner'), type: Customer.name, subject: key, time, version: i + 1, kind: 'created' }),
+      data,
+    }
   })
   for (let i = 0; i < messages.length; i += 1000) await sender.send(Customer.name, messages.slice(i, i + 1000))
 
@@ -37,12 +42,13 @@ export async function apply(events: number): Promise<Round> {
   return { events, ...measured, limitRate: await copyAndMerge(on, events) }
 }
 
-
 /** The limit of every way into a replica: COPY out of one database, COPY into a staging table of the other, one merge. Events per second. */
 export async function copyAndMerge(on: Pick<Stage, 'owner' | 'keeper'>, events: number): Promise<number> {
   return withClient(on.owner, (from) =>
     withClient(on.keeper, async (to) => {
-      await to.query('create table limit_rows (id bigint primary key, agency_id text, email text, name text, city text, note text, version bigint)')
+      await to.query(
+        'create table limit_rows (id bigint primary key, agency_id text, email text, name text, city text, note text, version bigint)',
+      )
       await to.query('create unlogged table limit_staging (like limit_rows)')
       const start = performance.now()
       const out = from.query(pgCopy.to(`copy (select *, 1::bigint from customers limit ${events}) to stdout`))
@@ -55,4 +61,3 @@ export async function copyAndMerge(on: Pick<Stage, 'owner' | 'keeper'>, events: 
     }),
   )
 }
-

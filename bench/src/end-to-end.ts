@@ -4,9 +4,8 @@ import { extname } from 'node:path'
 import { team } from 'comity'
 import { postgresTransport } from 'comity/transport'
 import { copyAndMerge } from './apply.ts'
-import { Customer } from './stage.ts'
-import { CREATE_CUSTOMERS, GENERATED, stage, withClient } from './stage.ts'
 import type { Round } from './measure.ts'
+import { CREATE_CUSTOMERS, Customer, GENERATED, stage, withClient } from './stage.ts'
 
 /**
  * A commit in one database → the replica committed in another, through the Postgres transport: a backlog of captured changes is
@@ -19,7 +18,9 @@ export async function endToEnd(events: number): Promise<Round> {
   await owner.migrate()
   await owner.provision()
 
-  const keeper = fork(new URL(`./keeper-process${extname(import.meta.url)}`, import.meta.url), { env: { ...process.env, KEEPER_URL: on.keeper, BUS_URL: on.bus } })
+  const keeper = fork(new URL(`./keeper-process${extname(import.meta.url)}`, import.meta.url), {
+    env: { ...process.env, KEEPER_URL: on.keeper, BUS_URL: on.bus },
+  })
   await once(keeper, 'message')
   await withClient(on.owner, async (client) => {
     for (let from = 1; from <= events; from += 1000) await client.query(`insert into customers ${GENERATED}`, [from, from + 999])

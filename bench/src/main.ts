@@ -28,12 +28,16 @@ for (const name of names) {
   for (let round = 1; round <= Number(values.rounds); round++) {
     const measured = await benchmark.run(Number(values.events ?? benchmark.events))
     rounds.push(measured)
-    process.stderr.write(`${name}, round ${round}: ${Math.round(measured.events / measured.seconds)} events/s, limit ${Math.round(measured.limitRate)}\n`)
+    process.stderr.write(
+      `${name}, round ${round}: ${Math.round(measured.events / measured.seconds)} events/s, limit ${Math.round(measured.limitRate)}\n`,
+    )
   }
   const result = summarise(name, rounds)
   if (values.json) process.stdout.write(`${JSON.stringify(result)}\n`)
   else {
     const { rate, min, max, cpuMicros, limit, ratio } = result
-    process.stdout.write(`${name.padEnd(12)} ${rate} events/s (${min}–${max}), ${cpuMicros} µs of our processor time each, ${ratio} of its limit ${limit}\n`)
+    process.stdout.write(
+      `${name.padEnd(12)} ${rate} events/s (${min}–${max}), ${cpuMicros} µs of our processor time each, ${ratio} of its limit ${limit}\n`,
+    )
   }
 }

@@ -19,7 +19,11 @@ export function publish(events: number): Promise<Round> {
   )
 }
 
-async function businessTransactions(events: number, table: string, also: (client: pg.PoolClient, i: number) => Promise<unknown>): Promise<Round> {
+async function businessTransactions(
+  events: number,
+  table: string,
+  also: (client: pg.PoolClient, i: number) => Promise<unknown>,
+): Promise<Round> {
   await using on = await stage()
   const pool = new pg.Pool({ connectionString: on.owner, max: CONNECTIONS })
   try {
@@ -37,7 +41,13 @@ async function businessTransactions(events: number, table: string, also: (client
   }
 }
 
-async function run(pool: pg.Pool, table: string, events: number, also: (client: pg.PoolClient, i: number) => Promise<unknown>, first: number): Promise<void> {
+async function run(
+  pool: pg.Pool,
+  table: string,
+  events: number,
+  also: (client: pg.PoolClient, i: number) => Promise<unknown>,
+  first: number,
+): Promise<void> {
   const text = INSERT.replace('%t', table)
   let next = first
   await Promise.all(

@@ -1,10 +1,19 @@
 import type { Declaration } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
+import { runWithLockTimeout } from '../outbox/capture/index.ts'
+import {
+  applyMigrations,
+  loadMigrations,
+  type Migration,
+  type MigrationPlan,
+  pendingMigrations,
+  printMigrations,
+  type Queryable,
+  quoteLiteral,
+} from '../postgres/index.ts'
 import { captureSteps } from './capture-steps.ts'
 import { OtherNamespace, OtherTeamsDatabase } from './errors.ts'
-import { type Step, registrationSteps } from './registration.ts'
-import { applyMigrations, loadMigrations, type Migration, type MigrationPlan, pendingMigrations, printMigrations, type Queryable, quoteLiteral } from '../postgres/index.ts'
-import { runWithLockTimeout } from '../outbox/capture/index.ts'
+import { registrationSteps, type Step } from './registration.ts'
 
 export interface MigrateOptions {
   /** Change nothing; answer the SQL. */
@@ -31,7 +40,11 @@ const MAJOR = 1
  */
 export async function migrate(declaration: Declaration, environment: Environment, options: MigrateOptions = {}): Promise<MigrationReport> {
   const { database, team } = environment
-  const plan: MigrationPlan = { schema: 'comity', major: MAJOR, migrations: await loadMigrations(new URL('../../migrations/', import.meta.url)) }
+  const plan: MigrationPlan = {
+    schema: 'comity',
+    major: MAJOR,
+    migrations: await loadMigrations(new URL('../../migrations/', import.meta.url)),
+  }
   const pending = await pendingMigrations(database, plan)
 
   if (options.check || options.print) {
@@ -53,7 +66,11 @@ export async function migrate(declaration: Declaration, environment: Environment
 }
 
 /** The steps after the pending migrations, found out in a transaction that applies these and is rolled back. */
-async function foresee<Tx>(declaration: Declaration, environment: Environment<Tx>, pending: readonly Migration[]): Promise<readonly Step[]> {
+async function foresee<Tx>(
+  declaration: Declaration,
+  environment: Environment<Tx>,
+  pending: readonly Migration[],
+): Promise<readonly Step[]> {
   const { database } = environment
   if (pending.length === 0) return stepsFor(database, declaration, environment)
   const foreseen = new Foreseen()
@@ -93,6 +110,9 @@ async function stepsFor(database: Queryable, declaration: Declaration, { team, n
 }
 
 function script(plan: MigrationPlan, steps: readonly Step[]): string {
-  const parts = steps.map(({ title, sql }) => `-- ${title}\nbegin;\nset local lock_timeout = '100ms';\n${sql.map((statement) => `${statement.trim()};`).join('\n')}\ncommit;\n`)
+  const parts = steps.map(
+    ({ title, sql }) =>
+      `-- ${title}\nbegin;\nset local lock_timeout = '100ms';\n${sql.map((statement) => `${statement.trim()};`).join('\n')}\ncommit;\n`,
+  )
   return [plan.migrations.length === 0 ? '' : printMigrations(plan), ...parts].join('\n')
 }

@@ -19,6 +19,10 @@ export function provisionPlan(declaration: Declaration, namespace: string): Prov
 }
 
 /** Creates what is missing at the broker; with `dryRun` only says what it would create. */
-export function provision(declaration: Declaration, environment: Environment, options: { readonly dryRun?: boolean } = {}): Promise<readonly ProvisionStep[]> {
+export function provision(
+  declaration: Declaration,
+  environment: Environment,
+  options: { readonly dryRun?: boolean } = {},
+): Promise<readonly ProvisionStep[]> {
   return environment.transport.provision(provisionPlan(declaration, environment.namespace), options)
 }

@@ -94,7 +94,12 @@ async function replicaSteps(database: Queryable, declaration: Declaration): Prom
       title: `create the replica ${table} of ${kept.entity.name}`,
       sql: [
         createReplicaTable(shape),
-        `insert into comity.replicas (name, topic, table_schema, table_name, columns) values (${[kept.name, kept.entity.name, kept.schema, kept.table]
+        `insert into comity.replicas (name, topic, table_schema, table_name, columns) values (${[
+          kept.name,
+          kept.entity.name,
+          kept.schema,
+          kept.table,
+        ]
           .map(quoteLiteral)
           .join(', ')}, ${quoteLiteral(JSON.stringify(shape.columns))}::jsonb)`,
       ],

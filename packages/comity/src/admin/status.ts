@@ -35,7 +35,13 @@ export interface SubscriptionStatus {
   /** Keys with a line, and the messages in their lines. */
   readonly waitingKeys: number
   readonly waiting: number
-  readonly ended: { readonly applied: number; readonly duplicate: number; readonly stale: number; readonly waiting: number; readonly discarded: number }
+  readonly ended: {
+    readonly applied: number
+    readonly duplicate: number
+    readonly stale: number
+    readonly waiting: number
+    readonly discarded: number
+  }
   readonly lastAt: string | null
 }
 export interface ReplicaStatus {
@@ -88,7 +94,10 @@ export async function teamStatus(declaration: Declaration, environment: Environm
   const [outbox, rows, stats] = await Promise.all([
     outboxStatus(database),
     database.query<SubscriptionRow>(SUBSCRIPTIONS),
-    lagOf(environment, declared.map(({ name }) => inNamespace(namespace, name))),
+    lagOf(
+      environment,
+      declared.map(({ name }) => inNamespace(namespace, name)),
+    ),
   ])
   const byName = new Map(rows.rows.map((row) => [row.name, row]))
   const subscriptions = declared.map(({ name, contract, kind }): SubscriptionStatus => {
@@ -158,7 +167,10 @@ async function outboxStatus(database: Queryable): Promise<Omit<OutboxStatus, 'to
 }
 
 /** A broker that is down leaves the lag unknown; everything else is still shown. */
-async function lagOf({ transport, logger }: Environment, subscriptions: readonly string[]): Promise<ReadonlyMap<string, SubscriptionStats>> {
+async function lagOf(
+  { transport, logger }: Environment,
+  subscriptions: readonly string[],
+): Promise<ReadonlyMap<string, SubscriptionStats>> {
   try {
     const stats = (await transport.stats?.(subscriptions)) ?? []
     return new Map(stats.map((one) => [one.subscription, one]))
@@ -173,11 +185,13 @@ function problemsOf(status: Omit<TeamStatus, 'problems'>, transport: string): re
   const { outbox } = status
   if (outbox.withheld > 0) problems.push(`${outbox.withheld} changes are withheld: they break their contract or a limit`)
   if (outbox.topics.length > 0 && outbox.relay === null) problems.push('nobody relays this outbox: is "comity run" running?')
-  if ((outbox.oldestPendingSeconds ?? 0) > 60) problems.push(`the oldest unsettled change is ${Math.round(outbox.oldestPendingSeconds as number)} s old`)
+  if ((outbox.oldestPendingSeconds ?? 0) > 60)
+    problems.push(`the oldest unsettled change is ${Math.round(outbox.oldestPendingSeconds as number)} s old`)
   for (const { name, lag, waitingKeys } of status.subscriptions) {
     if (waitingKeys > 0) problems.push(`${waitingKeys} keys wait in ${name}`)
     if (lag === null) problems.push(`the lag of ${name} is unknown: ${transport} does not answer`)
   }
-  for (const { table, conflicts } of status.replicas) if (conflicts > 0) problems.push(`${conflicts} versions of ${table} came with two contents`)
+  for (const { table, conflicts } of status.replicas)
+    if (conflicts > 0) problems.push(`${conflicts} versions of ${table} came with two contents`)
   return problems
 }

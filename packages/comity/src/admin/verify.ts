@@ -2,7 +2,16 @@ import type { Declaration } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
 import { captureProblems } from '../outbox/capture/index.ts'
 import { sqlStateOf } from '../postgres/index.ts'
-import { CaptureBroken, NotMigrated, OtherNamespace, OtherTeamsDatabase, ReadReplica, UnsafeDatabase, UnsupportedPostgres, VersionsCached } from './errors.ts'
+import {
+  CaptureBroken,
+  NotMigrated,
+  OtherNamespace,
+  OtherTeamsDatabase,
+  ReadReplica,
+  UnsafeDatabase,
+  UnsupportedPostgres,
+  VersionsCached,
+} from './errors.ts'
 import { registrationSteps } from './registration.ts'
 
 const SERVER = `
@@ -14,7 +23,9 @@ const OURS = `
 /** Looks, before a team starts, whether its database is what this code expects. Changes nothing; every refusal names the command. */
 export async function verify(declaration: Declaration, environment: Environment): Promise<void> {
   const { database, team, namespace } = environment
-  const server = (await database.query<{ version: number; shown: string; recovering: boolean; fsync: string; full_page_writes: string }>(SERVER)).rows[0]
+  const server = (
+    await database.query<{ version: number; shown: string; recovering: boolean; fsync: string; full_page_writes: string }>(SERVER)
+  ).rows[0]
   if (server === undefined || server.version < 150_000) throw new UnsupportedPostgres({ version: server?.shown ?? 'unknown' })
   if (server.recovering) throw new ReadReplica({ team })
   if (!environment.allowUnsafe) {
@@ -24,7 +35,8 @@ export async function verify(declaration: Declaration, environment: Environment)
   }
   const { rows } = await database.query<{ team: string; namespace: string; cache: number }>(OURS).catch((error: unknown) => {
     // undefined_table, invalid_schema_name
-    if (['42P01', '3F000'].includes(sqlStateOf(error) ?? '')) throw new NotMigrated({ team, pending: 'it has no schema "comity"' }, { cause: error })
+    if (['42P01', '3F000'].includes(sqlStateOf(error) ?? ''))
+      throw new NotMigrated({ team, pending: 'it has no schema "comity"' }, { cause: error })
     throw error
   })
   const ours = rows[0]

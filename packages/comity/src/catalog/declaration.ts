@@ -51,10 +51,25 @@ export function contractsPublishedBy(declaration: Declaration): readonly Contrac
 /** Every subscription of this team. */
 export function subscriptionsOf(
   declaration: Declaration,
-): readonly { readonly name: string; readonly contract: ContractDescription; readonly kind: 'handler' | 'replica'; readonly audience?: string }[] {
+): readonly {
+  readonly name: string
+  readonly contract: ContractDescription
+  readonly kind: 'handler' | 'replica'
+  readonly audience?: string
+}[] {
   return [
-    ...declaration.keeps.map(({ name, entity, audience }) => ({ name, contract: entity, kind: 'replica' as const, ...(audience === undefined ? {} : { audience }) })),
-    ...declaration.handles.map(({ name, contract, audience }) => ({ name, contract, kind: 'handler' as const, ...(audience === undefined ? {} : { audience }) })),
+    ...declaration.keeps.map(({ name, entity, audience }) => ({
+      name,
+      contract: entity,
+      kind: 'replica' as const,
+      ...(audience === undefined ? {} : { audience }),
+    })),
+    ...declaration.handles.map(({ name, contract, audience }) => ({
+      name,
+      contract,
+      kind: 'handler' as const,
+      ...(audience === undefined ? {} : { audience }),
+    })),
   ]
 }
 

@@ -4,6 +4,10 @@
  * @param attempt failures so far, from 0
  * @returns milliseconds
  */
-export function backoff(attempt: number, bounds: { readonly min: number; readonly max: number }, random: () => number = Math.random): number {
+export function backoff(
+  attempt: number,
+  bounds: { readonly min: number; readonly max: number },
+  random: () => number = Math.random,
+): number {
   return random() * Math.min(bounds.max, bounds.min * 2 ** Math.min(attempt, 30))
 }

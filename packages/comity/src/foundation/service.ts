@@ -56,7 +56,7 @@ export function service(options: {
       return state
     },
     start() {
-      if (stopped) return Promise.reject(new Stopped({ service: options.name }))
+      if (stopped !== undefined) return Promise.reject(new Stopped({ service: options.name }))
       started ??= start()
       return started
     },

@@ -43,7 +43,8 @@ export function translateSqlError(error: unknown, contract: string): unknown {
     if (typeof code !== 'string') continue
     if (code === 'CM001' || code === '3F000' || code === '42883') return new OutboxNotMigrated({ contract }, { cause: error })
     if (code === 'CM002') return new EntityIsCaptured({ entity: contract }, { cause: error })
-    if (code.startsWith('CM')) return new PublishRefused({ contract, problem: message, hint: String(hint ?? 'see the cause') }, { cause: error })
+    if (code.startsWith('CM'))
+      return new PublishRefused({ contract, problem: message, hint: String(hint ?? 'see the cause') }, { cause: error })
   }
   return error
 }

@@ -1,7 +1,7 @@
 import { type Contract, type ContractDescription, type DataOf, keyOf, tenantOf } from '@comity/contract'
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
-import { compile, knownFields, guardJson, guardSize, type Validator } from '../schema/index.ts'
+import { compile, guardJson, guardSize, knownFields, type Validator } from '../schema/index.ts'
 import { InvalidData, NothingPublished, translateSqlError } from './errors.ts'
 
 export interface PublishOptions {
@@ -102,7 +102,11 @@ export class Publisher<C extends Contract> {
 }
 
 /** `{ topic, key, version }` of what this transaction published for a key: "at least this". */
-export async function tokenOf(sql: Queryable, contract: ContractDescription, key: string): Promise<{ topic: string; key: string; version: number }> {
+export async function tokenOf(
+  sql: Queryable,
+  contract: ContractDescription,
+  key: string,
+): Promise<{ topic: string; key: string; version: number }> {
   const topic = contract.name
   const { rows } = await sql.query<{ version: string | null }>('select comity.token($1::text, $2::text)::text as version', [topic, key])
   const version = rows[0]?.version

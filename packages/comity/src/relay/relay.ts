@@ -1,11 +1,22 @@
-import { messageId, sourceOf, toAttributes } from '@comity/contract'
-import { backoff, type Clock, type Duration, type Logger, type Loop, loop, parseDuration, silentLogger, systemClock } from '../foundation/index.ts'
+import {
+  backoff,
+  type Clock,
+  type Duration,
+  type Logger,
+  type Loop,
+  loop,
+  parseDuration,
+  silentLogger,
+  systemClock,
+} from '../foundation/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { acquireLease, type Lease } from '../postgres/lease.ts'
-import type { Fence, OutgoingMessage, SendResult, Transport } from '../transport/transport.ts'
+import type { Fence, SendResult, Transport } from '../transport/transport.ts'
 import { CheckpointRefused, RelayFenced } from './errors.ts'
 import { OutboxReader, type OutboxRow } from './outbox-reader.ts'
-import { type Prepared, Withholding, type WithholdReason, type WithheldRow } from './withholding.ts'
+import { messageOf, type Route } from './outgoing-message.ts'
+import { sendWithinLimits } from './sending.ts'
+import { type Prepared, type WithheldRow, Withholding, type WithholdReason } from './withholding.ts'
 
 /**
  * The relay: outbox → transport, a pipe. One process of a team has the lease and leads; the others wait for it.
@@ -28,12 +39,6 @@ export interface PublishedContracts {
   routesOf(contract: string): readonly Route[] | undefined
   /** Why a row can't be published, or undefined if it can. Rows that our own `publish` has checked are not asked about. */
   judge(row: OutboxRow): WithholdReason | undefined
-}
-
-export interface Route {
-  readonly topic: string
-  /** The part of a payload (JSON text) that goes there; absent = all of it, byte for byte. */
-  readonly project?: (payload: string) => string
 }
 
 export interface RelayProgress {
@@ -77,6 +82,7 @@ export function relay(options: RelayOptions): Relay {
   /** Held while leading. */
   let lease: Lease | undefined
   let checkpoint = 0
+  let limit = batch
   let observedAt = Number.NEGATIVE_INFINITY
   let inFlight: Promise<void> | undefined
   let contracts: PublishedContracts
@@ -103,7 +109,9 @@ export function relay(options: RelayOptions): Relay {
     try {
       let found: 'busy' | 'idle' = 'idle'
       for (let full = true; full && !signal.aborted && (await keep()); ) {
-        const rows = await outbox.read(batch)
+        const asked = limit
+        const rows = await outbox.read(asked)
+        limit = nextLimit(asked, rows, batch)
         await inFlight
         if (rows.length > 0) {
           found = 'busy'
@@ -111,7 +119,7 @@ export function relay(options: RelayOptions): Relay {
           inFlight = deliver(rows, { ...identity, term: (lease as Lease).term }, signal)
           inFlight.catch(() => undefined)
         }
-        full = rows.length === batch
+        full = rows.length === asked
         await settle()
       }
       return found
@@ -188,8 +196,10 @@ export function relay(options: RelayOptions): Relay {
 
   function judge(row: OutboxRow, held: ReadonlyMap<string, number>): WithholdReason | undefined {
     const follows = row.kind === 'event' ? (held.get(`${row.topic} ${row.key}`) ?? withholding.heldBy(row)) : undefined
-    if (follows !== undefined) return { code: 'COMITY_FOLLOWS_WITHHELD', reason: `an earlier event of this key is withheld (${follows})`, follows }
-    if (contracts.routesOf(row.topic) === undefined) return { code: 'COMITY_NOT_PUBLISHED_HERE', reason: `the database does not know ${row.topic}: run "comity migrate"` }
+    if (follows !== undefined)
+      return { code: 'COMITY_FOLLOWS_WITHHELD', reason: `an earlier event of this key is withheld (${follows})`, follows }
+    if (contracts.routesOf(row.topic) === undefined)
+      return { code: 'COMITY_NOT_PUBLISHED_HERE', reason: `the database does not know ${row.topic}: run "comity migrate"` }
     return row.checked ? undefined : contracts.judge(row)
   }
 
@@ -198,7 +208,7 @@ export function relay(options: RelayOptions): Relay {
     const messages = prepared.map((one) => one.message)
     for (let failures = 0; ; ) {
       try {
-        const results = await transport.send(topic, messages, { fence })
+        const results = await sendWithinLimits(transport, topic, messages, { fence })
         if (results.some((result) => result.status === 'stale')) throw new RelayFenced({ team })
         progress.troubleSince = undefined
         return results.flatMap((result, i) => refusal(result, (prepared[i] as Prepared).row) ?? [])
@@ -260,32 +270,16 @@ const OBSERVE_BUSY = 100
 /** When everything is settled, they are looked at only to notice another life of the database. */
 const OBSERVE_IDLE = 5000
 
+/** Large payloads make batches short, so that two of them always fit into memory. */
+function nextLimit(limit: number, rows: readonly OutboxRow[], most: number): number {
+  const characters = rows.reduce((sum, row) => sum + (row.payload?.length ?? 0), 0)
+  return characters > BATCH_CHARACTERS ? Math.max(1, limit >> 2) : Math.min(most, limit * 2)
+}
+const BATCH_CHARACTERS = 4_000_000
+
 function refusal(result: SendResult, row: OutboxRow): WithheldRow | undefined {
   if (result.status === 'refused') return { row, code: 'COMITY_REFUSED_BY_BROKER', reason: result.reason }
-  if (result.status === 'blocked') return { row, code: 'COMITY_FOLLOWS_WITHHELD', reason: 'an earlier message of this key was refused by the broker' }
+  if (result.status === 'blocked')
+    return { row, code: 'COMITY_FOLLOWS_WITHHELD', reason: 'an earlier message of this key was refused by the broker' }
   return undefined
-}
-
-/** The same bytes and the same id at every resend. */
-function messageOf(team: string, row: OutboxRow, route: Route): OutgoingMessage {
-  const id = messageId(team, row.id)
-  const { traceparent, ...extra }: Record<string, string> = row.headers === null ? {} : JSON.parse(row.headers)
-  const payload = row.payload ?? ''
-  return {
-    id,
-    key: row.key,
-    attributes: toAttributes({
-      id,
-      source: sourceOf(team),
-      type: row.topic,
-      subject: row.key,
-      time: row.time,
-      version: row.id,
-      kind: row.kind,
-      ...(row.tenant === null ? {} : { tenant: row.tenant }),
-      ...(traceparent === undefined ? {} : { traceparent }),
-      ...(row.headers === null ? {} : { extra }),
-    }),
-    data: route.project === undefined || payload === '' ? payload : route.project(payload),
-  }
 }

@@ -1,6 +1,6 @@
-import { type OutgoingMessage } from '../transport/transport.ts'
-import type { Queryable } from '../postgres/database.ts'
 import { arrayLiteral } from '../postgres/array-literal.ts'
+import type { Queryable } from '../postgres/database.ts'
+import type { OutgoingMessage } from '../transport/transport.ts'
 import type { OutboxRow } from './outbox-reader.ts'
 
 /** Why a row can't be published. `follows` is the withheld event of the same key that it must not overtake. */

@@ -17,7 +17,10 @@ const CONFLICT = `
  * repetition changes nothing and the order does not matter. Of several changes of a key in one batch only the newest
  * is applied; the others are stale by then.
  */
-export function replicaConsumer<Tx>(options: { readonly batch?: number; readonly onApplied?: (keys: readonly string[]) => void }): Consumer<Tx> {
+export function replicaConsumer<Tx>(options: {
+  readonly batch?: number
+  readonly onApplied?: (keys: readonly string[]) => void
+}): Consumer<Tx> {
   let known: { readonly columns: string; readonly sql: ReplicaSql } | undefined
 
   async function statements(sql: Queryable, replica: string): Promise<ReplicaSql> {
@@ -47,7 +50,14 @@ export function replicaConsumer<Tx>(options: { readonly batch?: number; readonly
       const values = [keysOf(states), versionsOf(states), arrayLiteral(states.map(({ incoming }) => incoming.data))]
       const applied = await versions(sql, replica.upsert, [...values, subscription])
       for (const message of states) if (applied.has(message.envelope.version)) ended.set(message, 'applied')
-      if (applied.size < states.length) await noteConflicts(sql, replica, subscription, states.filter((message) => !ended.has(message)), ended)
+      if (applied.size < states.length)
+        await noteConflicts(
+          sql,
+          replica,
+          subscription,
+          states.filter((message) => !ended.has(message)),
+          ended,
+        )
     }
     if (deletions.length > 0) {
       const stale = await versions(sql, replica.remove, [keysOf(deletions), versionsOf(deletions), subscription])
@@ -68,7 +78,11 @@ async function noteConflicts(
   stale: readonly Message[],
   ended: Map<Message, Outcome>,
 ): Promise<void> {
-  const differing = await versions(sql, replica.conflicts, [keysOf(stale), versionsOf(stale), arrayLiteral(stale.map(({ incoming }) => incoming.data))])
+  const differing = await versions(sql, replica.conflicts, [
+    keysOf(stale),
+    versionsOf(stale),
+    arrayLiteral(stale.map(({ incoming }) => incoming.data)),
+  ])
   if (differing.size === 0) return
   const conflicts = stale.filter(({ envelope }) => differing.has(envelope.version))
   await sql.query(CONFLICT, [name, keysOf(conflicts), versionsOf(conflicts)])

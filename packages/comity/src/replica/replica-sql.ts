@@ -25,8 +25,12 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
   const keyColumns = keys.map(({ column }) => quoteIdentifier(column))
   const isKey = keys.map((key) => `r.${quoteIdentifier(key.column)} = ${fromKey(key, keys.length, 'i.key')}`).join(' and ')
   const values = replica.columns.map((column) => fromState(column, 'i.state'))
-  const set = [...others.map(({ column }) => column), VERSION_COLUMN].map((column) => `${quoteIdentifier(column)} = excluded.${quoteIdentifier(column)}`)
-  const same = others.map((column) => `r.${quoteIdentifier(column.column)}::text is not distinct from (${fromState(column, 'i.state')})::text`)
+  const set = [...others.map(({ column }) => column), VERSION_COLUMN].map(
+    (column) => `${quoteIdentifier(column)} = excluded.${quoteIdentifier(column)}`,
+  )
+  const same = others.map(
+    (column) => `r.${quoteIdentifier(column.column)}::text is not distinct from (${fromState(column, 'i.state')})::text`,
+  )
 
   return {
     // One statement: a state older than the key's tombstone or row changes nothing.
@@ -66,7 +70,8 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
 export function createReplicaTable(replica: ReplicaShape): string {
   const keys = replica.columns.filter((column) => column.key !== undefined).sort((a, b) => (a.key as number) - (b.key as number))
   const columns = replica.columns.map(
-    ({ column, type, key }) => `${quoteIdentifier(column)} ${type}${type === 'text' ? ' collate "C"' : ''}${key === undefined ? '' : ' not null'}`,
+    ({ column, type, key }) =>
+      `${quoteIdentifier(column)} ${type}${type === 'text' ? ' collate "C"' : ''}${key === undefined ? '' : ' not null'}`,
   )
   return `create table ${quoteIdentifier(replica.schema)}.${quoteIdentifier(replica.table)} (
   ${[...columns, `${VERSION_COLUMN} bigint not null`, `primary key (${keys.map(({ column }) => quoteIdentifier(column)).join(', ')})`].join(',\n  ')}

@@ -62,7 +62,8 @@ export function replica(options: {
   }
 
   async function waitFor(token: Token, { timeout = 10_000, signal }: { timeout?: number; signal?: AbortSignal } = {}): Promise<void> {
-    if (token.topic !== topic || !Number.isSafeInteger(token.version)) throw new ForeignToken({ token: JSON.stringify(token), replica: name })
+    if (token.topic !== topic || !Number.isSafeInteger(token.version))
+      throw new ForeignToken({ token: JSON.stringify(token), replica: name })
     const until = clock.monotonic() + timeout
     while ((await versionOf(token.key)) < token.version) {
       signal?.throwIfAborted()

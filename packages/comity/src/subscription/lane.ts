@@ -166,7 +166,8 @@ export class LaneQueue<Tx> {
       return
     }
     item.attempts++
-    if (failure === 'permanent' || item.attempts >= retry.attempts) return this.#park(item, failure === 'not-yet' ? 'not-yet' : 'parked', error)
+    if (failure === 'permanent' || item.attempts >= retry.attempts)
+      return this.#park(item, failure === 'not-yet' ? 'not-yet' : 'parked', error)
     // Everything of this key that is queued rests behind it, in order.
     this.#resting.set(key, [item, ...this.#queue.filter((other) => other.delivery.message.key === key)])
     this.#queue = this.#queue.filter((other) => other.delivery.message.key !== key)

@@ -4,7 +4,7 @@ import { backoff, type Clock, type Logger, type Service, service, silentLogger, 
 import type { Database } from '../postgres/database.ts'
 import type { Delivery, IncomingMessage, Transport } from '../transport/transport.ts'
 import type { Consumer } from './consumer.ts'
-import { NotRegistered, NothingWaits } from './errors.ts'
+import { NothingWaits, NotRegistered } from './errors.ts'
 import { LaneQueue, type RetryPolicy } from './lane.ts'
 import { type Message, type Outcome, readMessage } from './message.ts'
 import { type LineRun, runLine } from './waiting-line.ts'

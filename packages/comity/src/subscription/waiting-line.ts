@@ -116,7 +116,13 @@ export async function runLine<Tx>(options: {
           empty = true
           return []
         }
-        const message = options.read({ id: head.message, key, attributes: JSON.parse(head.attributes), data: head.data, sentAt: new Date(head.sent_at) })
+        const message = options.read({
+          id: head.message,
+          key,
+          attributes: JSON.parse(head.attributes),
+          data: head.data,
+          sentAt: new Date(head.sent_at),
+        })
         const outcomes = await consumer.consume({
           messages: [message],
           subscription,

@@ -1,9 +1,4 @@
-import {
-  checkSubscriptionName,
-  type Contract,
-  defaultSubscriptionName,
-  type Entity,
-} from '@comity/contract'
+import { type Contract, checkSubscriptionName, defaultSubscriptionName, type Entity } from '@comity/contract'
 import type { Declaration, Handled, Kept, Owned } from '../catalog/declaration.ts'
 import { checkOptions, type Duration, parseDuration } from '../foundation/index.ts'
 import { ReplicaFieldUnknown } from '../replica/errors.ts'
@@ -82,7 +77,8 @@ export class Declaring {
     if (entity.contractKind !== 'entity') throw new NotAnEntity({ contract: (entity as Contract).name, verb: 'keeps' })
     if (entity.owner === this.#team) throw new OwnEntityKept({ entity: entity.name })
     for (const field of [...options.fields, ...Object.keys(options.columns ?? {})]) {
-      if (!entity.fields.includes(field)) throw new ReplicaFieldUnknown({ entity: entity.name, field, fields: entity.fields.join(', ') }, { path: `fields.${field}` })
+      if (!entity.fields.includes(field))
+        throw new ReplicaFieldUnknown({ entity: entity.name, field, fields: entity.fields.join(', ') }, { path: `fields.${field}` })
     }
     const name = this.#subscriptionName(entity, options.name)
     const [schema, table] = (options.table ?? entity.name.replace(/[^a-z0-9]+/g, '_')).includes('.')

@@ -1,6 +1,6 @@
 import { checkTeamName } from '@comity/contract'
-import { checkOptions, type Duration, type Logger, parseDuration, silentLogger } from '../foundation/index.ts'
 import { asDatabase, type DatabaseOption } from '../adapters/as-database.ts'
+import { checkOptions, type Duration, type Logger, parseDuration, silentLogger } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
 import { openTransport, type Transport } from '../transport/index.ts'
 import { NoDatabase, NoTransport } from './errors.ts'
@@ -43,7 +43,11 @@ export class Settings<Tx> {
 
   constructor(team: string, options: TeamOptions<Tx>) {
     checkTeamName(team)
-    checkOptions(options, ['database', 'transport', 'namespace', 'relay', 'subscriptions', 'lease', 'autoMigrate', 'allowUnsafe', 'logger'], 'team')
+    checkOptions(
+      options,
+      ['database', 'transport', 'namespace', 'relay', 'subscriptions', 'lease', 'autoMigrate', 'allowUnsafe', 'logger'],
+      'team',
+    )
     this.team = team
     this.options = options
     this.namespace = options.namespace ?? process.env.COMITY_NAMESPACE ?? ''
@@ -72,7 +76,7 @@ export class Settings<Tx> {
     if (this.#transport === undefined) {
       const given = this.options.transport ?? process.env.COMITY_TRANSPORT
       if (given === undefined) throw new NoTransport({ team: this.team })
-      this.#transport = openTransport(given)
+      this.#transport = openTransport(given, { allowUnsafe: this.allowUnsafe, logger: this.logger })
     }
     return this.#transport
   }

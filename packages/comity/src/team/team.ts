@@ -7,8 +7,8 @@ import { verify } from '../admin/verify.ts'
 import type { Declaration } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
 import { systemClock } from '../foundation/index.ts'
-import { Publisher, type PublishOptions, tokenOf } from '../outbox/publisher.ts'
 import { EntityIsCaptured, NotPublishedHere } from '../outbox/errors.ts'
+import { Publisher, type PublishOptions, tokenOf } from '../outbox/publisher.ts'
 
 import type { Queryable } from '../postgres/index.ts'
 import { AppliedKeys, type Replica, replica, type Token } from '../replica/replica.ts'
@@ -216,4 +216,3 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
   }
   return self
 }
-

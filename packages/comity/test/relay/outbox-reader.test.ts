@@ -5,7 +5,10 @@ import { teamDatabase } from '../team-database.ts'
 
 const insert = (sql: Queryable, key: string) =>
   sql
-    .query<{ id: string }>(`insert into comity.outbox (topic, key, kind, payload) values ('t.x', $1::text, 'event', '{}') returning id::text as id`, [key])
+    .query<{ id: string }>(
+      `insert into comity.outbox (topic, key, kind, payload) values ('t.x', $1::text, 'event', '{}') returning id::text as id`,
+      [key],
+    )
     .then(({ rows }) => Number(rows[0]?.id))
 
 /** Holds a transaction open until it is told how to end. */
@@ -26,7 +29,13 @@ async function open(database: Awaited<ReturnType<typeof teamDatabase>>, key: str
     .catch((error) => {
       if (!(error instanceof RangeError)) throw error
     })
-  return { id: await id, end: (how: 'commit' | 'rollback') => (end(how), done) }
+  return {
+    id: await id,
+    end(how: 'commit' | 'rollback') {
+      end(how)
+      return done
+    },
+  }
 }
 
 test('a row that commits after a later one is read as soon as it is visible, and nothing is settled past it before', async () => {

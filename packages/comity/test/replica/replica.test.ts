@@ -30,10 +30,15 @@ const customer = (id: string, version: number, state: { email: string | null; na
 const send = (bus: TestBus, topic: string, ...messages: ReturnType<typeof change>[]) => bus.memory.connect().send(topic, messages)
 
 async function marketing(bus: TestBus) {
-  return testTeam(team('marketing').keeps(Customer, { fields: ['email', 'name'] }).keeps(Seat, { fields: ['guest'], table: 'seats' }), {
-    bus,
-    url: (await freshDatabase()).url,
-  })
+  return testTeam(
+    team('marketing')
+      .keeps(Customer, { fields: ['email', 'name'] })
+      .keeps(Seat, { fields: ['guest'], table: 'seats' }),
+    {
+      bus,
+      url: (await freshDatabase()).url,
+    },
+  )
 }
 
 test('a copy has the declared fields, key and version, and nothing else', async () => {
@@ -98,7 +103,12 @@ test('a row that the copy can not take waits with its key, and the others go on'
   const bus = testBus()
   await using team = await marketing(bus)
   await team.db.query('alter table crm_customer add check (length(name) < 10)')
-  await send(bus, 'crm.customer', customer('a', 1, { email: 'a', name: 'far too long a name' }), customer('b', 2, { email: 'b', name: 'short' }))
+  await send(
+    bus,
+    'crm.customer',
+    customer('a', 1, { email: 'a', name: 'far too long a name' }),
+    customer('b', 2, { email: 'b', name: 'short' }),
+  )
   expect(await team.caughtUp()).toEqual({ waiting: 1 })
   await send(bus, 'crm.customer', customer('a', 3, { email: 'a', name: 'fits' }))
   expect(await team.caughtUp()).toEqual({ waiting: 2 })
@@ -143,7 +153,9 @@ test('waitFor: the token of another entity is refused, one that never comes time
   await using team = await marketing(bus)
   const copy = team.team.replica(Customer)
   await expect(copy.waitFor({ topic: 'crm.seat', key: 'a', version: 1 })).rejects.toMatchObject({ code: 'COMITY_FOREIGN_TOKEN' })
-  await expect(copy.waitFor({ topic: 'crm.customer', key: 'a', version: 1 }, { timeout: 50 })).rejects.toMatchObject({ code: 'COMITY_WAIT_TIMED_OUT' })
+  await expect(copy.waitFor({ topic: 'crm.customer', key: 'a', version: 1 }, { timeout: 50 })).rejects.toMatchObject({
+    code: 'COMITY_WAIT_TIMED_OUT',
+  })
   await send(bus, 'crm.customer', customer('a', 2, null))
   await copy.waitFor({ topic: 'crm.customer', key: 'a', version: 1 })
 })

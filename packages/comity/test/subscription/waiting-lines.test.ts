@@ -49,7 +49,9 @@ async function crm(bus: TestBus, decide: (n: number, attempt: number, sql: Sql) 
   )
 }
 const effects = async (db: Sql, customer?: string) =>
-  (await db.query('select n from effects where $1::text is null or customer = $1::text order by seq', [customer ?? null])).rows.map((row) => row.n)
+  (await db.query('select n from effects where $1::text is null or customer = $1::text order by seq', [customer ?? null])).rows.map(
+    (row) => row.n,
+  )
 
 test('a permanent failure stops its own key, in order, and nobody else; a retry runs the line in order', async () => {
   const bus = testBus()

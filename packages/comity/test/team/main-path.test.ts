@@ -29,10 +29,15 @@ test('a published state reaches a replica with the declared fields only, and an 
       }),
     { bus, url: (await freshDatabase()).url, setup: (db) => db.query('create table mails (customer text)') },
   )
-  await using marketing = await testTeam(team('marketing').keeps(Customer, { fields: ['email', 'name'] }).publishes(EmailSent), {
-    bus,
-    url: (await freshDatabase()).url,
-  })
+  await using marketing = await testTeam(
+    team('marketing')
+      .keeps(Customer, { fields: ['email', 'name'] })
+      .publishes(EmailSent),
+    {
+      bus,
+      url: (await freshDatabase()).url,
+    },
+  )
 
   const token = await crm.db.transaction(async (tx) => {
     await crm.team.publish(tx, Customer, jane)
@@ -59,9 +64,14 @@ test('plain SQL on an existing table is announced, with the declared fields only
     bus,
     url: (await freshDatabase()).url,
     setup: (db) =>
-      db.query('create table customers (id text primary key, agency_id text not null, email text not null, name text not null, phone text, internal int)'),
+      db.query(
+        'create table customers (id text primary key, agency_id text not null, email text not null, name text not null, phone text, internal int)',
+      ),
   })
-  await using marketing = await testTeam(team('marketing').keeps(Customer, { fields: ['email', 'name'] }), { bus, url: (await freshDatabase()).url })
+  await using marketing = await testTeam(team('marketing').keeps(Customer, { fields: ['email', 'name'] }), {
+    bus,
+    url: (await freshDatabase()).url,
+  })
   const copy = async () => (await marketing.db.query('select id, email, name from crm_customer order by id')).rows
 
   await crm.db.query(`insert into customers select 'c' || i, 'a1', 'c' || i || '@example.com', 'C', null, i from generate_series(1, 3) i`)
@@ -69,10 +79,12 @@ test('plain SQL on an existing table is announced, with the declared fields only
   expect(await copy()).toEqual([1, 2, 3].map((i) => ({ id: `c${i}`, email: `c${i}@example.com`, name: 'C' })))
 
   await crm.db.query(`update customers set internal = internal + 1`)
-  await crm.db.transaction(async (tx) => {
-    await tx.query(`update customers set email = 'never' where id = 'c1'`)
-    throw new RangeError('rolled back on purpose')
-  }).catch(() => undefined)
+  await crm.db
+    .transaction(async (tx) => {
+      await tx.query(`update customers set email = 'never' where id = 'c1'`)
+      throw new RangeError('rolled back on purpose')
+    })
+    .catch(() => undefined)
   const before = (await marketing.team.status()).subscriptions[0]?.ended
   await marketing.caughtUp()
   expect((await marketing.team.status()).subscriptions[0]?.ended).toEqual(before)
