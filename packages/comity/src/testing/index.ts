@@ -1,3 +1,4 @@
+export { type AdversaryOptions, adversarialTransport } from './adversarial-transport.ts'
 export type {
   Acknowledgement,
   Change,

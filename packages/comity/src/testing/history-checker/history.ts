@@ -114,7 +114,7 @@ export interface Observations {
   readonly faultsScheduled: number
   readonly drained: boolean
   /** The `op`s of the writes whose rows are in the owners' databases; absent where nobody looked. */
-  readonly committed?: Iterable<string>
+  readonly committed?: readonly string[]
   /** An owner's database was put back to an older state: acknowledged writes may be gone from it, by intention. */
   readonly restored?: boolean
   readonly outboxes: readonly OutboxObservation[]

@@ -1,0 +1,125 @@
+import { appendFileSync, openSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Logger } from 'comity'
+import { fromPg } from 'comity/pg'
+import { adversarialTransport } from 'comity/testing'
+import { postgresTransport, type Transport } from 'comity/transport'
+import { Pool } from 'pg'
+import { type Failpoint, Failpoints } from './failpoint.ts'
+import { Recorder } from './recorder.ts'
+import { recordingTransport } from './recording-transport.ts'
+import { type AnyTeam, chaosTeam, type HandlerSettings, type TeamName } from './teams.ts'
+
+/** What a team's process is told, as JSON in its first argument. */
+export interface TeamProcessOptions {
+  readonly team: TeamName
+  /** Its name in the history. */
+  readonly name: string
+  readonly folder: string
+  readonly database: string
+  readonly bus: string
+  readonly relay: boolean
+  readonly subscriptions: boolean
+  /** Of the relay. */
+  readonly lease: `${number}ms`
+  /** Of a bucket at the bus, in milliseconds. */
+  readonly bucketLease: number
+  /** How long a transaction may be idle or a statement run. */
+  readonly sessionTimeout: `${number}ms`
+  readonly failpoints: readonly Failpoint[]
+  readonly handling: HandlerSettings
+  /** Milliseconds that each effect takes, and how many of a thousand fail at the first try. */
+  readonly slowness: number
+  readonly poison: readonly string[]
+  /** Duplicate, reorder and redeliver what is received. */
+  readonly adversary: number | undefined
+  /** After how long a silent connection to the bus is given up. */
+  readonly answerTimeout: number
+}
+
+async function main(options: TeamProcessOptions): Promise<void> {
+  const recorder = new Recorder(options.folder, options.name)
+  const failpoints = new Failpoints(options.failpoints)
+  const pool = new Pool({ connectionString: options.database, max: 6, connectionTimeoutMillis: 5000, keepAlive: true })
+  const running = chaosTeam(
+    options.team,
+    {
+      database: fromPg(pool, { sessionTimeout: options.sessionTimeout }) as never,
+      transport: busOf(options, recorder, failpoints),
+      relay: options.relay,
+      subscriptions: options.subscriptions,
+      lease: options.lease,
+      allowUnsafe: true,
+      logger: fileLogger(join(options.folder, `${options.name}.log`)),
+    },
+    {
+      async beforeEffect(message) {
+        failpoints.pass('before-effect')
+        if (message.mark !== null && options.poison.includes(message.mark)) throw new Error(`poison: ${message.mark}`)
+        if (options.slowness > 0) await new Promise((resolve) => setTimeout(resolve, options.slowness))
+      },
+      afterEffect: () => failpoints.pass('after-effect'),
+    },
+    options.handling,
+  )
+  await start(running)
+  process.send?.('ready')
+  process.once('SIGTERM', () => {
+    void running
+      .stop()
+      .then(() => pool.end())
+      .then(() => process.exit(0))
+  })
+  // Whoever started it is gone.
+  process.once('disconnect', () => process.exit(1))
+}
+
+/** A supervisor would start it again until its database and the bus are there. */
+async function start(running: AnyTeam): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await running.start()
+    } catch (error) {
+      if (attempt === 40) throw error
+      await new Promise((resolve) => setTimeout(resolve, 250))
+    }
+  }
+}
+
+function busOf(options: TeamProcessOptions, recorder: Recorder, failpoints: Failpoints): Transport {
+  const bus = postgresTransport({ url: options.bus, leaseMs: options.bucketLease, answerTimeout: options.answerTimeout, allowUnsafe: true })
+  const stopping: Transport = failpoints.has('mid-send') ? halfSending(bus, failpoints) : bus
+  const adverse = options.adversary === undefined ? stopping : adversarialTransport(stopping, { seed: options.adversary })
+  return recordingTransport(adverse, recorder, {
+    beforeSend: () => failpoints.pass('before-send'),
+    afterSend: () => failpoints.pass('after-send'),
+    beforeAcknowledge: () => failpoints.pass('before-acknowledge'),
+  })
+}
+
+/** A batch of which the broker has stored the first half when the process dies. */
+function halfSending(bus: Transport, failpoints: Failpoints): Transport {
+  return {
+    ...bus,
+    async send(topic, messages, options) {
+      if (messages.length > 1 && failpoints.isNext('mid-send'))
+        await bus.send(topic, messages.slice(0, Math.ceil(messages.length / 2)), options)
+      if (messages.length > 1) failpoints.pass('mid-send')
+      return bus.send(topic, messages, options)
+    },
+  }
+}
+
+function fileLogger(file: string): Logger {
+  const out = openSync(file, 'a')
+  const log = (level: string) => (fields: object, message: string) => {
+    writeSync(out, `${JSON.stringify({ at: new Date().toISOString(), pid: process.pid, level, message, ...fields })}\n`)
+  }
+  return { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') } as Logger
+}
+
+const options = JSON.parse(process.argv[2] as string) as TeamProcessOptions
+main(options).catch((error: unknown) => {
+  appendFileSync(join(options.folder, `${options.name}.log`), `${error instanceof Error ? error.stack : String(error)}\n`)
+  process.exit(1)
+})

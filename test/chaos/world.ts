@@ -1,0 +1,240 @@
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { historyChecker, type Judgement } from 'comity/testing'
+import { migrateBus, postgresTransport, type Transport } from 'comity/transport'
+import { Client, Pool } from 'pg'
+import { SHOP_TABLES } from './contracts.ts'
+import type { Failpoint, Moment } from './failpoint.ts'
+import { isSettled, observe, WATCH_CHECKPOINTS, WATCH_REPLICAS } from './observations.ts'
+import { Observer } from './observer.ts'
+import { Random } from './random.ts'
+import { monotonic, Recorder, readHistory } from './recorder.ts'
+import type { TeamProcessOptions } from './team-process.ts'
+import { TeamProcess } from './team-process-handle.ts'
+import { type AnyTeam, chaosTeam, EFFECTS, HANDLED, KEPT, type TeamName } from './teams.ts'
+import { until } from './until.ts'
+import { type Mix, Writer } from './writer.ts'
+
+export type DatabaseName = TeamName | 'bus'
+
+export interface WorldOptions {
+  readonly seed: number
+  /** For histories and logs; emptied first. */
+  readonly folder: string
+  /** Of a superuser; empty databases. */
+  readonly urls: Readonly<Record<DatabaseName, string>>
+  /** How long a life of a team must be silent at the bus before another may follow, in milliseconds. */
+  readonly claimSilence?: number
+}
+
+/**
+ * Three teams and a bus, whose processes can be killed: the shop (owner), mail (handlers) and stock (replicas). Writers and
+ * the observer of the bus live in this process, which nobody kills.
+ */
+export class World {
+  readonly seed: number
+  readonly folder: string
+  readonly urls: Readonly<Record<DatabaseName, string>>
+  readonly pools: Readonly<Record<DatabaseName, Pool>>
+  readonly recorder: Recorder
+  readonly processes: TeamProcess[] = []
+  readonly #teams: Readonly<Record<TeamName, AnyTeam>>
+  readonly #transport: Transport
+  #observer: Observer | undefined
+  #names = 0
+  faultsScheduled = 0
+  faultsHappened = 0
+  restored = false
+
+  private constructor(options: WorldOptions) {
+    this.seed = options.seed
+    this.folder = options.folder
+    this.urls = options.urls
+    rmSync(this.folder, { recursive: true, force: true })
+    mkdirSync(this.folder, { recursive: true })
+    this.recorder = new Recorder(this.folder, 'main')
+    const pool = (name: DatabaseName): Pool => {
+      const made = new Pool({ connectionString: options.urls[name], max: 4, connectionTimeoutMillis: 10_000 })
+      made.on('error', () => undefined)
+      return made
+    }
+    this.pools = { shop: pool('shop'), mail: pool('mail'), stock: pool('stock'), bus: pool('bus') }
+    this.#transport = this.#connect()
+    const team = (name: TeamName): AnyTeam =>
+      chaosTeam(name, { database: options.urls[name], transport: this.#transport, allowUnsafe: true })
+    this.#teams = { shop: team('shop'), mail: team('mail'), stock: team('stock') }
+  }
+
+  static async create(options: WorldOptions): Promise<World> {
+    const world = new World(options)
+    const { shop, mail, stock } = world.pools
+    for (const pool of [shop, mail, stock]) {
+      const { rows } = await pool.query<{ name: string }>('select current_database() as name')
+      // Writers in each other's way are found soon; a transaction of ours that was forgotten does not end a run.
+      await pool.query(`alter database "${rows[0]?.name}" set deadlock_timeout = '50ms'`)
+    }
+    await shop.query(SHOP_TABLES)
+    await mail.query(EFFECTS)
+    await migrateBus({ url: options.urls.bus, ...(options.claimSilence === undefined ? {} : { claimSilence: options.claimSilence }) })
+    world.#observer = await Observer.start(world.#connect(), world.recorder)
+    for (const team of Object.values(world.#teams)) {
+      await team.migrate()
+      await team.provision()
+    }
+    await shop.query(WATCH_CHECKPOINTS)
+    await stock.query(WATCH_REPLICAS)
+    return world
+  }
+
+  #connect(): Transport {
+    return postgresTransport({ url: this.urls.bus, allowUnsafe: true, answerTimeout: 10_000 })
+  }
+
+  /** The team's value in this process, for `status()` and `retry()`; it is not started. */
+  team(name: TeamName): AnyTeam {
+    return this.#teams[name]
+  }
+
+  async spawn(team: TeamName, options: Partial<TeamProcessOptions> = {}): Promise<TeamProcess> {
+    const process = new TeamProcess({
+      team,
+      name: `${team}-${++this.#names}`,
+      folder: this.folder,
+      database: this.urls[team],
+      bus: this.urls.bus,
+      relay: team === 'shop',
+      subscriptions: team !== 'shop',
+      lease: '1500ms',
+      bucketLease: 1500,
+      sessionTimeout: '4000ms',
+      failpoints: [],
+      handling: {},
+      slowness: 0,
+      poison: [],
+      adversary: undefined,
+      answerTimeout: 20_000,
+      ...options,
+    })
+    this.processes.push(process)
+    await process.ready
+    return process
+  }
+
+  /** A process stops itself at this moment, once. */
+  failpoint(moment: Moment, signal: Failpoint['signal'], at = 1): Failpoint {
+    this.faultsScheduled++
+    return { moment, at, signal, marker: join(this.folder, `failpoint-${moment}-${at}-${++this.#names}`) }
+  }
+
+  /** Injects a fault, and writes down whether it really happened. */
+  async fault(name: string, inject: () => Promise<unknown> | unknown): Promise<void> {
+    this.faultsScheduled++
+    this.recorder.record({ f: 'fault', phase: 'invoke', time: monotonic(), name })
+    const happened = await inject()
+    this.happened(name, happened !== false)
+  }
+
+  /** A fault that a process inflicted on itself was seen from outside. */
+  happened(name: string, really = true): void {
+    if (really) this.faultsHappened++
+    this.recorder.record({ f: 'fault', phase: really ? 'ok' : 'fail', time: monotonic(), name })
+  }
+
+  /** Writes with several connections at once until so many changes are committed. Answers how many were. */
+  async write(options: {
+    readonly changes: number
+    readonly connections?: number
+    readonly mix?: Partial<Mix>
+    readonly signal?: AbortSignal
+    onProgress?(changes: number): void
+    readonly url?: string
+    readonly clone?: boolean
+  }): Promise<number> {
+    let committed = 0
+    const writers = Array.from({ length: options.connections ?? 8 }, async (_, i) => {
+      const number = ++this.#names
+      const random = new Random(this.seed * 1000 + i)
+      const writer = new Writer({
+        name: `w${number}`,
+        random,
+        recorder: this.recorder,
+        ...(options.mix ? { mix: options.mix } : {}),
+        ...(options.clone ? { clone: true } : {}),
+      })
+      let client: Client | undefined
+      while (committed < options.changes && !options.signal?.aborted) {
+        try {
+          client ??= await connected(options.url ?? this.urls.shop)
+          const changes = await writer.transact(client)
+          committed += changes
+          options.onProgress?.(committed)
+        } catch {
+          // The server or the connection is gone: its unknown outcome is written down already.
+          client?.end().catch(() => undefined)
+          client = undefined
+          await new Promise((resolve) => setTimeout(resolve, 50))
+        }
+      }
+      await client?.end().catch(() => undefined)
+    })
+    await Promise.all(writers)
+    return committed
+  }
+
+  /** One writer whose transactions the scenario runs itself. */
+  writer(mix: Partial<Mix> = {}): Writer {
+    return new Writer({ name: `w${++this.#names}`, random: new Random(this.seed + this.#names), recorder: this.recorder, mix: { ...mix } })
+  }
+
+  /** Everything committed is settled, everything sent has ended. Ends what was prepared and forgotten. */
+  async drain(timeout = 60_000): Promise<boolean> {
+    try {
+      await until('everything is settled and has ended', () => this.#isDrained().catch(() => false), timeout)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  async #isDrained(): Promise<boolean> {
+    const { shop } = this.pools
+    const prepared = await shop.query<{ gid: string }>('select gid from pg_prepared_xacts where database = current_database()')
+    for (const { gid } of prepared.rows) await shop.query(`commit prepared '${gid}'`)
+    if (!(await isSettled(shop))) return false
+    const stats = (await this.#transport.stats?.([...Object.keys(HANDLED), ...Object.keys(KEPT)])) ?? []
+    return stats.every(({ backlog }) => backlog === 0) && (await this.#observer?.backlog()) === 0
+  }
+
+  /** Drains, looks, and judges. */
+  async judge(options: { readonly timeout?: number; readonly maxLag?: number } = {}): Promise<Judgement> {
+    const drained = await this.drain(options.timeout)
+    const observations = await observe(
+      { shop: this.pools.shop, mail: this.pools.mail, stock: this.pools.stock, transport: this.#transport, teams: this.#teams },
+      {
+        faultsScheduled: this.faultsScheduled,
+        drained,
+        restored: this.restored,
+        ...(options.maxLag === undefined ? {} : { maxLag: options.maxLag }),
+      },
+    )
+    const checker = historyChecker()
+    for await (const operation of readHistory(this.folder)) checker.add(operation)
+    return checker.judge(observations)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.processes.map((process) => process.kill()))
+    await this.#observer?.stop()
+    await Promise.all(Object.values(this.#teams).map((team) => team.stop()))
+    await this.#transport.close()
+    await Promise.all(Object.values(this.pools).map((pool) => pool.end()))
+    this.recorder.close()
+  }
+}
+
+async function connected(url: string): Promise<Client> {
+  const client = new Client({ connectionString: url, connectionTimeoutMillis: 5000, application_name: 'chaos writer' })
+  client.on('error', () => undefined)
+  await client.connect()
+  return client
+}

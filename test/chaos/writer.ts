@@ -1,0 +1,214 @@
+import type { Change, ChangeOutcome } from 'comity/testing'
+import type { Client } from 'pg'
+import { Clicked, Moved, Price } from './contracts.ts'
+import type { Random } from './random.ts'
+import { monotonic, type Recorder } from './recorder.ts'
+import { PRICE, SHOP, type ShopRow } from './shop-statements.ts'
+
+/** How often what is written; the names are the topics'. */
+export interface Mix {
+  readonly weights: Readonly<Record<'account' | 'product' | 'line' | 'note' | 'price' | 'clicked' | 'moved', number>>
+  /** Keys of each topic. */
+  readonly keys: number
+  readonly rollbacks: number
+  readonly savepoints: number
+  readonly prepared: number
+  readonly asynchronous: number
+  /** Rows of one statement at most. */
+  readonly rows: number
+  readonly statements: number
+}
+
+export const DEFAULT_MIX: Mix = {
+  weights: { account: 32, product: 20, line: 16, price: 8, note: 4, clicked: 13, moved: 7 },
+  keys: 50,
+  rollbacks: 0.1,
+  savepoints: 0.1,
+  prepared: 0,
+  asynchronous: 0.05,
+  rows: 6,
+  statements: 4,
+}
+
+/** One statement of a plan, with the changes that it will make if it finds its rows. */
+interface Statement {
+  readonly changes: readonly Change[]
+  readonly savepoint: boolean
+  /** Runs it; answers what became of each change. */
+  readonly run: (client: Client) => Promise<readonly ChangeOutcome[]>
+}
+
+/** Plans and runs transactions of one writer, and writes down each as invoke and ok / fail / info. */
+export class Writer {
+  readonly #name: string
+  readonly #random: Random
+  readonly #recorder: Recorder
+  readonly #mix: Mix
+  readonly #clone: boolean
+  #transactions = 0
+  #marks = 0
+
+  constructor(options: {
+    readonly name: string
+    readonly random: Random
+    readonly recorder: Recorder
+    readonly mix?: Partial<Mix>
+    readonly clone?: boolean
+  }) {
+    this.#name = options.name
+    this.#random = options.random
+    this.#recorder = options.recorder
+    this.#mix = { ...DEFAULT_MIX, ...options.mix }
+    this.#clone = options.clone ?? false
+  }
+
+  /** One transaction. Answers how many changes are committed; throws only when the connection is lost. */
+  async transact(client: Client): Promise<number> {
+    const random = this.#random
+    const statements = Array.from({ length: random.between(1, this.#mix.statements) }, () => this.#plan())
+    const changes = statements.flatMap((statement) => statement.changes)
+    const op = `${this.#name}.${++this.#transactions}`
+    const rollback = random.chance(this.#mix.rollbacks)
+    const prepare = !rollback && random.chance(this.#mix.prepared)
+    const begin = `begin isolation level ${random.weighted({ 'read committed': 8, 'repeatable read': 1, serializable: 1 })}`
+    const record = (phase: 'ok' | 'fail' | 'info', committingAt: number | undefined, outcomes: readonly ChangeOutcome[]): void =>
+      this.#recorder.record({ f: 'write', phase, time: monotonic(), op, outcomes, ...(committingAt === undefined ? {} : { committingAt }) })
+
+    this.#recorder.record({ f: 'write', phase: 'invoke', time: monotonic(), op, changes, ...(this.#clone ? { clone: true } : {}) })
+    const outcomes: ChangeOutcome[] = []
+    let committingAt: number | undefined
+    try {
+      await client.query(begin)
+      if (random.chance(this.#mix.asynchronous)) await client.query('set local synchronous_commit = off')
+      for (const statement of statements) outcomes.push(...(await this.#run(client, statement)))
+      await client.query('insert into journal (op) values ($1::text)', [op])
+      if (rollback) {
+        await client.query('rollback')
+        record('fail', undefined, outcomes)
+        return 0
+      }
+      if (prepare) await client.query(`prepare transaction '${op}'`)
+      committingAt = monotonic()
+      const { command } = await client.query(prepare ? `commit prepared '${op}'` : 'commit')
+      record(command === 'ROLLBACK' ? 'fail' : 'ok', committingAt, outcomes)
+      return outcomes.filter(({ undone }) => !undone).length
+    } catch (error) {
+      const refused = /^[0-9A-Z]{5}$/.test((error as { code?: string }).code ?? '') && !/^(08|57P0)/.test((error as { code: string }).code)
+      record(committingAt === undefined || (refused && !prepare) ? 'fail' : 'info', committingAt, outcomes)
+      if (!refused) throw error
+      await client.query('rollback')
+      return 0
+    }
+  }
+
+  async #run(client: Client, statement: Statement): Promise<readonly ChangeOutcome[]> {
+    if (!statement.savepoint) return statement.run(client)
+    await client.query('savepoint s')
+    const outcomes = await statement.run(client)
+    await client.query('rollback to savepoint s')
+    return outcomes.map((outcome) => ({ ...outcome, undone: true }))
+  }
+
+  #plan(): Statement {
+    const topic = this.#random.weighted(this.#mix.weights)
+    const savepoint = this.#random.chance(this.#mix.savepoints)
+    if (topic === 'clicked' || topic === 'moved') return { ...this.#event(topic), savepoint }
+    if (topic === 'price') return { ...this.#price(), savepoint }
+    return { ...this.#rows(topic), savepoint }
+  }
+
+  #mark(): string {
+    return `${this.#name}:${++this.#marks}`
+  }
+
+  #rows(name: keyof typeof SHOP): Omit<Statement, 'savepoint'> {
+    const random = this.#random
+    const table = SHOP[name]
+    const action = random.weighted({ upsert: 5, insert: 1, update: 3, remove: 2 })
+    const count = random.chance(0.3) ? random.between(2, this.#mix.rows) : 1
+    const numbers = [...new Set(Array.from({ length: count }, () => random.between(1, this.#mix.keys)))].sort((a, b) => a - b)
+    const rows: ShopRow[] = numbers.map((n) => table.row(n, this.#mark(), random))
+    const changes = rows.map(
+      (row): Change => ({
+        topic: table.topic,
+        key: table.keyOf(row),
+        kind: action === 'remove' ? 'deleted' : 'state',
+        mark: action === 'remove' ? null : String(row.mark),
+      }),
+    )
+    return {
+      changes,
+      run: async (client) => {
+        const at = monotonic()
+        const { rows: found } = await client.query(table[action], [JSON.stringify(rows)])
+        const keys = new Set(found.map((row) => table.keyOf(name === 'line' || name === 'account' ? numbered(row) : row)))
+        return changes.map(({ key }) => (keys.has(key) ? { at } : { at, undone: true }))
+      },
+    }
+  }
+
+  #price(): Omit<Statement, 'savepoint'> {
+    const random = this.#random
+    const sku = `sku-${random.between(1, this.#mix.keys)}`
+    if (random.chance(0.2)) {
+      return {
+        changes: [{ topic: PRICE.topic, key: sku, kind: 'deleted', mark: null }],
+        run: async (client) => {
+          const at = monotonic()
+          const { rowCount } = await client.query(PRICE.remove, [sku])
+          if (rowCount === 0) return [{ at, undone: true }]
+          return [{ at, version: await publish(client, Price.name, null, 'deleted', sku) }]
+        },
+      }
+    }
+    const mark = this.#mark()
+    const cents = random.between(1, 10_000)
+    return {
+      changes: [{ topic: PRICE.topic, key: sku, kind: 'state', mark }],
+      run: async (client) => {
+        const at = monotonic()
+        await client.query(PRICE.upsert, [sku, mark, cents])
+        return [{ at, version: await publish(client, Price.name, JSON.stringify({ sku, mark, cents })) }]
+      },
+    }
+  }
+
+  #event(name: 'clicked' | 'moved'): Omit<Statement, 'savepoint'> {
+    const random = this.#random
+    const contract = name === 'clicked' ? Clicked : Moved
+    const key = `${name}-${random.between(1, this.#mix.keys)}`
+    const marks = Array.from({ length: random.between(1, 3) }, () => this.#mark())
+    return {
+      changes: marks.map((mark): Change => ({ topic: contract.name, key, kind: 'event', mark })),
+      run: async (client) => {
+        const outcomes: ChangeOutcome[] = []
+        for (const mark of marks) {
+          const at = monotonic()
+          const data = { [name === 'clicked' ? 'page' : 'parcel']: key, mark }
+          outcomes.push({ at, version: await publish(client, contract.name, JSON.stringify(data)) })
+        }
+        return outcomes
+      },
+    }
+  }
+}
+
+/** What every language does: one SQL call in its own transaction. */
+async function publish(
+  client: Client,
+  topic: string,
+  data: string | null,
+  kind: 'deleted' | null = null,
+  key: string | null = null,
+): Promise<number> {
+  const { rows } = await client.query<{ version: string }>(
+    'select comity.publish($1::text, $2::text, $3::text, null, $4::text)::text as version',
+    [topic, data, kind, key],
+  )
+  return Number(rows[0]?.version)
+}
+
+/** Integer columns as the contract has them; `order` is a bigint, which travels as text. */
+function numbered(row: Record<string, string>): Record<string, unknown> {
+  return { ...row, ...(row.line === undefined ? {} : { line: Number(row.line) }), ...(row.id === undefined ? {} : { id: Number(row.id) }) }
+}
