@@ -49,9 +49,7 @@ export function contractsPublishedBy(declaration: Declaration): readonly Contrac
 }
 
 /** Every subscription of this team. */
-export function subscriptionsOf(
-  declaration: Declaration,
-): readonly {
+export function subscriptionsOf(declaration: Declaration): readonly {
   readonly name: string
   readonly contract: ContractDescription
   readonly kind: 'handler' | 'replica'

@@ -18,8 +18,8 @@ export interface Clearance extends Loop {
   readonly identity: Identity | undefined
   /** Why it may not; undefined while that is not known or it may. */
   readonly refusal: Error | undefined
-  /** Resolves at the first clearance; never rejects. */
-  cleared(signal: AbortSignal): Promise<void>
+  /** Resolves when this process is cleared, with a signal that aborts when it no longer is. Never rejects; aborted with `signal`. */
+  cleared(signal: AbortSignal): Promise<AbortSignal>
 }
 
 const INCARNATION = `
@@ -43,6 +43,7 @@ export function clearance(options: {
   const { team, holder, database, transport, clock = systemClock, logger = silentLogger } = options
   let identity: Identity | undefined
   let refusal: Error | undefined
+  let epoch = new AbortController()
   const waiting = new Set<() => void>()
 
   async function runOnce(): Promise<'busy' | 'idle'> {
@@ -54,10 +55,12 @@ export function clearance(options: {
       refusal = new CloneOfLiveDatabase({ team, holder: result.incumbent.holder, seconds: Math.round(result.silentFor / 1000) })
       if (identity !== undefined || waiting.size > 0) logger.error({ team, incumbent: result.incumbent.holder }, refusal.message)
       identity = undefined
+      epoch.abort()
       return 'idle'
     }
     // A clock that was set back, and a history that was lost: never draw a number that the broker has seen already.
     if (identity?.incarnation !== candidate.incarnation) await database.query(PASS_HIGHEST, [String(result.highestVersion)])
+    if (epoch.signal.aborted) epoch = new AbortController()
     identity = candidate
     refusal = undefined
     for (const resolve of waiting) resolve()
@@ -70,12 +73,14 @@ export function clearance(options: {
     identity: { get: () => identity },
     refusal: { get: () => refusal },
     cleared: {
-      value(signal: AbortSignal): Promise<void> {
-        if (identity !== undefined || signal.aborted) return Promise.resolve()
-        return new Promise((resolve) => {
-          waiting.add(resolve)
-          signal.addEventListener('abort', () => resolve(), { once: true })
-        })
+      async value(signal: AbortSignal): Promise<AbortSignal> {
+        if (identity === undefined && !signal.aborted) {
+          await new Promise<void>((resolve) => {
+            waiting.add(resolve)
+            signal.addEventListener('abort', () => resolve(), { once: true })
+          })
+        }
+        return AbortSignal.any([signal, epoch.signal])
       },
     },
   }) as Clearance

@@ -1,3 +1,4 @@
+import { ComityError } from '@comity/contract'
 import {
   backoff,
   type Clock,
@@ -105,6 +106,7 @@ export function relay(options: RelayOptions): Relay {
 
   async function turn(signal: AbortSignal): Promise<'busy' | 'idle'> {
     const identity = options.identity()
+    if (identity === undefined) follow('not cleared to send')
     if (identity === undefined || !(await lead())) return 'idle'
     try {
       let found: 'busy' | 'idle' = 'idle'
@@ -170,18 +172,10 @@ export function relay(options: RelayOptions): Relay {
     const topics = new Map<string, Prepared[]>()
     if (rows.some((row) => contracts.routesOf(row.topic) === undefined)) contracts = await options.contracts()
     for (const row of rows) {
-      const reason = judge(row, held)
-      if (reason !== undefined) {
-        withheld.push({ row, ...reason })
-        if (row.kind === 'event') held.set(`${row.topic} ${row.key}`, row.id)
-      } else {
-        for (const route of contracts.routesOf(row.topic) ?? []) {
-          const prepared = { row, message: messageOf(team, row, route) }
-          const sameTopic = topics.get(route.topic)
-          if (sameTopic) sameTopic.push(prepared)
-          else topics.set(route.topic, [prepared])
-        }
-      }
+      const reason = judge(row, held) ?? prepare(row, topics)
+      if (reason === undefined) continue
+      withheld.push({ row, ...reason })
+      if (row.kind === 'event') held.set(`${row.topic} ${row.key}`, row.id)
     }
     const refused = await Promise.all([...topics].map(([topic, prepared]) => sendUntilStored(topic, prepared, fence, signal)))
     withheld.push(...refused.flat())
@@ -201,6 +195,23 @@ export function relay(options: RelayOptions): Relay {
     if (contracts.routesOf(row.topic) === undefined)
       return { code: 'COMITY_NOT_PUBLISHED_HERE', reason: `the database does not know ${row.topic}: run "comity migrate"` }
     return row.checked ? undefined : contracts.judge(row)
+  }
+
+  /** Adds the row's messages to their topics; or says why it can't be a message, for no row may stop the relay. */
+  function prepare(row: OutboxRow, topics: Map<string, Prepared[]>): WithholdReason | undefined {
+    try {
+      const routes = contracts.routesOf(row.topic) ?? []
+      const made = routes.map((route) => [route.topic, { row, message: messageOf(team, row, route) }] as const)
+      for (const [topic, prepared] of made) {
+        const sameTopic = topics.get(topic)
+        if (sameTopic) sameTopic.push(prepared)
+        else topics.set(topic, [prepared])
+      }
+      return undefined
+    } catch (error) {
+      const reason = error instanceof ComityError ? error.message.split('\n', 1)[0] : undefined
+      return { code: 'COMITY_INVALID_DATA', reason: reason ?? 'its headers or its payload are not JSON' }
+    }
   }
 
   /** Resolves when the transport has stored each message or said that it never will; those come back as withheld. */

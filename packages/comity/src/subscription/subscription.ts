@@ -23,6 +23,8 @@ export interface Subscription extends Service {
   caughtUp(options?: { readonly signal?: AbortSignal }): Promise<{ readonly waiting: number }>
   /** Runs the line of a key again, in order, until it is empty or its head fails. */
   retry(key: string): Promise<LineRun>
+  /** Runs every line whose head waits for something that had not arrived. @returns messages that ended */
+  retryNotYet(): Promise<number>
 }
 
 export interface SubscriptionProgress {
@@ -42,8 +44,8 @@ export interface SubscriptionOptions<Tx> {
   readonly database: Database<Tx>
   readonly transport: Transport
   readonly consumer: Consumer<Tx>
-  /** Waits until this process may receive. */
-  readonly ready?: (signal: AbortSignal) => Promise<void>
+  /** Waits until this process may receive; the signal that it answers aborts when it no longer may. */
+  readonly cleared?: (signal: AbortSignal) => Promise<AbortSignal>
   readonly retry?: RetryPolicy
   /** Most messages delivered and not ended. Default: 1000 for a handler, 4000 for a replica. */
   readonly prefetch?: number
@@ -55,7 +57,7 @@ export interface SubscriptionOptions<Tx> {
 const RETRY: RetryPolicy = { attempts: 5, wait: { min: 200, max: 8000 } }
 
 export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription {
-  const { name, contract, database, transport, consumer, clock = systemClock, logger = silentLogger, retry = RETRY } = options
+  const { name, contract, database, transport, consumer, clock = systemClock, logger = silentLogger } = options
   const brokerName = options.brokerName ?? name
   const ended: Record<Outcome, number> = { applied: 0, duplicate: 0, stale: 0, waiting: 0, discarded: 0 }
   let lanes: LaneQueue<Tx>[] = []
@@ -70,11 +72,11 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     })
     for (let failures = 0; !signal.aborted; ) {
       try {
-        await options.ready?.(signal)
+        const mayReceive = (await options.cleared?.(signal)) ?? signal
         await open(signal)
         failures = 0
         await transport.receive(brokerName, (deliveries) => Promise.all(deliveries.map(dispatch)), {
-          signal,
+          signal: mayReceive,
           prefetch: options.prefetch ?? (consumer.kind === 'replica' ? 4000 : 1000),
           onTrouble(error) {
             troubleSince = error === undefined ? undefined : (troubleSince ?? clock.now())
@@ -111,7 +113,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
           database,
           consumer,
           read: (delivery) => read(delivery.message),
-          retry,
+          retry: options.retry ?? RETRY,
           signal,
           clock,
           logger,
@@ -140,18 +142,32 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     return { waiting: rows[0]?.waiting ?? 0 }
   }
 
+  function retry(key: string): Promise<LineRun> {
+    if (laneCount === 0) return Promise.reject(new NothingWaits({ subscription: name, key }))
+    const lane = { subscription: name, lane: bucketOf(key, laneCount) }
+    return runLine({ database, lane, key, consumer, read, signal: new AbortController().signal })
+  }
+
+  async function retryNotYet(): Promise<number> {
+    const { rows } = await database.query<{ key: string }>(
+      `select key from comity.waiting_keys where subscription = $1::text and reason = 'not-yet' order by since limit $2::int`,
+      [name, LINES],
+    )
+    let ran = 0
+    for (const { key } of rows) ran += (await retry(key)).ran
+    return ran
+  }
+
   const base = service({ name: `subscription ${name}`, run })
   return Object.defineProperties(base, {
     progress: {
       get: (): SubscriptionProgress => ({ inFlight: lanes.reduce((sum, lane) => sum + lane.size, 0), ended: { ...ended }, troubleSince }),
     },
     caughtUp: { value: caughtUp },
-    retry: {
-      value(key: string): Promise<LineRun> {
-        if (laneCount === 0) return Promise.reject(new NothingWaits({ subscription: name, key }))
-        const lane = { subscription: name, lane: bucketOf(key, laneCount) }
-        return runLine({ database, lane, key, consumer, read, signal: new AbortController().signal })
-      },
-    },
+    retry: { value: retry },
+    retryNotYet: { value: retryNotYet },
   }) as Subscription
 }
+
+/** Lines in one turn of retryNotYet. */
+const LINES = 100

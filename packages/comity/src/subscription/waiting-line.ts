@@ -3,7 +3,7 @@ import type { Database, Queryable } from '../postgres/database.ts'
 import type { IncomingMessage } from '../transport/transport.ts'
 import type { Consumer } from './consumer.ts'
 import { NothingWaits } from './errors.ts'
-import { describeError } from './failure.ts'
+import { describeError, failureOf } from './failure.ts'
 import { inLane, type Lane } from './lane-transaction.ts'
 import type { Message, Outcome } from './message.ts'
 
@@ -82,10 +82,12 @@ const HEAD = `
 const ADVANCE = 'update comity.waiting_keys set done = $3::text::bigint where subscription = $1::text and key = $2::text'
 const RELEASE = 'delete from comity.waiting_keys where subscription = $1::text and key = $2::text'
 const RECORD_FAILURE = `
-  update comity.waiting w set attempts = attempts + 1, error_code = $3::text, error = $4::text
-  from comity.waiting_keys k
-  where k.subscription = $1::text and k.key = $2::text and w.subscription = k.subscription and w.key = k.key
-    and w.seq = (select min(h.seq) from comity.waiting h where h.subscription = k.subscription and h.key = k.key and h.seq > k.done)`
+  with line as (
+    update comity.waiting_keys set reason = $5::text where subscription = $1::text and key = $2::text returning subscription, key, done
+  )
+  update comity.waiting w set attempts = attempts + 1, error_code = $3::text, error = $4::text from line
+  where w.subscription = line.subscription and w.key = line.key
+    and w.seq = (select min(h.seq) from comity.waiting h where h.subscription = line.subscription and h.key = line.key and h.seq > line.done)`
 
 export interface LineRun {
   readonly ran: number
@@ -138,8 +140,11 @@ export async function runLine<Tx>(options: {
       if (!empty) ran++
     } catch (error) {
       if (error instanceof NothingWaits) throw error
-      const { code, message } = describeError(error)
-      await database.query(RECORD_FAILURE, [subscription, key, code, message])
+      const failure = failureOf(error)
+      if (failure !== 'outage' && failure !== 'contended') {
+        const { code, message } = describeError(error)
+        await database.query(RECORD_FAILURE, [subscription, key, code, message, failure === 'not-yet' ? 'not-yet' : 'parked'])
+      }
       return { ran, error }
     }
   }

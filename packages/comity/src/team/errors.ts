@@ -30,6 +30,11 @@ export const NoTransport: ErrorType<'team'> = errorType(
   'team {team} has no transport',
   "pass the option 'transport' or set COMITY_TRANSPORT",
 )
+export const NoSuchSubscription: ErrorType<'team' | 'subscription'> = errorType(
+  'COMITY_NO_SUCH_SUBSCRIPTION',
+  '{team} runs no subscription {subscription} here',
+  'name one that "comity status" shows, in a process where the team is started',
+)
 export const NotReplica: ErrorType<'team' | 'entity'> = errorType(
   'COMITY_NOT_A_REPLICA',
   '{team} keeps no copy of {entity}',

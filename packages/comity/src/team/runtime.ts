@@ -60,7 +60,7 @@ export function runtime<Tx>(options: {
         database,
         transport,
         consumer,
-        ready: (signal) => cleared.cleared(signal),
+        cleared: (signal) => cleared.cleared(signal),
         ...(attempts === undefined ? {} : { retry: { attempts, wait: { min: 200, max: 8000 } } }),
         logger,
       }),
@@ -89,7 +89,19 @@ export function runtime<Tx>(options: {
     },
   })
 
-  const services = [cleared, ...(relaying ? [relaying] : []), ...subscriptions.values(), care]
+  const notYet: Loop = loop({
+    name: `what is not yet there for ${team}`,
+    poll: { min: NOT_YET_EVERY, max: NOT_YET_EVERY },
+    clock: systemClock,
+    logger,
+    async runOnce() {
+      let ran = 0
+      for (const one of subscriptions.values()) if (cleared.identity !== undefined) ran += await one.retryNotYet()
+      return ran > 0 ? 'busy' : 'idle'
+    },
+  })
+
+  const services = [cleared, ...(relaying ? [relaying] : []), ...subscriptions.values(), care, notYet]
   return {
     clearance: cleared,
     relay: relaying,
@@ -98,7 +110,7 @@ export function runtime<Tx>(options: {
       for (const service of services) await service.start()
     },
     async stop() {
-      await Promise.all([...subscriptions.values(), care].map((service) => service.stop()))
+      await Promise.all([...subscriptions.values(), care, notYet].map((service) => service.stop()))
       await relaying?.stop()
       await cleared.stop()
     },
@@ -107,3 +119,5 @@ export function runtime<Tx>(options: {
 
 /** Between two looks at partitions, in milliseconds. */
 const CARE_EVERY = 600_000
+/** Between two looks at what was not there yet, in milliseconds. */
+const NOT_YET_EVERY = 2000

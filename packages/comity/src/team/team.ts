@@ -17,7 +17,7 @@ import type { Subscription } from '../subscription/subscription.ts'
 import type { LineRun } from '../subscription/waiting-line.ts'
 import type { ProvisionStep } from '../transport/index.ts'
 import { Declaring, type KeepsOptions, type OnOptions, type OwnsOptions } from './declare.ts'
-import { NotReplica } from './errors.ts'
+import { NoSuchSubscription, NotReplica } from './errors.ts'
 import { type Runtime, runtime } from './runtime.ts'
 import { Settings, type TeamOptions } from './settings.ts'
 
@@ -198,7 +198,7 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
     },
     async retry(subscription, key) {
       const found = running?.subscriptions.get(subscription)
-      if (found === undefined) throw new NotReplica({ team: name, entity: subscription })
+      if (found === undefined) throw new NoSuchSubscription({ team: name, subscription })
       return found.retry(key)
     },
     status: () => teamStatus(declaring.declaration, settings),

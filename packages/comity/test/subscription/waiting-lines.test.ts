@@ -175,3 +175,20 @@ test('a message older than the oldest leaf of the inbox is parked, never run bli
   expect(await team.caughtUp()).toEqual({ waiting: 1 })
   expect(await effects(team.db)).toEqual([])
 })
+
+test('a line that waited for something not yet there runs by itself when it is', async () => {
+  const bus = testBus()
+  let there = false
+  await using team = await crm(
+    bus,
+    (n) => {
+      if (!there && n === 1) throw new NotYetError('the customer has not arrived')
+    },
+    1,
+  )
+  await send(bus, message('a', 1), message('a', 2))
+  expect(await team.caughtUp()).toEqual({ waiting: 2 })
+  there = true
+  await expect.poll(() => team.caughtUp(), { timeout: 10_000 }).toEqual({ waiting: 0 })
+  expect(await effects(team.db, 'a')).toEqual([1, 2])
+})
