@@ -17,7 +17,8 @@ export interface Transport extends AsyncDisposable {
    * Sends messages of one topic, in order per bucket. Resolves when every accepted message is durable.
    * The result at index i belongs to the message at index i. After a refused message of a key, the later
    * messages of that key in the same call are refused too (`blocked`).
-   * Rejects only when nothing is known about the call as a whole (connection lost: any message may be stored).
+   * Rejects with COMITY_TRANSPORT_UNAVAILABLE when nothing is known about the call as a whole (any message may be stored:
+   * send again), and with another error when nothing was stored: no such topic, not allowed, a batch beyond the limits.
    */
   send(topic: string, messages: readonly OutgoingMessage[], options?: SendOptions): Promise<readonly SendResult[]>
 
@@ -25,7 +26,9 @@ export interface Transport extends AsyncDisposable {
    * Delivers the subscription's messages until the signal aborts, then resolves when the last handler call
    * has ended. Calls `handler` with arrays of deliveries of one bucket in order; calls for different buckets overlap,
    * calls for one bucket may overlap too (the engine's lanes keep the order). A rejected call counts as `later`
-   * for all of its deliveries. Survives restarts of the broker by itself; reports them through `onTrouble`.
+   * for all of its deliveries. What is answered with `later` comes again after a pause, before anything newer of its bucket.
+   * Survives restarts of the broker by itself; reports them through `onTrouble`. Rejects when waiting cannot help: the
+   * subscription does not exist (any more), or the right to it is missing.
    */
   receive(subscription: string, handler: DeliveryHandler, options: ReceiveOptions): Promise<void>
 
@@ -53,6 +56,7 @@ export interface TopicPlan {
   /** Broker-side order units; a power of two. Default: the transport's own. */
   readonly buckets?: number
 }
+/** A subscription gets every message whose send began after it was created, and none whose send had resolved before. */
 export interface SubscriptionPlan {
   /** `<team>.<name>` */
   readonly name: string

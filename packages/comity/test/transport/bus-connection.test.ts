@@ -62,6 +62,19 @@ test('closing needs no broker', async () => {
   await receiver.ended
 })
 
+test('closing does not wait long for a broker that answers no more', async () => {
+  const { proxy, transport } = await busBehindProxy()
+  const receiver = receive(transport, 'crm.s')
+  await transport.claim({ team: 'crm', incarnation: 1, holder: 'p' })
+  await transport.send('t', [message()])
+  await receiver.until(() => receiver.seen.length === 1)
+  proxy.freeze()
+  const began = performance.now()
+  await transport.close()
+  await receiver.ended
+  expect(performance.now() - began).toBeLessThan(15_000) // an answer may take 20 s
+})
+
 test('a receive that begins while the broker is away waits for it', async () => {
   const { proxy, transport } = await busBehindProxy({ answerTimeout: 300 })
   proxy.freeze()

@@ -1,4 +1,5 @@
-import { Pool, type PoolClient, type PoolConfig } from 'pg'
+import { Socket } from 'node:net'
+import { Pool, type PoolConfig } from 'pg'
 import { type Logger, silentLogger } from '../../foundation/index.ts'
 import { TransportClosed, TransportUnsupported } from '../errors.ts'
 import { translateBusError } from './bus-errors.ts'
@@ -31,7 +32,7 @@ const MAINTAIN_EVERY = 5 * 60_000
 export class BusConnection {
   readonly #options: BusConnectionOptions
   #pool: Pool
-  #sockets = new Set<PoolClient>()
+  readonly #sockets = new Set<Socket>()
   #ready: Promise<void> | undefined
   #maintained = Number.NEGATIVE_INFINITY
   #closed: Promise<void> | undefined
@@ -65,7 +66,7 @@ export class BusConnection {
 
   async #end(): Promise<void> {
     const cut = setTimeout(() => {
-      for (const client of this.#sockets) (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy()
+      for (const socket of this.#sockets) socket.destroy()
     }, 1000)
     await this.#pool.end()
     clearTimeout(cut)
@@ -81,15 +82,22 @@ export class BusConnection {
       connectionTimeoutMillis: Math.min(10_000, this.#options.answerTimeout),
       query_timeout: this.#options.answerTimeout,
       allowExitOnIdle: true,
+      stream: () => this.#socket(),
       ...session,
     })
     // A connection that is lost while idle: the next statement opens another.
     pool.on('error', (error) =>
       (this.#options.logger ?? silentLogger).debug({ error: error.message }, 'an idle connection to the bus was lost'),
     )
-    pool.on('connect', (client) => void this.#sockets.add(client))
-    pool.on('remove', (client) => void this.#sockets.delete(client))
     return pool
+  }
+
+  /** Our own, so that those that are still connecting can be cut too. */
+  #socket(): Socket {
+    const socket = new Socket()
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+    return socket
   }
 
   async #run<Result>(work: () => Promise<Result>): Promise<Result> {

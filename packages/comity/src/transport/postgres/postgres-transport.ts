@@ -278,9 +278,12 @@ export function postgresTransport(options: PostgresTransportOptions): PostgresTr
     const grace = new AbortController()
     await Promise.race([Promise.allSettled(receiving), clock.sleep(closeGrace, grace.signal)])
     grace.abort()
-    await Promise.allSettled(
-      [...identities.values()].map(({ team, holder }) => bus.rows('select comity_bus.withdraw($1::text, $2::text)', [team, holder])),
+    const withdrawn = [...identities.values()].map(({ team, holder }) =>
+      bus.rows('select comity_bus.withdraw($1::text, $2::text)', [team, holder]),
     )
+    const enough = new AbortController()
+    await Promise.race([Promise.allSettled(withdrawn), clock.sleep(3000, enough.signal)])
+    enough.abort()
     upkeep.close()
     acknowledgements.close()
     await bus.close()

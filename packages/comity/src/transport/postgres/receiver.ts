@@ -30,6 +30,8 @@ const FETCH_MESSAGES = 1000
 const FETCH_BYTES = 8 * 1024 * 1024
 /** No more is fetched while this much waits for the handler. */
 const HELD_BYTES = 32 * 1024 * 1024
+/** How long a last word to the bus may take, in milliseconds. */
+const GOODBYE = 5000
 
 /**
  * One call of `receive`: a consumer of its own, with leased buckets.
@@ -251,10 +253,17 @@ export class Receiver {
   async #leave(): Promise<void> {
     clearTimeout(this.#retry)
     await this.#deliveries.stop()
+    // If the bus cannot be told, the leases run out by themselves: a lost network must not hold up a shutdown.
+    const enough = new AbortController()
+    await Promise.race([this.#sayGoodbye().catch(() => undefined), this.#context.clock.sleep(GOODBYE, enough.signal)])
+    enough.abort()
+    void this.#context.endUpkeep(this)
+  }
+
+  async #sayGoodbye(): Promise<void> {
     await this.#context.acknowledgements.flush()
     await this.#context.endUpkeep(this)
-    // If the bus cannot be told, the leases run out by themselves.
-    await this.#release([], true).catch(() => undefined)
+    await this.#release([], true)
   }
 
   async #release(buckets: readonly number[], leave: boolean): Promise<void> {
