@@ -2,6 +2,8 @@ import type { WriteStream } from 'node:tty'
 import pc from 'picocolors'
 
 const WIDTH = 80
+/** A narrower terminal would break the panel's lines, and with them the counting of lines. */
+const PANEL_WIDTH = 66
 /** Between two plain lines of progress, in milliseconds. */
 const PROGRESS_EVERY = 2_000
 
@@ -23,7 +25,7 @@ export interface Narrator {
 }
 
 export function narrator(output: WriteStream): Narrator {
-  const live = output.isTTY === true
+  const live = output.isTTY === true && output.columns >= PANEL_WIDTH
   const colour = pc.createColors(live && pc.isColorSupported)
   const width = (): number => Math.min(WIDTH, (live ? output.columns : WIDTH) || WIDTH)
   let drawn = 0

@@ -9,7 +9,7 @@ import { type Installation, setUp } from './set-up.ts'
 import { columnsOf, compareAll, countEvents, countSessions, findPhoneNumbers } from './verdict.ts'
 
 const CUSTOMERS = 3_000
-const LAG_SAMPLES = 100
+const LAG_SAMPLES = 50
 /** Rows that CRM changes while Marketing is dead. */
 const MISSED_ROWS = 500
 /** The name of a campaign as a bug in a template makes it. */
