@@ -58,7 +58,13 @@ export async function migrate(declaration: Declaration, environment: Environment
 
   const applied = (await applyMigrations(database, plan)).map((name) => `applied ${name}`)
   for (const step of await stepsFor(database, declaration, environment)) {
-    await runWithLockTimeout(database, step.sql)
+    const done = await runWithLockTimeout(database, step.sql).catch(async (error: unknown) => {
+      // Another process that migrates may have done it meanwhile: then nothing of it is left to do.
+      const left = await stepsFor(database, declaration, environment)
+      if (left.some(({ title }) => title === step.title)) throw error
+      return 'elsewhere'
+    })
+    if (done === 'elsewhere') continue
     environment.logger.info({ team, step: step.title }, 'migrated')
     applied.push(step.title)
   }
