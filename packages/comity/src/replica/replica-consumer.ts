@@ -1,6 +1,7 @@
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
 import type { Batch, Consumer } from '../subscription/consumer.ts'
+import { InvalidMessage } from '../subscription/errors.ts'
 import type { Message, Outcome } from '../subscription/message.ts'
 import { ReplicaNotMigrated } from './errors.ts'
 import type { ReplicaColumn } from './replica-columns.ts'
@@ -47,11 +48,11 @@ export function replicaConsumer<Tx>(options: {
 
     const ended = new Map<Message, Outcome>()
     if (states.length > 0) {
-      const values = [keysOf(states), versionsOf(states), arrayLiteral(states.map(({ incoming }) => incoming.data))]
+      const values = [keysOf(states), versionsOf(states), jsonArray(states)]
       const applied = await versions(sql, replica.upsert, [...values, subscription])
       for (const message of states) if (applied.has(message.envelope.version)) ended.set(message, 'applied')
       if (applied.size < states.length)
-        await noteConflicts(
+        await lookAtStale(
           sql,
           replica,
           subscription,
@@ -70,20 +71,25 @@ export function replicaConsumer<Tx>(options: {
   return { kind: 'replica', batch: options.batch ?? 1000, consume }
 }
 
-/** Of what was not applied: the same version with other content is kept as it is and recorded, never silently. */
-async function noteConflicts(
+/**
+ * Of what was not applied: a state of another key than its message's is refused, the same version with other content is kept as
+ * it is and recorded, never silently. The rest is older than what the copy holds.
+ */
+async function lookAtStale(
   sql: Queryable,
   replica: ReplicaSql,
   name: string,
   stale: readonly Message[],
   ended: Map<Message, Outcome>,
 ): Promise<void> {
-  const differing = await versions(sql, replica.conflicts, [
+  const { rows } = await sql.query<{ version: string | null; other_key: boolean }>(replica.suspects, [
     keysOf(stale),
     versionsOf(stale),
-    arrayLiteral(stale.map(({ incoming }) => incoming.data)),
+    jsonArray(stale),
   ])
-  if (differing.size === 0) return
+  if (rows.some((row) => row.other_key)) throw new InvalidMessage({ problem: 'its state is not one object of its own key' })
+  if (rows.length === 0) return
+  const differing = new Set(rows.map((row) => Number(row.version)))
   const conflicts = stale.filter(({ envelope }) => differing.has(envelope.version))
   await sql.query(CONFLICT, [name, keysOf(conflicts), versionsOf(conflicts)])
   for (const message of conflicts) ended.set(message, 'discarded')
@@ -92,6 +98,23 @@ async function noteConflicts(
 async function versions(sql: Queryable, text: string, values: readonly unknown[]): Promise<ReadonlySet<number>> {
   const { rows } = await sql.query<{ version: string }>(text, values)
   return new Set(rows.map((row) => Number(row.version)))
+}
+
+/** The states are JSON texts already; each is looked at, for one that is not whole would slip into its neighbours. */
+function jsonArray(messages: readonly Message[]): string {
+  for (const { incoming } of messages) {
+    if (!isObject(incoming.data)) throw new InvalidMessage({ problem: 'it is not a JSON object' })
+  }
+  return `[${messages.map(({ incoming }) => incoming.data).join()}]`
+}
+
+function isObject(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+  } catch {
+    return false
+  }
 }
 
 function keysOf(messages: readonly Message[]): string {

@@ -1,15 +1,15 @@
 import { columnFromWire } from '../outbox/capture/index.ts'
-import { quoteIdentifier, quoteLiteral } from '../postgres/index.ts'
+import { quoteIdentifier } from '../postgres/index.ts'
 import type { ReplicaColumn, ReplicaShape } from './replica-columns.ts'
 
 /** The statements of one replica, made once per list of columns. */
 export interface ReplicaSql {
-  /** $1 keys, $2 versions, $3 states (JSON texts), $4 replica: answers the versions that were applied. */
+  /** $1 keys, $2 versions, $3 states (one JSON array), $4 replica: answers the versions that were applied. */
   readonly upsert: string
   /** $1 keys, $2 versions, $3 replica: answers the versions that are stale. */
   readonly remove: string
-  /** $1 keys, $2 versions, $3 states: the versions whose row has the same version and other content. */
-  readonly conflicts: string
+  /** $1 keys, $2 versions, $3 states (one JSON array): of what was not applied, the versions that are no mere repetition, and why. */
+  readonly suspects: string
   /** $1 key, $2 replica: the version of the row or of its tombstone. */
   readonly version: string
 }
@@ -24,21 +24,24 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
   const others = replica.columns.filter((column) => column.key === undefined)
   const keyColumns = keys.map(({ column }) => quoteIdentifier(column))
   const isKey = keys.map((key) => `r.${quoteIdentifier(key.column)} = ${fromKey(key, keys.length, 'i.key')}`).join(' and ')
-  const values = replica.columns.map((column) => fromState(column, 'i.state'))
+  // A state speaks for its own key only.
+  const isOwn = keys.map((key) => `${fromState(key)} = ${fromKey(key, keys.length, 'i.key')}`).join(' and ')
+  const values = replica.columns.map((column) => fromState(column))
+  // The states are taken apart in one pass; escaping them into a text[] would cost both sides more than reading them.
+  const states = `rows from (unnest($1::text::text[]), unnest($2::text::bigint[]),
+          json_to_recordset($3::text::json) as (${replica.columns.map(stateColumn).join(', ')}))
+          i(key, version, ${replica.columns.map(({ field }) => stateName(field)).join(', ')})`
   const set = [...others.map(({ column }) => column), VERSION_COLUMN].map(
     (column) => `${quoteIdentifier(column)} = excluded.${quoteIdentifier(column)}`,
   )
-  const same = others.map(
-    (column) => `r.${quoteIdentifier(column.column)}::text is not distinct from (${fromState(column, 'i.state')})::text`,
-  )
+  const same = others.map((column) => `r.${quoteIdentifier(column.column)}::text is not distinct from (${fromState(column)})::text`)
 
   return {
     // One statement: a state older than the key's tombstone or row changes nothing.
     upsert: `
       with incoming as materialized (
-        select k.key, k.version, k.state::jsonb as state
-        from unnest($1::text::text[], $2::text::bigint[], $3::text::text[]) k(key, version, state)
-        where not exists (select from comity.tombstones t where t.replica = $4::text and t.key = k.key and t.version >= k.version)
+        select * from ${states}
+        where ${isOwn} and not exists (select from comity.tombstones t where t.replica = $4::text and t.key = i.key and t.version >= i.version)
       )
       insert into ${table} as r (${columns.join(', ')}, ${VERSION_COLUMN})
       select ${values.join(', ')}, i.version from incoming i
@@ -55,11 +58,10 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
         )
       select i.version::text as version from incoming i
       where i.version not in (select version from marked) or exists (select from ${table} r where ${isKey} and r.${VERSION_COLUMN} > i.version)`,
-    conflicts: `
-      select r.${VERSION_COLUMN}::text as version
-      from (select k.key, k.version, k.state::jsonb as state from unnest($1::text::text[], $2::text::bigint[], $3::text::text[]) k(key, version, state)) i
-        join ${table} r on ${isKey} and r.${VERSION_COLUMN} = i.version
-      where not (${same.length === 0 ? 'true' : same.join(' and ')})`,
+    suspects: `
+      select i.version::text as version, not coalesce(${isOwn}, false) as other_key
+      from ${states} left join ${table} r on ${isKey} and r.${VERSION_COLUMN} = i.version
+      where not coalesce(${isOwn}, false) or (r.${VERSION_COLUMN} is not null and not (${same.length === 0 ? 'true' : same.join(' and ')}))`,
     version: `
       select greatest((select r.${VERSION_COLUMN} from ${table} r, (select $1::text as key) i where ${isKey}),
                       (select t.version from comity.tombstones t where t.replica = $2::text and t.key = $1::text))::text as version`,
@@ -78,10 +80,18 @@ export function createReplicaTable(replica: ReplicaShape): string {
 )`
 }
 
-function fromState(column: ReplicaColumn, state: string): string {
-  const field = quoteLiteral(column.field)
-  if (column.type === 'jsonb' || column.type === 'json') return `nullif(${state} -> ${field}, 'null'::jsonb)`
-  return columnFromWire(column.type, `(${state} ->> ${field})`)
+const isJson = (column: ReplicaColumn): boolean => column.type === 'jsonb' || column.type === 'json'
+
+/** A prefix keeps a field called `key` or `version` apart from the message's own. */
+const stateName = (field: string): string => quoteIdentifier(`s ${field}`)
+
+function stateColumn(column: ReplicaColumn): string {
+  return `${quoteIdentifier(column.field)} ${isJson(column) ? 'jsonb' : 'text'}`
+}
+
+function fromState(column: ReplicaColumn): string {
+  const value = `i.${stateName(column.field)}`
+  return isJson(column) ? value : columnFromWire(column.type, value)
 }
 
 /** The key's text is the value itself, or a JSON array of the values. */

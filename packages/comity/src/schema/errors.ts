@@ -30,12 +30,12 @@ export const TooManyNodes: ErrorType<'limit'> = errorType(
 export const TooLarge: ErrorType<'bytes' | 'limit'> = errorType(
   'COMITY_DATA_TOO_LARGE',
   'the data is {bytes} bytes long, {limit} are allowed',
-  'send less, or the data as a file and its address in the message; the limit is the option maxMessageBytes',
+  'send less, or the data as a file and its address in the message; the limit is the option maxBytes',
 )
 export const SizeLimitTooHigh: ErrorType<'bytes' | 'limit'> = errorType(
   'COMITY_SIZE_LIMIT_TOO_HIGH',
   'a size limit of {bytes} bytes is not between 1 and {limit}',
-  'set maxMessageBytes to a whole number of bytes within it; no broker takes messages above it',
+  'set maxBytes to a whole number of bytes within it; no broker takes messages above it',
 )
 export const NotUtf8: ErrorType<never> = errorType('COMITY_NOT_UTF8', 'the text is not UTF-8', 'encode it as UTF-8')
 export const HasByteOrderMark: ErrorType<never> = errorType(

@@ -159,3 +159,21 @@ test('waitFor: the token of another entity is refused, one that never comes time
   await send(bus, 'crm.customer', customer('a', 2, null))
   await copy.waitFor({ topic: 'crm.customer', key: 'a', version: 1 })
 })
+
+test('a state of another key than its message waits, and can not slip into the rows of its neighbours', async () => {
+  const bus = testBus()
+  await using team = await marketing(bus)
+  const raw = (key: string, version: number, data: string) => ({ ...customer(key, version, { email: 'x', name: 'x' }), data })
+  await send(
+    bus,
+    'crm.customer',
+    raw('a', 1, '{"id":"z","email":"of z","name":"z"}'),
+    raw('b', 2, '{"id":"b","email":"1","name":"n"},{"id":"c","email":"2","name":"n"}'),
+    raw('d', 3, '{"id":"d","email":"of d","name":"d"'),
+    raw('e', 4, '7'),
+    raw('f', 5, ''),
+    customer('ok', 6, { email: 'fine', name: 'n' }),
+  )
+  expect(await team.caughtUp()).toEqual({ waiting: 5 })
+  expect((await team.db.query('select id, email from crm_customer')).rows).toEqual([{ id: 'ok', email: 'fine' }])
+}, 60_000)
