@@ -3,6 +3,7 @@ import type { Database } from '../postgres/database.ts'
 import type { Delivery, DeliveryResult } from '../transport/transport.ts'
 import type { Consumer } from './consumer.ts'
 import { failureOf } from './failure.ts'
+import type { Handover } from './handover.ts'
 import { inLane, waitingKeys } from './lane-transaction.ts'
 import type { Message, Outcome } from './message.ts'
 import { append, type WaitingReason } from './waiting-line.ts'
@@ -42,7 +43,8 @@ export interface RetryPolicy {
 
 interface Item {
   readonly delivery: Delivery
-  readonly answer: (result: DeliveryResult) => void
+  readonly handover: Handover
+  readonly index: number
   /** Failed attempts that were the message's own. */
   attempts: number
   /** Times that others were in the way: deadlocks and the like. */
@@ -70,20 +72,20 @@ export class LaneQueue<Tx> {
     return size
   }
 
-  push(delivery: Delivery): Promise<DeliveryResult> {
-    if (this.#options.signal.aborted) return Promise.resolve('later')
-    return new Promise((answer) => {
-      const item = { delivery, answer, attempts: 0, contended: 0 }
-      const resting = this.#resting.get(delivery.message.key)
-      if (resting) resting.push(item)
-      else this.#queue.push(item)
-      this.#drain()
-    })
+  /** Takes the delivery at `index` of a handover, and answers it when it has ended. */
+  push(handover: Handover, index: number): void {
+    if (this.#options.signal.aborted) return handover.answer(index, 'later')
+    const delivery = handover.deliveries[index] as Delivery
+    const item = { delivery, handover, index, attempts: 0, contended: 0 }
+    const resting = this.#resting.get(delivery.message.key)
+    if (resting) resting.push(item)
+    else this.#queue.push(item)
+    this.#drain()
   }
 
   /** At stop: what has not begun is answered `later`; resolves when nothing of this lane is in a transaction any more. */
   async close(): Promise<void> {
-    for (const items of [this.#queue, ...this.#resting.values()]) for (const item of items) item.answer('later')
+    for (const items of [this.#queue, ...this.#resting.values()]) for (const item of items) answer(item, 'later')
     this.#queue = []
     this.#resting.clear()
     await this.#draining
@@ -111,7 +113,7 @@ export class LaneQueue<Tx> {
         for (const [i, item] of items.entries()) this.#end(item, outcomes[i] as Outcome)
       } catch (error) {
         if (items.length === 1) await this.#failed(items[0] as Item, error)
-        else if (signal.aborted) for (const item of items) item.answer('later')
+        else if (signal.aborted) for (const item of items) answer(item, 'later')
         else {
           this.#queue.unshift(...items)
           alone = items.length
@@ -153,7 +155,7 @@ export class LaneQueue<Tx> {
   async #failed(item: Item, error: unknown): Promise<void> {
     const { retry, clock, logger, signal, subscription } = this.#options
     const { key } = item.delivery.message
-    if (signal.aborted) return item.answer('later')
+    if (signal.aborted) return answer(item, 'later')
     let failure = failureOf(error)
     // A handler's own connection (to a third party, say) may be what was lost: then it is an attempt like any other.
     if (failure === 'outage' && (await this.#databaseAnswers())) failure = 'transient'
@@ -161,7 +163,7 @@ export class LaneQueue<Tx> {
       item.contended++
       logger.warn({ subscription, failure, error: (error as Error).message }, 'the database could not take a message; trying again')
       await clock.sleep(backoff(item.contended, { min: 20, max: 2000 }) + 5, signal)
-      if (signal.aborted) return item.answer('later')
+      if (signal.aborted) return answer(item, 'later')
       this.#queue.unshift(item)
       return
     }
@@ -206,11 +208,15 @@ export class LaneQueue<Tx> {
         await clock.sleep(backoff(failures, { min: 50, max: 5000 }) + 10, signal)
       }
     }
-    item.answer('later')
+    answer(item, 'later')
   }
 
   #end(item: Item, outcome: Outcome, error?: unknown): void {
-    item.answer('ack')
+    answer(item, 'ack')
     this.#options.onEnded(item.delivery, outcome, error)
   }
+}
+
+function answer({ handover, index }: Item, result: DeliveryResult): void {
+  handover.answer(index, result)
 }

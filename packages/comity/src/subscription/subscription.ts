@@ -2,9 +2,10 @@ import type { ContractDescription } from '@comity/contract'
 import { bucketOf } from '@comity/contract'
 import { backoff, type Clock, type Logger, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
-import type { Delivery, IncomingMessage, Transport } from '../transport/transport.ts'
+import type { Delivery, DeliveryResult, IncomingMessage, Transport } from '../transport/transport.ts'
 import type { Consumer } from './consumer.ts'
 import { NothingWaits, NotRegistered } from './errors.ts'
+import { Handover } from './handover.ts'
 import { LaneQueue, type RetryPolicy } from './lane.ts'
 import { type Message, type Outcome, readMessage } from './message.ts'
 import { type LineRun, runLine } from './waiting-line.ts'
@@ -75,7 +76,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
         const mayReceive = (await options.cleared?.(signal)) ?? signal
         await open(signal)
         failures = 0
-        await transport.receive(brokerName, (deliveries) => Promise.all(deliveries.map(dispatch)), {
+        await transport.receive(brokerName, dispatch, {
           signal: mayReceive,
           prefetch: options.prefetch ?? (consumer.kind === 'replica' ? 4000 : 1000),
           onTrouble(error) {
@@ -124,8 +125,13 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     )
   }
 
-  function dispatch(delivery: Delivery): Promise<'ack' | 'later'> {
-    return (lanes[bucketOf(delivery.message.key, laneCount)] as LaneQueue<Tx>).push(delivery)
+  function dispatch(deliveries: readonly Delivery[]): Promise<readonly DeliveryResult[]> {
+    const handover = new Handover(deliveries)
+    for (const [index, delivery] of deliveries.entries()) {
+      const lane = lanes[bucketOf(delivery.message.key, laneCount)] as LaneQueue<Tx>
+      lane.push(handover, index)
+    }
+    return handover.results
   }
 
   async function caughtUp({ signal }: { readonly signal?: AbortSignal } = {}): Promise<{ waiting: number }> {
