@@ -15,11 +15,6 @@ export const InvalidData: ErrorType<'contract' | 'problem'> = errorType(
   'the data does not fit {contract}: {problem}',
   'publish what the contract describes; nothing was stored',
 )
-export const NotInTransaction: ErrorType<'contract'> = errorType(
-  'COMITY_NOT_IN_TRANSACTION',
-  '{contract} was published outside a transaction',
-  'pass the transaction that writes the business data, so that both commit or neither does',
-)
 export const OutboxNotMigrated: ErrorType<'contract'> = errorType(
   'COMITY_OUTBOX_NOT_MIGRATED',
   'the database does not know the contract {contract}',

@@ -1,5 +1,5 @@
-import type { ContractDescription } from '@comity/contract'
-import { compile } from '../schema/index.ts'
+import { ComityError, type ContractDescription } from '@comity/contract'
+import { compile, HARD_MAX_BYTES, parseJson } from '../schema/index.ts'
 
 /** Why a captured or SQL-published change can not be published. */
 export interface Verdict {
@@ -20,14 +20,25 @@ export function judgeOf(contract: ContractDescription): (row: Judged) => Verdict
   const validator = compile(contract.schema)
 
   return (row) => {
-    const withheld = row.headers === null ? undefined : (JSON.parse(row.headers) as { withheld?: Verdict }).withheld
+    let withheld: Verdict | undefined
+    try {
+      withheld = row.headers === null ? undefined : (JSON.parse(row.headers) as { withheld?: Verdict }).withheld
+    } catch {
+      return { code: 'COMITY_INVALID_DATA', reason: 'the headers are not a JSON object' }
+    }
     if (withheld !== undefined) return withheld
     if (row.kind === 'deleted') return undefined
     let data: unknown
     try {
-      data = JSON.parse(row.payload ?? '')
-    } catch {
-      return { code: 'COMITY_INVALID_DATA', reason: 'the payload is not JSON' }
+      // By the reader's own rules: what a consumer would refuse must not leave its owner.
+      data = parseJson(row.payload ?? '', HARD_MAX_BYTES)
+    } catch (error) {
+      if (!(error instanceof ComityError)) throw error
+      return {
+        code: error.code,
+        reason: error.message.split('\n', 1)[0] as string,
+        ...(error.path === undefined ? {} : { path: error.path }),
+      }
     }
     const problem = validator.validate(data)
     return problem === undefined ? undefined : { code: 'COMITY_INVALID_DATA', path: problem.path, reason: problem.message }

@@ -1,4 +1,5 @@
 import { type Contract, type ContractDescription, type DataOf, keyOf, tenantOf } from '@comity/contract'
+import { BadOption, checkOptions } from '../foundation/index.ts'
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { compile, guardJson, guardSize, knownFields, type Validator } from '../schema/index.ts'
@@ -40,11 +41,11 @@ export class Publisher<C extends Contract> {
     this.#known = knownFields(contract.schema) as (data: Record<string, unknown>) => Record<string, unknown>
   }
 
-  /** @returns the version drawn */
+  /** @returns the version drawn; 0 for the deletion of a key that was never published */
   async publish(sql: Queryable, data: DataOf<C>, options: PublishOptions = {}): Promise<number> {
     const { name } = this.#contract
-    const { key, tenant, text } = this.#check(data, options)
     const headers = headersOf(options)
+    const { key, tenant, text } = this.#check(data, options)
     try {
       const { rows } = await sql.query<{ version: string }>(PUBLISH, [
         name,
@@ -67,8 +68,8 @@ export class Publisher<C extends Contract> {
   async publishMany(sql: Queryable, many: readonly DataOf<C>[], options: PublishOptions = {}): Promise<readonly number[]> {
     if (many.length === 0) return []
     const { name } = this.#contract
-    const checked = many.map((data) => this.#check(data, options))
     const headers = headersOf(options)
+    const checked = many.map((data) => this.#check(data, options))
     try {
       const { rows } = await sql.query<{ versions: string }>(PUBLISH_MANY, [
         name,
@@ -114,6 +115,18 @@ export async function tokenOf(
   return { topic, key, version: Number(version) }
 }
 
-function headersOf({ traceparent }: PublishOptions): string | undefined {
-  return traceparent === undefined ? undefined : JSON.stringify({ traceparent })
+function headersOf(options: PublishOptions): string | undefined {
+  checkOptions(options, ['deleted', 'traceparent', 'maxBytes'], 'publish')
+  const { traceparent } = options
+  if (traceparent === undefined) return undefined
+  // What no envelope can hold would be found out only by the relay.
+  if (typeof traceparent !== 'string' || !TRACEPARENT.test(traceparent)) {
+    throw new BadOption(
+      { option: 'publish.traceparent', expected: "W3C's form: 00-<32 hex digits>-<16 hex digits>-<2 hex digits>" },
+      { path: 'publish.traceparent' },
+    )
+  }
+  return JSON.stringify({ traceparent })
 }
+
+const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/

@@ -3,7 +3,7 @@ import { type Duration, parseDuration } from '../foundation/duration.ts'
 import { checkOptions } from '../foundation/options.ts'
 import { describeError } from './classify-error.ts'
 import type { Database, Queryable, QueryResult } from './database.ts'
-import { DatabaseUnreachable, PoolerRefusesSettings, TransactionIsOver } from './errors.ts'
+import { DatabaseUnreachable, NotATransaction, PoolerRefusesSettings, TransactionIsOver } from './errors.ts'
 import { type PgClient, type PgPool, transact, withClient } from './pg-handle.ts'
 import { refuseTransactionControl } from './transaction-control.ts'
 
@@ -84,7 +84,10 @@ export function connect(config: string | PgConfig | PgPool, options: ConnectOpti
         abandon()
         return work({ query: (text, values) => run(client, text, values) })
       }),
-    join: (tx) => tx,
+    join(tx) {
+      if ('transaction' in tx) throw new NotATransaction({ given: 'the database itself' })
+      return tx
+    },
     close() {
       closed ??= given ? Promise.resolve() : pool.end()
       return closed
