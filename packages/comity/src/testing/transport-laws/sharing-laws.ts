@@ -70,6 +70,43 @@ export const sharingLaws: readonly Law[] = [
     },
   },
   {
+    name: 'a bucket does not move while a message of it is at a handler',
+    exempts: (guarantees) => (guarantees.oneProcessPerBucket ? undefined : shared),
+    async run(law) {
+      const [first, second] = [await law.connect(), await law.connect()]
+      const [a, b] = (await law.provision(first, ['a', 'b'])) as [string, string]
+      let release: () => void = () => undefined
+      const released = new Promise<'ack'>((resolve) => {
+        release = () => resolve('ack')
+      })
+      const holding = law.observe(first, a, { answer: () => released })
+      await first.send(
+        law.topic,
+        messages(64, (n) => `k${n}`),
+      )
+      await law.eventually('all are at the first', () => holding.running === 64)
+      const joined = law.observe(second, a)
+      // Another subscription of the same client shows that there was time to deliver.
+      const other = law.observe(second, b)
+      for (let round = 1; round <= 5; round++) {
+        await first.send(
+          law.topic,
+          messages(64, (n) => `k${n}`),
+        )
+        await law.eventually('the other subscription has them', () => other.acknowledged.size === 64 * (round + 1))
+      }
+      assert.equal(joined.seen.length, 0, 'the second got messages of buckets that are at the first')
+      release()
+      await law.eventually('the second gets its share', async () => {
+        await first.send(
+          law.topic,
+          messages(16, (n) => `k${n}`),
+        )
+        return joined.seen.length > 0
+      })
+    },
+  },
+  {
     name: 'the buckets of a receiver that leaves go to the others',
     async run(law) {
       const [first, second] = [await law.connect(), await law.connect()]
