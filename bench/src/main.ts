@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { apply } from './apply.ts'
 import { endToEnd } from './end-to-end.ts'
+import { idle } from './idle.ts'
 import { type Round, summarise } from './measure.ts'
 import { capture, publish } from './publish.ts'
 import { relay } from './relay.ts'
@@ -15,10 +16,19 @@ const benchmarks: Readonly<Record<string, { readonly events: number; readonly ru
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'boolean' }, rounds: { type: 'string', default: '3' }, events: { type: 'string' } },
+  options: {
+    json: { type: 'boolean' },
+    rounds: { type: 'string', default: '3' },
+    events: { type: 'string' },
+    minutes: { type: 'string', default: '5' },
+  },
 })
 const names = positionals.length === 0 ? Object.keys(benchmarks) : positionals
 for (const name of names) {
+  if (name === 'idle') {
+    process.stdout.write(`${JSON.stringify(await idle(Number(values.minutes)))}\n`)
+    continue
+  }
   const benchmark = benchmarks[name]
   if (benchmark === undefined) {
     process.stderr.write(`no benchmark "${name}"; there are: ${Object.keys(benchmarks).join(', ')}\n`)

@@ -74,7 +74,10 @@ export class LaneQueue<Tx> {
 
   /** Takes the delivery at `index` of a handover, and answers it when it has ended. */
   push(handover: Handover, index: number): void {
-    if (this.#options.signal.aborted) return handover.answer(index, 'later')
+    if (this.#options.signal.aborted) {
+      handover.answer(index, 'later')
+      return
+    }
     const delivery = handover.deliveries[index] as Delivery
     const item = { delivery, handover, index, attempts: 0, contended: 0 }
     const resting = this.#resting.get(delivery.message.key)
