@@ -34,6 +34,7 @@ function adapterSuite(name: string, open: (typeof libraries)[string], server: Se
       await admin.query('create table seen (id text primary key, note text)')
       await admin.query('create table parent (id text primary key)')
       await admin.query('create table child (parent text references parent deferrable initially deferred)')
+      await admin.query(`alter database ${new URL(url).pathname.slice(1)} set default_transaction_isolation = 'repeatable read'`)
       library = await open(url)
     })
     afterAll(async () => {
@@ -138,7 +139,7 @@ function adapterSuite(name: string, open: (typeof libraries)[string], server: Se
       expect(await seen('joined and gone')).toBe(false)
     })
 
-    test('runs READ COMMITTED and read-write whatever the session says, with timeouts', async () => {
+    test('runs READ COMMITTED whatever the database says, with timeouts', async () => {
       const rows = await library.database.transaction(
         async (tx) =>
           (
@@ -220,6 +221,7 @@ function adapterSuite(name: string, open: (typeof libraries)[string], server: Se
         expect(sqlStateOf(error)).toBe('23505')
         expect(classifyError(error)).toBe('other')
         expect(describeError(error)).not.toContain('secret-key')
+        expect((error as Error).message).not.toContain('secret-key')
       }
       const invalid = await failure(library.database.query('select $1::text::int as x', ['secret-text']))
       expect(describeError(invalid)).toBe('invalid input syntax for type integer: (value hidden) (SQLSTATE 22P02)')
@@ -243,7 +245,6 @@ function adapterSuite(name: string, open: (typeof libraries)[string], server: Se
     })
 
     test('refuses a pool where a transaction is needed', async () => {
-      if (library.notATransaction === undefined) return
       expect(await failure((async () => insert(library.notATransaction, 'on a pool'))())).toBeInstanceOf(NotATransaction)
       expect(await seen('on a pool')).toBe(false)
     })

@@ -24,8 +24,8 @@ export interface TestLibrary<Tx = unknown> extends AsyncDisposable {
   execute(tx: Tx, text: string): Promise<unknown>
   /** The user's own transaction: commits when `work` returns. */
   transaction<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result>
-  /** What a user could give by mistake; undefined where the library has nothing of the kind. */
-  readonly notATransaction?: unknown
+  /** What a user could give by mistake. */
+  readonly notATransaction: unknown
 }
 
 export interface LibraryOptions {
@@ -44,6 +44,7 @@ export const libraries: Readonly<Record<string, (url: string, options?: LibraryO
       database,
       execute: (tx, text) => tx.query(text),
       transaction: (work) => database.transaction(work),
+      notATransaction: database,
       [Symbol.asyncDispose]: () => database.close(),
     })
   },
