@@ -22,4 +22,6 @@ export type {
 } from './history-checker/history.ts'
 export type { Violation, ViolationClass } from './history-checker/violation.ts'
 export { checkHistory, type HistoryChecker, historyChecker, type Judgement, type JudgementCounts } from './history-checker.ts'
+export { type LifecycleLawsOptions, type LifecycleSubject, lifecycleLaws } from './lifecycle-laws.ts'
 export { type TestBus, type TestTeam, type TestTeamOptions, testBus, testTeam } from './test-team.ts'
+export { type LawBroker, type LawsApi, type TransportLawsOptions, transportLaws } from './transport-laws.ts'
