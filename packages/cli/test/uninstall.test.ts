@@ -62,6 +62,7 @@ onEachPostgres('comity uninstall', (server) => {
   })
 
   test('refuses while a process relays', async () => {
+    await comity(['provision', '-c', CRM], agency)
     const running = startComity(['run', '-c', CRM], agency)
     await running.line(/leading/)
     const { code, stderr } = await comity(['uninstall', '-c', CRM, '--yes', 'crm'], agency)

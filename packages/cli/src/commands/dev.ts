@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
@@ -36,7 +37,7 @@ export function devCommand(finish: (code: ExitCode) => void): Command {
 
 async function run(options: DevOptions, folder: string): Promise<ExitCode> {
   const root = resolve(folder)
-  const configs = await findConfigs(root)
+  const configs = existsSync(root) ? await findConfigs(root) : []
   if (configs.length === 0) throw new ConfigNotFound({ where: `${folder} or below` })
   const log = createLog({ level: 'info', readable: true })
   const stopped = stopSignal()

@@ -1,0 +1,127 @@
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import pg from 'pg'
+import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { CUSTOMERS, insertCustomer, watchTable } from './support/agency.ts'
+import { buildCli, comity, fixture, type Started, startComity } from './support/comity.ts'
+
+beforeAll(buildCli, 120_000)
+
+let workspace: string
+let dev: Started
+const clients: pg.Client[] = []
+
+beforeEach(async () => {
+  // Below the repository, so that `comity` is found from there.
+  const output = fileURLToPath(new URL('../../../test/output/', import.meta.url))
+  await mkdir(output, { recursive: true })
+  workspace = await mkdtemp(join(output, 'dev-'))
+  await cp(dirname(fixture('contracts.ts')), workspace, { recursive: true, filter: (path) => !/fixtures.(both|broken)/.test(path) })
+  await writeFile(join(workspace, 'package.json'), '{ "type": "module" }')
+})
+afterEach(async () => {
+  await Promise.all(clients.splice(0).map((client) => client.end().catch(() => undefined)))
+  await dev?.stop('SIGTERM')
+  await rm(workspace, { recursive: true, force: true })
+})
+
+function startDev(): Started {
+  // URLs that name real databases must not be used.
+  dev = startComity(['dev', workspace], { env: { CRM_URL: 'postgres://127.0.0.1:1/production', BUS_URL: 'postgres://127.0.0.1:1/bus' } })
+  return dev
+}
+
+async function connectTo(team: string): Promise<pg.Client> {
+  const url = /postgres\w*:\S+/.exec(await dev.line(new RegExp(`${team} .*postgres\\w*://`)))?.[0]
+  const client = new pg.Client(url)
+  client.on('error', () => undefined) // the server ends with the command
+  await client.connect()
+  clients.push(client)
+  return client
+}
+
+test('runs all teams of a workspace on one server, waits for their tables, restarts what changed, and keeps the data', async () => {
+  const first = startDev()
+  await first.line(/Postgres 18.*\.comity/)
+  await first.line(/marketing +running/)
+  // A team's own tables are its own business: it starts as soon as they are there.
+  await first.line(/crm +not started; tried again/)
+  const crm = await connectTo('crm')
+  await crm.query(CUSTOMERS)
+  await first.line(/crm +running/)
+
+  const marketing = await connectTo('marketing')
+  const arrived = await watchTable(marketing, 'crm_customer')
+  await crm.query(insertCustomer('c1'))
+  await arrived()
+  await first.line(/1 applied by marketing\.crm-customer/)
+
+  // One team's sources: it alone restarts. What all share: all do.
+  const lines = first.lines.length
+  const config = join(workspace, 'marketing', 'comity.config.ts')
+  await writeFile(config, `${await readFile(config, 'utf8')}\n// changed\n`)
+  await first.line(/marketing.comity\.config\.ts changed: restarting marketing/, { after: lines })
+  await first.line(/marketing +running/, { after: lines })
+  expect(first.lines.slice(lines).filter((line) => /restarting crm/.test(line))).toEqual([])
+  const shared = join(workspace, 'contracts.ts')
+  await writeFile(shared, `${await readFile(shared, 'utf8')}\n// changed\n`)
+  await Promise.all(['crm', 'marketing'].map((team) => first.line(new RegExp(`contracts\\.ts changed: restarting ${team}`))))
+
+  // A mistake is shown; correcting it starts the team again.
+  const broken = first.lines.length
+  const good = await readFile(config, 'utf8')
+  await writeFile(config, good.replace('allowUnsafe', 'alowUnsafe'))
+  await first.line(/did you mean "allowUnsafe"/, { after: broken })
+  await first.line(/marketing.comity\.config\.ts ended \(code 1\)/, { after: broken })
+  await writeFile(config, good)
+  await first.line(/marketing +running/, { after: broken })
+
+  const { code, stderr } = await first.stop('SIGTERM')
+  expect(code, stderr).toBe(0)
+  expect(await readdir(join(workspace, '.comity'))).toEqual(['postgres'])
+
+  const second = startDev()
+  await second.line(/crm +running/)
+  expect((await (await connectTo('marketing')).query('select id from crm_customer')).rows).toEqual([{ id: 'c1' }])
+  expect((await second.stop('SIGINT')).code).toBe(0)
+}, 180_000)
+
+test('gives a configuration that opens its database by its own library the URL of its team', async () => {
+  await rm(join(workspace, 'crm'), { recursive: true })
+  await mkdir(join(workspace, 'analysis'))
+  await writeFile(
+    join(workspace, 'analysis', 'comity.config.ts'),
+    `import { team } from 'comity'
+     import { fromPg } from 'comity/pg'
+     import pg from 'pg'
+     import { EmailSent } from '../contracts.ts'
+
+     const pool = new pg.Pool({ connectionString: process.env.COMITY_DATABASE_URL })
+     export default team('analysis', { database: fromPg(pool) }).on(EmailSent, async ({ data }, { tx }) => {
+       await tx.query('create table if not exists sent (customer text)')
+       await tx.query('insert into sent values ($1)', [data.customerId])
+     })`,
+  )
+  startDev()
+  await Promise.all(['analysis', 'marketing'].map((team) => dev.line(new RegExp(`${team} +running`))))
+  const marketing = await connectTo('marketing')
+  await marketing.query(`select comity.publish('marketing.email-sent', '{"customerId":"c7","agencyId":"a1"}')`)
+  await dev.line(/1 applied by analysis\.marketing-email-sent/)
+  expect((await (await connectTo('analysis')).query('select customer from sent')).rows).toEqual([{ customer: 'c7' }])
+}, 60_000)
+
+test('leaves no process behind when it is killed', async () => {
+  const killed = startDev()
+  const crm = await connectTo('crm')
+  const ended = new Promise((resolve) => crm.once('end', resolve))
+  await killed.stop('SIGKILL')
+  // The server ends with it, and the output's other holders, the teams' processes, have closed it: `stop` resolved.
+  await ended
+}, 60_000)
+
+test('says what to do where there is no configuration', async () => {
+  const { code, stderr } = await comity(['dev', join(workspace, 'nowhere')])
+  expect(code).toBe(1)
+  expect(stderr).toContain('COMITY_CONFIG_NOT_FOUND')
+})
