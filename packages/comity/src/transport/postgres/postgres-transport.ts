@@ -10,8 +10,6 @@ import type {
   DeliveryHandler,
   Identity,
   OutgoingMessage,
-  ProvisionPlan,
-  ProvisionStep,
   ReceiveOptions,
   SeekTarget,
   SendOptions,
@@ -23,7 +21,7 @@ import { Acknowledgements } from './acknowledgements.ts'
 import { numberArray, textArray } from './binary-array.ts'
 import { BusConnection } from './bus-connection.ts'
 import { isPassing } from './bus-errors.ts'
-import { migrateBus } from './bus-migrations.ts'
+import { provisionBus } from './provision-bus.ts'
 import { Receiver, type ReceiverContext } from './receiver.ts'
 import { Upkeep } from './upkeep.ts'
 
@@ -110,45 +108,6 @@ export function postgresTransport(options: PostgresTransportOptions): PostgresTr
 
   const assertOpen = (): void => {
     if (closed !== undefined) throw new TransportClosed({ transport: 'postgres' })
-  }
-
-  async function provision(plan: ProvisionPlan, { dryRun = false }: { readonly dryRun?: boolean } = {}): Promise<ProvisionStep[]> {
-    if (!dryRun) await migrateBus({ url })
-    const names = async (table: 'topics' | 'subscriptions'): Promise<Set<string>> => {
-      const [schema] = await bus.bareRows<{ present: boolean }>(`select to_regclass('comity_bus.' || $1::text) is not null as present`, [
-        table,
-      ])
-      if (!schema?.present) return new Set()
-      return new Set((await bus.bareRows<{ name: string }>(`select name from comity_bus.${table}`)).map((row) => row.name))
-    }
-    const [topics, subscriptions] = [await names('topics'), await names('subscriptions')]
-    const steps: ProvisionStep[] = [
-      ...plan.topics.filter(({ name }) => !topics.has(name)).map(({ name }) => ({ action: 'create-topic', name }) as const),
-      ...plan.subscriptions
-        .filter(({ name }) => !subscriptions.has(name))
-        .map(({ name }) => ({ action: 'create-subscription', name }) as const),
-    ]
-    if (dryRun) return steps
-    // What exists is given too: the functions refuse a plan that does not fit it.
-    await bus.rows(
-      `select comity_bus.create_topic(name, team, buckets, $4::integer)
-       from unnest($1::text[], $2::text[], $3::integer[]) as plan (name, team, buckets)`,
-      [
-        textArray(plan.topics.map((topic) => topic.name)),
-        textArray(plan.topics.map((topic) => topic.team)),
-        `{${plan.topics.map((topic) => topic.buckets ?? 'null').join()}}`,
-        buckets,
-      ],
-    )
-    await bus.rows(
-      `select comity_bus.create_subscription(name, team, topic) from unnest($1::text[], $2::text[], $3::text[]) as plan (name, team, topic)`,
-      [
-        textArray(plan.subscriptions.map((subscription) => subscription.name)),
-        textArray(plan.subscriptions.map((subscription) => subscription.team)),
-        textArray(plan.subscriptions.map((subscription) => subscription.topic)),
-      ],
-    )
-    return steps
   }
 
   async function send(
@@ -294,7 +253,7 @@ export function postgresTransport(options: PostgresTransportOptions): PostgresTr
     guarantees: postgresGuarantees,
     async provision(plan, given) {
       assertOpen()
-      return provision(plan, given)
+      return provisionBus(bus, { url, buckets, plan, dryRun: given?.dryRun === true })
     },
     async send(topic, messages, given) {
       assertOpen()
