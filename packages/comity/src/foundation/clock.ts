@@ -6,7 +6,7 @@ export interface Clock {
   now(): Date
   /** Milliseconds that only grow: for leases and waits. */
   monotonic(): number
-  /** Resolves after `ms`, or at once when the signal aborts (it never rejects). Does not keep the process alive by itself. */
+  /** Resolves after `ms`, or at once when the signal aborts (it never rejects). Keeps the process alive: what runs, runs until it is stopped. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 

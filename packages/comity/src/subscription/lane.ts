@@ -1,4 +1,5 @@
 import { backoff, type Clock, type Logger } from '../foundation/index.ts'
+import { describeError } from '../postgres/classify-error.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Delivery, DeliveryResult } from '../transport/transport.ts'
 import type { Consumer } from './consumer.ts'
@@ -164,7 +165,7 @@ export class LaneQueue<Tx> {
     if (failure === 'outage' && (await this.#databaseAnswers())) failure = 'transient'
     if (failure === 'outage' || (failure === 'contended' && item.contended < CONTENDED)) {
       item.contended++
-      logger.warn({ subscription, failure, error: (error as Error).message }, 'the database could not take a message; trying again')
+      logger.warn({ subscription, failure, error: describeError(error) }, 'the database could not take a message; trying again')
       await clock.sleep(backoff(item.contended, { min: 20, max: 2000 }) + 5, signal)
       if (signal.aborted) return answer(item, 'later')
       this.#queue.unshift(item)
@@ -207,7 +208,7 @@ export class LaneQueue<Tx> {
         this.#end(item, outcome as Outcome, error)
         return
       } catch (problem) {
-        logger.warn({ subscription, message: message.id, error: (problem as Error).message }, 'a message could not be parked; trying again')
+        logger.warn({ subscription, message: message.id, error: describeError(problem) }, 'a message could not be parked; trying again')
         await clock.sleep(backoff(failures, { min: 50, max: 5000 }) + 10, signal)
       }
     }

@@ -1,6 +1,7 @@
 import type { ContractDescription } from '@comity/contract'
 import { bucketOf } from '@comity/contract'
 import { backoff, type Clock, type Logger, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
+import { describeError } from '../postgres/classify-error.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Delivery, DeliveryResult, IncomingMessage, Transport } from '../transport/transport.ts'
 import type { Consumer } from './consumer.ts'
@@ -81,14 +82,14 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
           prefetch: options.prefetch ?? (consumer.kind === 'replica' ? 4000 : 1000),
           onTrouble(error) {
             troubleSince = error === undefined ? undefined : (troubleSince ?? clock.now())
-            if (error) logger.warn({ subscription: name, error: error.message }, 'the broker can not be reached')
+            if (error) logger.warn({ subscription: name, error: describeError(error) }, 'the broker can not be reached')
             else logger.info({ subscription: name }, 'the broker is back')
           },
         })
       } catch (error) {
         if (signal.aborted) break
         troubleSince ??= clock.now()
-        logger.error({ subscription: name, error: (error as Error).message }, 'receiving stopped and will be started again')
+        logger.error({ subscription: name, error: describeError(error) }, 'receiving stopped and will be started again')
         await clock.sleep(backoff(failures++, { min: 100, max: 10_000 }) + 50, signal)
       }
     }
