@@ -4,5 +4,5 @@ import { editDistance } from '../../foundation/options.ts'
 export function nearestName(given: string, known: readonly string[]): string | undefined {
   const plain = (name: string): string => name.toLowerCase().replaceAll(/[_\-"]/g, '')
   const nearest = known.map((name) => [editDistance(plain(given), plain(name)), name] as const).sort((a, b) => a[0] - b[0])[0]
-  return nearest !== undefined && nearest[0] <= Math.min(2, given.length / 3) ? nearest[1] : undefined
+  return nearest !== undefined && nearest[0] <= Math.min(2, Math.ceil(given.length / 3)) ? nearest[1] : undefined
 }

@@ -146,7 +146,7 @@ function withheld(plan: CapturePlan, row: RowValue, exact: boolean): string {
   }
   const reasons = plan.fields.flatMap((field) => {
     if (!('column' in field.source)) {
-      const { code, reason } = field.conversion.fits?.reason ?? EXPRESSION_FAILED
+      const { code, reason } = EXPRESSION_FAILED
       return [`when ${tried(plan, field, row)} is null then ${header(code, field.field, reason)}`]
     }
     const { fits } = field.conversion

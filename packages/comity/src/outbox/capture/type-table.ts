@@ -54,7 +54,7 @@ export const JSON_UNFIT: Reason = {
   reason: 'holds what no JSON column can keep (a NUL character, half of a surrogate pair, an endless number)',
 }
 export const ARRAY_UNFIT: Reason = { code: 'COMITY_ARRAY_UNFIT', reason: 'has more than one dimension' }
-export const EXPRESSION_FAILED: Reason = { code: 'COMITY_EXPRESSION_FAILED', reason: 'could not be computed from this row' }
+export const EXPRESSION_FAILED: Reason = { code: 'COMITY_EXPRESSION_FAILED', reason: 'could not be computed from this row, or has no form in JSON' }
 export const KEY_UNFIT: Reason = {
   code: 'COMITY_KEY_UNFIT',
   reason: 'is empty, longer than 256 bytes, not NFC, or has a control character',
@@ -87,6 +87,10 @@ function dated(type: string, zone: string, shown: string): string {
   const local = zone === '' ? '{v}' : `{v} at time zone 'UTC'`
   return `case when {v} >= ${bound('0001-01-01')} and {v} < ${bound('10000-01-01')} then to_char(${local}, '${shown}') else {v}::text end`
 }
+
+const TIMESTAMPTZ = dated('timestamptz', '+00', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+const TIMESTAMP = dated('timestamp', '', 'YYYY-MM-DD"T"HH24:MI:SS.US')
+const DATE = dated('date', '', 'YYYY-MM-DD')
 
 export const TYPE_TABLE: readonly TypeFamily[] = [
   { types: ['bool'], natural: 'boolean', as: { boolean: bare }, exact: true },
@@ -153,21 +157,21 @@ export const TYPE_TABLE: readonly TypeFamily[] = [
   {
     types: ['timestamptz'],
     natural: 'string',
-    as: { string: { value: dated('timestamptz', '+00', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), json: 'quoted', inArray: 'one by one' } },
+    as: { string: { value: TIMESTAMPTZ, json: 'quoted', inArray: 'one by one' } },
     formats: ['date-time'],
     exact: true,
   },
   {
     types: ['timestamp'],
     natural: 'string',
-    as: { string: { value: dated('timestamp', '', 'YYYY-MM-DD"T"HH24:MI:SS.US'), json: 'quoted', inArray: 'one by one' } },
+    as: { string: { value: TIMESTAMP, json: 'quoted', inArray: 'one by one' } },
     formats: [],
     exact: true,
   },
   {
     types: ['date'],
     natural: 'string',
-    as: { string: { value: dated('date', '', 'YYYY-MM-DD'), json: 'quoted', inArray: 'one by one' } },
+    as: { string: { value: DATE, json: 'quoted', inArray: 'one by one' } },
     formats: ['date'],
     exact: true,
   },
@@ -222,10 +226,10 @@ export interface ReplicaColumnType {
   readonly toWire: string
 }
 const direct = (type: string): ReplicaColumnType => ({ type, fromWire: `({w})::${type}`, toWire: '({c})::text' })
-const datedColumn = (type: string): ReplicaColumnType => ({
+const datedColumn = (type: string, toWire: string): ReplicaColumnType => ({
   type,
   fromWire: `({w})::${type}`,
-  toWire: (TYPE_TABLE.find(({ types }) => types.includes(type))?.as.string?.value as string).replaceAll('{v}', '({c})'),
+  toWire: toWire.replaceAll('{v}', '({c})'),
 })
 
 /** For any, arrays and objects the wire's text is the text of its jsonb. */
@@ -237,9 +241,9 @@ export const REPLICA_COLUMNS: Readonly<
   number: { ...direct('double precision'), toWire: '(({c}) + 0)::text' },
   string: { type: 'text', fromWire: '{w}', toWire: '{c}' },
   uuid: direct('uuid'),
-  date: datedColumn('date'),
-  'date-time': datedColumn('timestamptz'),
+  date: datedColumn('date', DATE),
+  'date-time': datedColumn('timestamptz', TIMESTAMPTZ),
   /** Where `columns:` of a replica asks for it: on the wire it is a string without a format. */
-  timestamp: datedColumn('timestamp'),
+  timestamp: datedColumn('timestamp', TIMESTAMP),
   json: direct('jsonb'),
 }

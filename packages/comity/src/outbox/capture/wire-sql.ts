@@ -106,7 +106,7 @@ function arrayConversion(element: ColumnType, field: FieldType): Converted | und
   }
   return {
     ...shared,
-    value: `(select coalesce(jsonb_agg(to_jsonb(${fill(conversion.value, 'u.element')}) order by u.position), '[]') from unnest({v}) with ordinality u(element, position))`,
+    value: `case when {v} is not null then (select coalesce(jsonb_agg(to_jsonb(${fill(conversion.value, 'u.element')}) order by u.position), '[]') from unnest({v}) with ordinality u(element, position)) end`,
     fits: { condition: 'coalesce(array_ndims({v}), 1) = 1', reason: ARRAY_UNFIT },
   }
 }
