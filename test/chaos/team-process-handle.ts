@@ -43,6 +43,15 @@ export class TeamProcess {
     await this.exited
   }
 
+  /** Runs a key's waiting line there; rejects if the process ends meanwhile. */
+  retry(subscription: string, key: string): Promise<{ readonly ran: number; readonly error?: string }> {
+    return new Promise((resolve, reject) => {
+      this.#child.once('message', (answer) => resolve(answer as { ran: number; error?: string }))
+      this.exited.then(() => reject(new Error(`${this.name} ended`)), reject)
+      this.#child.send({ subscription, key })
+    })
+  }
+
   /** SIGTERM: it drains; answers its exit code and how long that took. */
   async stop(): Promise<{ readonly code: number | null; readonly ms: number }> {
     const started = performance.now()

@@ -1,4 +1,4 @@
-import { appendFileSync, openSync, writeSync } from 'node:fs'
+import { appendFileSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from 'comity'
 import { fromPg } from 'comity/pg'
@@ -17,6 +17,8 @@ export interface TeamProcessOptions {
   readonly name: string
   readonly folder: string
   readonly database: string
+  /** Comity's own pool, or the user's. */
+  readonly library: 'url' | 'pg'
   readonly bus: string
   readonly relay: boolean
   readonly subscriptions: boolean
@@ -28,9 +30,10 @@ export interface TeamProcessOptions {
   readonly sessionTimeout: `${number}ms`
   readonly failpoints: readonly Failpoint[]
   readonly handling: HandlerSettings
-  /** Milliseconds that each effect takes, and how many of a thousand fail at the first try. */
+  /** Milliseconds that each effect takes. */
   readonly slowness: number
-  readonly poison: readonly string[]
+  /** Effects that fail: of messages whose mark stands in this file, one a line. */
+  readonly poison: string | undefined
   /** Duplicate, reorder and redeliver what is received. */
   readonly adversary: number | undefined
   /** After how long a silent connection to the bus is given up. */
@@ -41,10 +44,13 @@ async function main(options: TeamProcessOptions): Promise<void> {
   const recorder = new Recorder(options.folder, options.name)
   const failpoints = new Failpoints(options.failpoints)
   const pool = new Pool({ connectionString: options.database, max: 6, connectionTimeoutMillis: 5000, keepAlive: true })
+  const timeout = Number.parseInt(options.sessionTimeout, 10)
+  // What stands in a URL wins over the defaults of Comity's own pool.
+  const url = `${options.database}?statement_timeout=${timeout}&idle_in_transaction_session_timeout=${timeout}&query_timeout=${timeout + 1000}`
   const running = chaosTeam(
     options.team,
     {
-      database: fromPg(pool, { sessionTimeout: options.sessionTimeout }) as never,
+      database: options.library === 'pg' ? (fromPg(pool, { sessionTimeout: options.sessionTimeout }) as never) : url,
       transport: busOf(options, recorder, failpoints),
       relay: options.relay,
       subscriptions: options.subscriptions,
@@ -55,7 +61,7 @@ async function main(options: TeamProcessOptions): Promise<void> {
     {
       async beforeEffect(message) {
         failpoints.pass('before-effect')
-        if (message.mark !== null && options.poison.includes(message.mark)) throw new Error(`poison: ${message.mark}`)
+        if (message.mark !== null && isPoison(options.poison, message.mark)) throw new Error(`poison: ${message.mark}`)
         if (options.slowness > 0) await new Promise((resolve) => setTimeout(resolve, options.slowness))
       },
       afterEffect: () => failpoints.pass('after-effect'),
@@ -64,6 +70,12 @@ async function main(options: TeamProcessOptions): Promise<void> {
   )
   await start(running)
   process.send?.('ready')
+  process.on('message', ({ subscription, key }: { subscription: string; key: string }) => {
+    running.retry(subscription, key).then(
+      ({ ran, error }) => process.send?.({ ran, error: error === undefined ? undefined : String(error) }),
+      (error: unknown) => process.send?.({ ran: 0, error: String(error) }),
+    )
+  })
   process.once('SIGTERM', () => {
     void running
       .stop()
@@ -72,6 +84,10 @@ async function main(options: TeamProcessOptions): Promise<void> {
   })
   // Whoever started it is gone.
   process.once('disconnect', () => process.exit(1))
+}
+
+function isPoison(file: string | undefined, mark: string): boolean {
+  return file !== undefined && existsSync(file) && readFileSync(file, 'utf8').split('\n').includes(mark)
 }
 
 /** A supervisor would start it again until its database and the bus are there. */

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { historyChecker, type Judgement } from 'comity/testing'
 import { migrateBus, postgresTransport, type Transport } from 'comity/transport'
@@ -9,6 +9,7 @@ import { isSettled, observe, WATCH_CHECKPOINTS, WATCH_REPLICAS } from './observa
 import { Observer } from './observer.ts'
 import { Random } from './random.ts'
 import { monotonic, Recorder, readHistory } from './recorder.ts'
+import { TcpProxy } from './tcp-proxy.ts'
 import type { TeamProcessOptions } from './team-process.ts'
 import { TeamProcess } from './team-process-handle.ts'
 import { type AnyTeam, chaosTeam, EFFECTS, HANDLED, KEPT, type TeamName } from './teams.ts'
@@ -40,6 +41,7 @@ export class World {
   readonly processes: TeamProcess[] = []
   readonly #teams: Readonly<Record<TeamName, AnyTeam>>
   readonly #transport: Transport
+  readonly #proxies: TcpProxy[] = []
   #observer: Observer | undefined
   #names = 0
   faultsScheduled = 0
@@ -95,7 +97,21 @@ export class World {
     return this.#teams[name]
   }
 
+  /** A proxy to one of the databases; it ends with the world. */
+  async proxy(database: DatabaseName): Promise<TcpProxy> {
+    const proxy = await TcpProxy.start(this.urls[database])
+    this.#proxies.push(proxy)
+    return proxy
+  }
+
+  /** Starts a process and waits until it runs. */
   async spawn(team: TeamName, options: Partial<TeamProcessOptions> = {}): Promise<TeamProcess> {
+    const process = this.launch(team, options)
+    await process.ready
+    return process
+  }
+
+  launch(team: TeamName, options: Partial<TeamProcessOptions> = {}): TeamProcess {
     const process = new TeamProcess({
       team,
       name: `${team}-${++this.#names}`,
@@ -110,13 +126,13 @@ export class World {
       failpoints: [],
       handling: {},
       slowness: 0,
-      poison: [],
+      poison: undefined,
+      library: 'url',
       adversary: undefined,
       answerTimeout: 20_000,
       ...options,
     })
     this.processes.push(process)
-    await process.ready
     return process
   }
 
@@ -124,6 +140,11 @@ export class World {
   failpoint(moment: Moment, signal: Failpoint['signal'], at = 1): Failpoint {
     this.faultsScheduled++
     return { moment, at, signal, marker: join(this.folder, `failpoint-${moment}-${at}-${++this.#names}`) }
+  }
+
+  /** Whether it lies stopped (SIGSTOP), by its state in /proc. */
+  isStopped({ pid }: TeamProcess): boolean {
+    return /^\S+ \(.*\) T/s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
   }
 
   /** Injects a fault, and writes down whether it really happened. */
@@ -196,13 +217,23 @@ export class World {
     }
   }
 
+  /** Messages at the bus that some subscription has not ended. */
+  async backlog(): Promise<number> {
+    const stats = (await this.#transport.stats?.([...Object.keys(HANDLED), ...Object.keys(KEPT)])) ?? []
+    return stats.reduce((sum, { backlog }) => sum + backlog, 0) + ((await this.#observer?.backlog()) ?? 0)
+  }
+
+  /** Different messages that the bus was given, repetitions not counted. */
+  async publishedCount(): Promise<number> {
+    const { rows } = await this.pools.bus.query<{ count: number }>('select count(distinct id)::int as count from comity_bus.messages')
+    return rows[0]?.count ?? 0
+  }
+
   async #isDrained(): Promise<boolean> {
     const { shop } = this.pools
     const prepared = await shop.query<{ gid: string }>('select gid from pg_prepared_xacts where database = current_database()')
     for (const { gid } of prepared.rows) await shop.query(`commit prepared '${gid}'`)
-    if (!(await isSettled(shop))) return false
-    const stats = (await this.#transport.stats?.([...Object.keys(HANDLED), ...Object.keys(KEPT)])) ?? []
-    return stats.every(({ backlog }) => backlog === 0) && (await this.#observer?.backlog()) === 0
+    return (await isSettled(shop)) && (await this.backlog()) === 0
   }
 
   /** Drains, looks, and judges. */
@@ -224,6 +255,7 @@ export class World {
 
   async close(): Promise<void> {
     await Promise.all(this.processes.map((process) => process.kill()))
+    await Promise.all(this.#proxies.map((proxy) => proxy.close()))
     await this.#observer?.stop()
     await Promise.all(Object.values(this.#teams).map((team) => team.stop()))
     await this.#transport.close()

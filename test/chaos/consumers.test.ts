@@ -1,0 +1,134 @@
+import { appendFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect } from 'vitest'
+import { scenario } from './scenario.ts'
+import { until } from './until.ts'
+import type { World } from './world.ts'
+
+async function effects(world: World): Promise<number> {
+  const { rows } = await world.pools.mail.query<{ count: number }>('select count(*)::int as count from effects')
+  return rows[0]?.count ?? 0
+}
+
+/** Only events and notes: what goes to handlers. */
+const EVENTS = { weights: { account: 0, product: 0, line: 0, note: 1, price: 0, clicked: 4, moved: 4 }, keys: 10 } as const
+
+describe('14. a consumer is killed', () => {
+  for (const [moment, title] of [
+    ['after-effect', 'after the effect, before its commit'],
+    ['before-acknowledge', 'after its commit, before the acknowledgement'],
+  ] as const) {
+    scenario(`${title}: one effect`, async ({ world, judge }) => {
+      await Promise.all([world.spawn('shop'), world.spawn('stock')])
+      for (let n = 1; n <= 3; n++) {
+        const consumer = world.launch('mail', { failpoints: [world.failpoint(moment, 'SIGKILL', n * 3)] })
+        const writing = world.write({ changes: 60, connections: 4, mix: EVENTS })
+        const { signal } = await consumer.exited
+        world.happened(`kill a consumer ${moment}`, signal === 'SIGKILL')
+        await writing
+      }
+      await world.spawn('mail')
+      const { counts } = await judge()
+      expect(counts.faults).toBe(3)
+    })
+  }
+})
+
+describe('15. a consumer is stopped past its lease, and a second one takes over', () => {
+  for (const [moment, title] of [
+    ['after-effect', 'in its transaction'],
+    ['before-acknowledge', 'before it acknowledges'],
+  ] as const) {
+    scenario(`${title}: one effect, and the order is kept`, async ({ world, judge }) => {
+      await Promise.all([world.spawn('shop'), world.spawn('stock')])
+      const first = await world.spawn('mail', { failpoints: [world.failpoint(moment, 'SIGSTOP', 5)], sessionTimeout: '1000ms' })
+      const writing = world.write({ changes: 150, connections: 4, mix: EVENTS })
+      await until('it has stopped itself', () => world.isStopped(first))
+      await world.spawn('mail', { sessionTimeout: '1000ms' })
+      await writing
+      expect(await world.drain(30_000)).toBe(true)
+      world.happened(`stop a consumer ${moment}`, first.signal('SIGCONT'))
+      await world.write({ changes: 50, connections: 2, mix: EVENTS })
+      await judge()
+    })
+  }
+})
+
+scenario(
+  '16. a handler is slower than its time: it is aborted, and its key waits without a second run beside it',
+  async ({ world, judge }) => {
+    await Promise.all([world.spawn('shop'), world.spawn('stock')])
+    const slow = await world.spawn('mail', { slowness: 1000, handling: { timeout: '100ms', attempts: 2 } })
+    await world.fault('every handler is too slow', () =>
+      world.write({ changes: 4, connections: 1, mix: { ...EVENTS, keys: 2, statements: 1 } }),
+    )
+    await until('their keys wait', async () => {
+      const { rows } = await world.pools.mail.query<{ count: number }>('select count(*)::int as count from comity.waiting_keys')
+      return (rows[0]?.count ?? 0) > 0
+    })
+    expect(await effects(world)).toBe(0)
+    await slow.kill()
+    await judge()
+  },
+)
+
+describe('18. a parked key is retried', () => {
+  scenario('and the process is killed in the middle: it continues, each effect once and in order', async ({ world, judge }) => {
+    const poison = join(world.folder, 'poison.txt')
+    writeFileSync(poison, '')
+    await Promise.all([world.spawn('shop'), world.spawn('stock')])
+    const consumer = await world.spawn('mail', { poison, handling: { attempts: 1 } })
+    // The first change of every key is poison; its followers join its line.
+    const { rows: none } = await world.pools.mail.query('select from effects')
+    expect(none).toEqual([])
+    appendFileSync(poison, `${Array.from({ length: 400 }, (_, n) => `w${n}:1`).join('\n')}\n`)
+    await world.fault('poison', () => world.write({ changes: 80, connections: 1, mix: { ...EVENTS, keys: 3, statements: 2 } }))
+    const keys = await until('a key waits, with followers', async () => {
+      const { rows } = await world.pools.mail.query<{ subscription: string; key: string; length: number }>(
+        `select k.subscription, k.key, count(*)::int as length from comity.waiting_keys k join comity.waiting w using (subscription, key)
+         where w.seq > k.done group by 1, 2 having count(*) >= 3`,
+      )
+      return rows.length > 0 ? rows : undefined
+    })
+    expect(await world.drain(30_000)).toBe(true)
+    await consumer.kill()
+    writeFileSync(poison, '')
+
+    for (const { subscription, key } of keys) {
+      const dying = await world.spawn('mail', { failpoints: [world.failpoint('after-effect', 'SIGKILL', 2)] })
+      await expect(dying.retry(subscription, key)).rejects.toThrow('ended')
+      world.happened('kill a consumer that runs a line')
+    }
+    const last = await world.spawn('mail')
+    for (const { subscription, key } of keys) expect(await last.retry(subscription, key)).toMatchObject({ ran: expect.any(Number) })
+    const { rows } = await world.pools.mail.query('select from comity.waiting_keys')
+    expect(rows).toEqual([])
+    await judge()
+  })
+})
+
+scenario(
+  '19. the broker gives every message three times, in another order of keys, and what was acknowledged again: no second effect, no regress',
+  async ({ world, judge }) => {
+    await Promise.all([world.spawn('shop'), world.spawn('mail', { adversary: 7 }), world.spawn('stock', { adversary: 8 })])
+    await world.fault('an adversarial broker', () => world.write({ changes: 500, connections: 6, mix: { keys: 12 } }))
+    await judge()
+    const { rows } = await world.pools.mail.query<{ duplicate: number }>('select sum(duplicate)::int as duplicate from comity.counts')
+    expect(rows[0]?.duplicate).toBeGreaterThan(10)
+  },
+)
+
+scenario('28. SIGTERM while handlers run: drains, exits within 30 s, loses nothing', async ({ world, judge }) => {
+  await Promise.all([world.spawn('shop'), world.spawn('stock')])
+  const consumer = await world.spawn('mail', { slowness: 20 })
+  const writing = world.write({ changes: 150, connections: 4, mix: EVENTS })
+  await until('handlers run', async () => (await effects(world)) > 5)
+  await world.fault('SIGTERM', async () => {
+    const { code, ms } = await consumer.stop()
+    expect(code).toBe(0)
+    expect(ms).toBeLessThan(30_000)
+  })
+  await writing
+  await world.spawn('mail')
+  await judge()
+})

@@ -1,0 +1,50 @@
+import { describe } from 'vitest'
+import { scenario } from './scenario.ts'
+import type { Disturbance } from './tcp-proxy.ts'
+import type { TeamName } from './teams.ts'
+import type { DatabaseName } from './world.ts'
+
+const PAIRS: readonly (readonly [team: TeamName, database: DatabaseName])[] = [
+  ['shop', 'shop'],
+  ['shop', 'bus'],
+  ['mail', 'bus'],
+  ['mail', 'mail'],
+  ['stock', 'bus'],
+  ['stock', 'stock'],
+]
+const DISTURBANCES: readonly Disturbance[] = [
+  { kind: 'black-hole' },
+  { kind: 'drop-replies' },
+  { kind: 'cut', afterBytes: 20_000 },
+  { kind: 'reset' },
+  { kind: 'delay', ms: 30 },
+]
+
+describe('21. the network between two parts', () => {
+  for (const disturbance of DISTURBANCES) {
+    scenario(`${disturbance.kind} between every pair: noticed, reconnected, nothing lost`, async ({ world, judge }) => {
+      const proxies = await Promise.all(PAIRS.map(async ([team, database]) => ({ team, database, proxy: await world.proxy(database) })))
+      const through = (team: TeamName, database: DatabaseName): string => {
+        const { proxy } = proxies.find((pair) => pair.team === team && pair.database === database) as (typeof proxies)[number]
+        return proxy.through(world.urls[database])
+      }
+      for (const team of ['shop', 'mail', 'stock'] as const) {
+        await world.spawn(team, { database: through(team, team), bus: through(team, 'bus'), sessionTimeout: '1500ms', answerTimeout: 2000 })
+      }
+      await world.write({ changes: 40, connections: 2 })
+      const writing = world.write({ changes: 300, connections: 4 })
+      for (const { team, database, proxy } of proxies) {
+        await world.fault(`${disturbance.kind} between ${team} and ${database}`, async () => {
+          const open = proxy.open
+          proxy.disturb(disturbance)
+          await new Promise((resolve) => setTimeout(resolve, 500))
+          return open > 0
+        })
+        proxy.disturb({ kind: 'none' })
+      }
+      await writing
+      // Half-open connections are given up after 2 to 2.5 s here (20 s by default), and then all of it arrives.
+      await judge()
+    })
+  }
+})

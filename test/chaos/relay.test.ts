@@ -1,0 +1,111 @@
+import { describe, expect } from 'vitest'
+import { isSettled } from './observations.ts'
+import { readHistory } from './recorder.ts'
+import { scenario } from './scenario.ts'
+import { until } from './until.ts'
+import type { World } from './world.ts'
+
+/** Sends that the broker stored, by the process that sent. */
+async function storedSends(world: World): Promise<Readonly<Record<string, number>>> {
+  const sends: Record<string, number> = {}
+  for await (const operation of readHistory(world.folder)) {
+    if (operation.f === 'send' && operation.phase === 'ok') sends[operation.process] = (sends[operation.process] ?? 0) + 1
+  }
+  return sends
+}
+
+describe('5. the relay is killed', () => {
+  for (const [moment, title] of [
+    ['after-send', 'after the broker stored a batch, before the checkpoint'],
+    ['mid-send', 'between two messages of a batch'],
+  ] as const) {
+    scenario(`${title}: repetitions only, and the order holds`, async ({ world, judge }) => {
+      await Promise.all([world.spawn('mail'), world.spawn('stock')])
+      for (let n = 1; n <= 3; n++) {
+        const relay = world.launch('shop', { failpoints: [world.failpoint(moment, 'SIGKILL', n)] })
+        const writing = world.write({ changes: 150, connections: 6, mix: { keys: 10 } })
+        const { signal } = await relay.exited
+        world.happened(`kill the relay ${moment}`, signal === 'SIGKILL')
+        await writing
+      }
+      await world.spawn('shop')
+      const { counts } = await judge()
+      expect(counts.faults).toBe(3)
+      expect(counts.publications).toBeGreaterThan(counts.published)
+    })
+  }
+})
+
+scenario(
+  '6. the relay is stopped past its lease in mid-batch: another leads soon, the late sends and checkpoints of the first are refused',
+  async ({ world, judge }) => {
+    await Promise.all([world.spawn('mail'), world.spawn('stock')])
+    const first = await world.spawn('shop', { failpoints: [world.failpoint('before-send', 'SIGSTOP', 5)] })
+    const writing = world.write({ changes: 200, connections: 4 })
+    await until('the relay has stopped itself', () => world.isStopped(first))
+    await world.spawn('shop')
+    const from = performance.now()
+    await until('another leads', async () => {
+      const { rows } = await world.pools.shop.query<{ term: string }>(`select term::text as term from comity.leases where name = 'relay'`)
+      return Number(rows[0]?.term) > 1
+    })
+    expect(performance.now() - from).toBeLessThan(1500 + 2000 + 8000) // the lease + 2 s, and a process's start on a busy machine
+    await writing
+    await until('it has sent everything', () => isSettled(world.pools.shop))
+    world.happened('stop the relay past its lease', first.signal('SIGCONT'))
+    await world.write({ changes: 100, connections: 4 })
+    await judge()
+  },
+)
+
+describe('7. the relay loses one side', () => {
+  for (const [title, side] of [
+    ['its database, not the broker', 'shop'],
+    ['the broker, not its database', 'bus'],
+  ] as const) {
+    scenario(`${title}: no false checkpoint, and the order holds after it heals`, async ({ world }) => {
+      const proxy = await world.proxy(side)
+      const through = proxy.through(world.urls[side])
+      await Promise.all([
+        world.spawn('mail'),
+        world.spawn('stock'),
+        world.spawn('shop', side === 'shop' ? { database: through } : { bus: through }),
+      ])
+      const writing = world.write({ changes: 300, connections: 4 })
+      for (let n = 0; n < 3; n++) {
+        await world.fault(`the relay loses ${side}`, async () => {
+          proxy.disturb({ kind: 'reset' })
+          await until('something is unsent', async () => !(await isSettled(world.pools.shop)))
+        })
+        proxy.disturb({ kind: 'none' })
+      }
+      await writing
+    })
+  }
+})
+
+scenario('8. the reply to a publication is lost: it is sent again under the same id, and has one effect', async ({ world, judge }) => {
+  const proxy = await world.proxy('bus')
+  await Promise.all([world.spawn('mail'), world.spawn('stock'), world.spawn('shop', { bus: proxy.through(world.urls.bus) })])
+  await world.write({ changes: 50, connections: 2 })
+  for (let n = 0; n < 3; n++) {
+    await until('the relay is well', () => isSettled(world.pools.shop))
+    await world.fault('lose the reply to a publication', async () => {
+      const before = await world.publishedCount()
+      proxy.disturb({ kind: 'drop-replies' })
+      await world.write({ changes: 40, connections: 2 })
+      await until('the broker has stored some of it', async () => (await world.publishedCount()) > before)
+      proxy.disturb({ kind: 'reset' })
+    })
+    proxy.disturb({ kind: 'none' })
+  }
+  const { counts } = await judge()
+  expect(counts.publications).toBeGreaterThan(counts.published)
+})
+
+scenario('9. two relays are started by mistake: one publishes', async ({ world, judge }) => {
+  await Promise.all([world.spawn('shop'), world.spawn('shop'), world.spawn('shop'), world.spawn('mail'), world.spawn('stock')])
+  await world.fault('three relays at once', () => world.write({ changes: 300, connections: 4 }))
+  await judge()
+  expect(Object.keys(await storedSends(world))).toHaveLength(1)
+})

@@ -1,0 +1,53 @@
+import { fileURLToPath } from 'node:url'
+import type { Judgement } from 'comity/testing'
+import { expect, test } from 'vitest'
+import { freshDatabase } from '../support/postgres.ts'
+import { CrashableServer } from './servers.ts'
+import { World } from './world.ts'
+
+export interface ScenarioOptions {
+  /** The owner's database on a server of its own, which can crash. */
+  readonly crashable?: boolean
+  readonly seed?: number
+  /** See WorldOptions. */
+  readonly claimSilence?: number
+  readonly timeout?: number
+}
+export interface ScenarioContext {
+  readonly world: World
+  /** The owner's, where it is crashable. */
+  readonly server: CrashableServer
+  /** Drains, and asks the checker. What follows may look at the counts. */
+  judge(options?: { readonly maxLag?: number }): Promise<Judgement>
+}
+
+/** One scenario of FAILURES section 3: injects its fault, and ends with a drain and the history checker. */
+export function scenario(name: string, run: (context: ScenarioContext) => Promise<void>, options: ScenarioOptions = {}): void {
+  const { seed = 1, timeout = 90_000 } = options
+  test(name, { timeout: timeout + 30_000 }, async () => {
+    const server = options.crashable ? await CrashableServer.start() : undefined
+    const folder = fileURLToPath(new URL(`../output/scenario-${name.replace(/[^a-z0-9]+/gi, '-').slice(0, 60)}/`, import.meta.url))
+    const [shop, mail, stock, bus] = await Promise.all([
+      server?.createDatabase('shop') ?? freshDatabase().then(({ url }) => url),
+      ...[1, 2, 3].map(() => freshDatabase().then(({ url }) => url)),
+    ])
+    const urls = { shop, mail, stock, bus } as { shop: string; mail: string; stock: string; bus: string }
+    const world = await World.create({ seed, folder, urls, claimSilence: options.claimSilence ?? 1000 })
+    let judged = false
+    const judge = async (given: { maxLag?: number } = {}): Promise<Judgement> => {
+      judged = true
+      const judgement = await world.judge({ ...given, timeout })
+      const told = judgement.violations.map((violation) => `${violation.class} ${violation.part ?? ''}: ${violation.detail}`)
+      expect(told, `${JSON.stringify(judgement.counts.violations)}, seed ${seed}, history in ${folder}`).toEqual([])
+      expect(judgement.valid, judgement.reason).toBe(true)
+      return judgement
+    }
+    try {
+      await run({ world, server: server as CrashableServer, judge })
+      if (!judged) await judge()
+    } finally {
+      await world.close()
+      await server?.close()
+    }
+  })
+}
