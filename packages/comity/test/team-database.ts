@@ -1,13 +1,17 @@
 import type { Contract } from '@comity/contract'
 import { describe } from '@comity/contract'
-import { type PostgresDatabase, applyMigrations, connect, loadMigrations } from '../src/postgres/index.ts'
 import { freshDatabase } from '../../../test/support/postgres.ts'
+import { applyMigrations, connect, loadMigrations, type PostgresDatabase } from '../src/postgres/index.ts'
 
 /** A database with schema `comity` and the given published contracts, for tests of single layers. */
 export async function teamDatabase(published: readonly Contract[] = []): Promise<PostgresDatabase & { readonly url: string }> {
   const { url } = await freshDatabase()
   const database = connect(url, { max: 20 })
-  await applyMigrations(database, { schema: 'comity', major: 1, migrations: await loadMigrations(new URL('../migrations/', import.meta.url)) })
+  await applyMigrations(database, {
+    schema: 'comity',
+    major: 1,
+    migrations: await loadMigrations(new URL('../migrations/', import.meta.url)),
+  })
   for (const contract of published) {
     await database.query(
       `insert into comity.contracts (topic, kind, source, key_fields, tenant_field, ordered, required_fields, description)

@@ -43,7 +43,7 @@ export async function tellStory({ narrator, signal, seed, installSeconds, onVerd
     director.start('marketing'),
     director.start('data-analysis'),
   ])
-  narrator.say(`Each team is a process: CRM ${crm.pid}, Marketing ${marketing.pid}, Data Analysis ${analysis.pid}.`)
+  narrator.say(`Each team is a process: CRM (pid ${crm.pid}), Marketing (pid ${marketing.pid}), Data Analysis (pid ${analysis.pid}).`)
   await director.pause()
 
   narrator.chapter('CRM imports its customers, by plain SQL')
@@ -131,7 +131,7 @@ export async function tellStory({ narrator, signal, seed, installSeconds, onVerd
   )
   const catchUpSeconds = round((performance.now() - back) / 1000)
   narrator.say(
-    `Process ${again.pid} has everything that Marketing missed after ${catchUpSeconds} s (the dead process's leases had to run out).`,
+    `The new process (pid ${again.pid}) has everything that Marketing missed after ${catchUpSeconds} s (the dead process's leases had to run out).`,
   )
   await director.until('emails of the summer campaigns', campaignIsOver, ({ holds }) => ({
     done: holds['data-analysis'].sent,

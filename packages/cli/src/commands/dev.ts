@@ -30,7 +30,7 @@ export function devCommand(finish: (code: ExitCode) => void): Command {
   const command = new Command('dev')
     .description('run all teams of a workspace on one embedded Postgres, and restart them when their sources change')
     .argument('[folder]', 'where to look for configurations', '.')
-    .addOption(new Option('--port <number>', 'of the server').default(undefined, 'a free one').argParser(port))
+    .addOption(new Option('--port <number>', 'of the server (default: a free one)').argParser(port))
     .addHelpText('after', HELP)
   return declare(command, run, finish)
 }

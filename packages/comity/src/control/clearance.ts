@@ -47,7 +47,7 @@ export function clearance(options: {
   const waiting = new Set<() => void>()
 
   async function runOnce(): Promise<'busy' | 'idle'> {
-    await database.query('select comity.notice_incarnation()')
+    await database.query('select comity.notice_incarnation()::text')
     const { rows } = await database.query<{ first_version: string }>(INCARNATION)
     const candidate: Identity = { team, holder, incarnation: Number(rows[0]?.first_version) }
     const result = (await transport.claim?.(candidate)) ?? { status: 'granted', highestVersion: 0 }

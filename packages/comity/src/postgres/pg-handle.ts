@@ -45,8 +45,8 @@ export async function withClient<Client extends PgClient, Result>(
 }
 
 /**
- * BEGIN, the work, COMMIT or ROLLBACK. Resolves only if the server's answer to COMMIT was the tag COMMIT:
- * after a failed statement whose error was caught, Postgres answers COMMIT with ROLLBACK and no error.
+ * BEGIN, the work, COMMIT or ROLLBACK. Resolves only if the server's answer to COMMIT was the tag COMMIT: after a failed
+ * statement whose error was caught, Postgres answers COMMIT with ROLLBACK and no error, and every other statement with 25P02.
  */
 export async function transact<Result>(client: PgClient, abandon: () => void, begin: string, work: () => Promise<Result>): Promise<Result> {
   let result: Result
@@ -55,7 +55,7 @@ export async function transact<Result>(client: PgClient, abandon: () => void, be
     result = await work()
   } catch (error) {
     await client.query('ROLLBACK').catch(abandon)
-    throw error
+    throw classifyError(error) === 'aborted-transaction' ? new TransactionRolledBack({}, { cause: error }) : error
   }
   const { command } = await client.query('COMMIT').catch((error: unknown) => {
     abandon()

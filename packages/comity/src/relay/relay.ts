@@ -135,7 +135,7 @@ export function relay(options: RelayOptions): Relay {
     if (lease !== undefined) return keep()
     const acquired = await acquireLease(database, { name: 'relay', holder: options.holder, duration: options.lease ?? '15s', clock })
     if (acquired === undefined) return false
-    await database.query('select comity.notice_incarnation()')
+    await database.query('select comity.notice_incarnation()::text')
     const { rows } = await database.query<{ id: string }>(`select id::text as id from comity.checkpoint where source = 'outbox'`)
     checkpoint = Number(rows[0]?.id ?? 0)
     outbox.reset(checkpoint)

@@ -13,5 +13,5 @@ export {
 export { DEFAULT_MAX_BYTES, guardJson, guardSize, HARD_MAX_BYTES, MAX_DEPTH, MAX_NODES, parseJson } from './json-guard.ts'
 export { knownFields } from './known-fields.ts'
 export { picker } from './picker.ts'
-export type { Problem, Validator } from './validator.ts'
+export type { Validator } from './validator.ts'
 export { compile } from './validator.ts'

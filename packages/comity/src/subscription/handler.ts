@@ -40,7 +40,6 @@ export interface HandlerContext<Tx> {
   /** Aborts at the time limit, and when the process stops. */
   readonly signal: AbortSignal
 }
-export type Handler<C extends Entity | Event, Context> = (message: MessageOf<C>, context: Context) => Promise<void> | void
 
 export interface HandlerOptions<Tx, Context> {
   readonly contract: ContractDescription

@@ -4,7 +4,9 @@ import { NoTestServer } from './errors.ts'
 
 /** The part of `@comity/embedded-postgres` that is used here; the package is loaded only when a test needs a server. */
 interface Launcher {
-  launchPostgres(options: { durable: boolean }): Promise<{ databaseUrl(name: string): string; createDatabase(name: string): Promise<unknown> }>
+  launchPostgres(options: {
+    durable: boolean
+  }): Promise<{ databaseUrl(name: string): string; createDatabase(name: string): Promise<unknown> }>
 }
 
 let server: Promise<{ create(name: string): Promise<string> }> | undefined

@@ -1,7 +1,3 @@
-import { execFile } from 'node:child_process'
-import { mkdir, writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import { promisify } from 'node:util'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { sql as drizzleSql } from 'drizzle-orm'
 import { drizzle as drizzlePg } from 'drizzle-orm/node-postgres'
@@ -16,6 +12,7 @@ import { fromPostgresJs } from '../../src/adapters/postgres-js.ts'
 import { fromPrisma } from '../../src/adapters/prisma.ts'
 import type { Database } from '../../src/postgres/database.ts'
 import { connect } from '../../src/postgres/pool.ts'
+import { generatePrismaClient, type PrismaClientClass } from './prisma-client.ts'
 
 /** One library as a user has it, and as Comity sees it. */
 export interface TestLibrary<Tx = unknown> extends AsyncDisposable {
@@ -143,35 +140,10 @@ interface PrismaClient extends PrismaTransaction {
 }
 
 const generated = new URL('../../../../test/output/prisma/', import.meta.url)
-let generation: Promise<unknown> | undefined
+let generation: Promise<PrismaClientClass<PrismaClient>> | undefined
 
-/** Prisma's client is code that its command line generates. It wants to fetch an engine that generating does not use: any program will do. */
 async function prismaClient(url: string): Promise<PrismaClient> {
-  const load = createRequire(import.meta.url)
-  generation ??= (async () => {
-    await mkdir(generated, { recursive: true })
-    const schema = new URL('schema.prisma', generated)
-    await writeFile(
-      schema,
-      `generator client {
-  provider = "prisma-client-js"
-  output   = "./client"
-}
-datasource db {
-  provider = "postgresql"
-}
-model Thing {
-  id String @id
-}
-`,
-    )
-    await promisify(execFile)(process.execPath, [load.resolve('prisma/build/index.js'), 'generate', '--schema', schema.pathname], {
-      env: { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath, PRISMA_HIDE_UPDATE_MESSAGE: '1', CHECKPOINT_DISABLE: '1' },
-    })
-  })()
-  await generation
-  const { PrismaClient } = load(new URL('client/index.js', generated).pathname) as {
-    PrismaClient: new (options: { adapter: PrismaPg }) => PrismaClient
-  }
-  return new PrismaClient({ adapter: new PrismaPg({ connectionString: url }) })
+  generation ??= generatePrismaClient(generated, 'model Thing {\n  id String @id\n}\n')
+  const Client = await generation
+  return new Client({ adapter: new PrismaPg({ connectionString: url }) })
 }

@@ -21,7 +21,7 @@ export function captureFingerprint(plan: CapturePlan): string {
 
 /** Takes a capture's triggers and views away (`comity release <entity>`); the record of it stays, and says since when. */
 export function releaseSql(topic: string): string[] {
-  return [`select comity.release_capture(${quoteLiteral(topic)})`]
+  return [`select comity.release_capture(${quoteLiteral(topic)})::text`]
 }
 
 /** Takes everything of a capture out, its record too. */

@@ -54,11 +54,11 @@ function find(given: unknown, root: JsonSchema, depth: number): Found {
     for (const format of found.formats) formats.add(format)
     items.push(...found.items)
   }
-  if (schema['type'] !== undefined) narrow([schema['type']].flat() as Kind[])
-  if (Array.isArray(schema['enum'])) narrow(schema['enum'].map(kindOf))
-  if ('const' in schema) narrow([kindOf(schema['const'])])
-  if (typeof schema['format'] === 'string') formats.add(schema['format'])
-  if (schema['items'] !== undefined && schema['prefixItems'] === undefined) items.push(schema['items'])
+  if (schema.type !== undefined) narrow([schema.type].flat() as Kind[])
+  if (Array.isArray(schema.enum)) narrow(schema.enum.map(kindOf))
+  if ('const' in schema) narrow([kindOf(schema.const)])
+  if (typeof schema.format === 'string') formats.add(schema.format)
+  if (schema.items !== undefined && schema.prefixItems === undefined) items.push(schema.items)
   for (const word of ['anyOf', 'oneOf']) {
     const branches = schema[word]
     if (!Array.isArray(branches)) continue
@@ -69,7 +69,7 @@ function find(given: unknown, root: JsonSchema, depth: number): Found {
     const formatted = strings.every((branch) => branch.formats.size > 0)
     for (const branch of found) take({ ...branch, formats: formatted ? branch.formats : new Set() })
   }
-  for (const part of Array.isArray(schema['allOf']) ? schema['allOf'] : []) {
+  for (const part of Array.isArray(schema.allOf) ? schema.allOf : []) {
     const found = find(part, root, depth + 1)
     narrow(found.kinds)
     take(found)

@@ -141,9 +141,9 @@ function captured(
   field: string,
   given: string | { readonly sql: string } | undefined,
 ): CapturedField {
-  const properties = contract.schema['properties']
+  const properties = contract.schema.properties
   const type = fieldType(isObject(properties) ? properties[field] : true, contract.schema)
-  const required = contract.schema['required']
+  const required = contract.schema.required
   const optional = !(Array.isArray(required) && required.includes(field))
   const refuse = (source: string, found: ColumnType): never => {
     throw new ColumnTypeUnfit(

@@ -54,7 +54,10 @@ export const JSON_UNFIT: Reason = {
   reason: 'holds what no JSON column can keep (a NUL character, half of a surrogate pair, an endless number)',
 }
 export const ARRAY_UNFIT: Reason = { code: 'COMITY_ARRAY_UNFIT', reason: 'has more than one dimension' }
-export const EXPRESSION_FAILED: Reason = { code: 'COMITY_EXPRESSION_FAILED', reason: 'could not be computed from this row, or has no form in JSON' }
+export const EXPRESSION_FAILED: Reason = {
+  code: 'COMITY_EXPRESSION_FAILED',
+  reason: 'could not be computed from this row, or has no form in JSON',
+}
 export const KEY_UNFIT: Reason = {
   code: 'COMITY_KEY_UNFIT',
   reason: 'is empty, longer than 256 bytes, not NFC, or has a control character',

@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { SESSION_SETTINGS, columnFromWire, replicaColumnType, wireFromColumn } from '../../../src/outbox/capture/index.ts'
+import { onEachPostgres } from '../../../../../test/support/postgres.ts'
+import { columnFromWire, replicaColumnType, SESSION_SETTINGS, wireFromColumn } from '../../../src/outbox/capture/index.ts'
 import type { Queryable } from '../../../src/postgres/index.ts'
 import { arrayLiteral } from '../../../src/postgres/index.ts'
-import { onEachPostgres } from '../../../../../test/support/postgres.ts'
-import { boolean, type CapturedDatabase, capturedDatabase, integer, number, nullable, plainEntity, string } from './captured-database.ts'
+import { boolean, type CapturedDatabase, capturedDatabase, integer, nullable, number, plainEntity, string } from './captured-database.ts'
 
 interface Case {
   readonly type: string
@@ -29,9 +29,13 @@ const doubles = fc.oneof(
   fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => (Object.is(value, -0) ? '-0' : String(value))),
   fc.constantFrom('NaN', 'Infinity', '-Infinity', '0.1', '1e15', '1e21', '5e-324', '1.7976931348623157e308', '123456789012345680'),
 )
-const floats = fc.oneof(fc.float({ noNaN: true, noDefaultInfinity: true }).map(String), fc.constantFrom('NaN', 'Infinity', '0.1', '1e6', '3.4e38', '-0'))
+const floats = fc.oneof(
+  fc.float({ noNaN: true, noDefaultInfinity: true }).map(String),
+  fc.constantFrom('NaN', 'Infinity', '0.1', '1e6', '3.4e38', '-0'),
+)
 const notFinite = (value: string): boolean => ['NaN', 'Infinity', '-Infinity'].includes(value)
-const digits = (max: number): fc.Arbitrary<string> => fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 1, maxLength: max }).map((list) => list.join(''))
+const digits = (max: number): fc.Arbitrary<string> =>
+  fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 1, maxLength: max }).map((list) => list.join(''))
 const decimals = fc.oneof(
   fc.tuple(fc.constantFrom('', '-'), digits(40), digits(20)).map(([sign, whole, rest]) => `${sign}${whole}.${rest}`),
   digits(17),
@@ -39,15 +43,34 @@ const decimals = fc.oneof(
 )
 const pad = (value: number, width: number): string => String(value).padStart(width, '0')
 const dates = fc.oneof(
-  fc.tuple(fc.integer({ min: 1, max: 12_000 }), fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 28 })).map(([y, m, d]) => `${pad(y, 4)}-${pad(m, 2)}-${pad(d, 2)}`),
+  fc
+    .tuple(fc.integer({ min: 1, max: 12_000 }), fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 28 }))
+    .map(([y, m, d]) => `${pad(y, 4)}-${pad(m, 2)}-${pad(d, 2)}`),
   fc.constantFrom('0001-01-01', '9999-12-31', '10000-01-01', '0044-03-15 BC', 'infinity', '-infinity', '2024-02-29'),
 )
-const times = fc.tuple(fc.integer({ min: 0, max: 23 }), fc.integer({ min: 0, max: 59 }), fc.integer({ min: 0, max: 59 }), fc.integer({ min: 0, max: 999_999 })).map(
-  ([h, m, s, us]) => `${pad(h, 2)}:${pad(m, 2)}:${pad(s, 2)}.${pad(us, 6)}`,
-)
+const times = fc
+  .tuple(
+    fc.integer({ min: 0, max: 23 }),
+    fc.integer({ min: 0, max: 59 }),
+    fc.integer({ min: 0, max: 59 }),
+    fc.integer({ min: 0, max: 999_999 }),
+  )
+  .map(([h, m, s, us]) => `${pad(h, 2)}:${pad(m, 2)}:${pad(s, 2)}.${pad(us, 6)}`)
 const moments = fc.oneof(
-  fc.tuple(dates.filter((value) => /^\d+-\d+-\d+$/.test(value)), times).map(([day, time]) => `${day} ${time}`),
-  fc.constantFrom('infinity', '-infinity', '0044-03-15 12:00:00 BC', '9999-12-31 23:59:59.999999', '0001-01-01 00:00:00', '1969-12-31 23:59:59.999999'),
+  fc
+    .tuple(
+      dates.filter((value) => /^\d+-\d+-\d+$/.test(value)),
+      times,
+    )
+    .map(([day, time]) => `${day} ${time}`),
+  fc.constantFrom(
+    'infinity',
+    '-infinity',
+    '0044-03-15 12:00:00 BC',
+    '9999-12-31 23:59:59.999999',
+    '0001-01-01 00:00:00',
+    '1969-12-31 23:59:59.999999',
+  ),
 )
 const uuids = fc.uuid()
 const bytes = fc.uint8Array({ maxLength: 200 }).map((value) => `\\x${Buffer.from(value).toString('hex')}`)
@@ -65,7 +88,12 @@ const CASES: readonly Case[] = [
   { type: 'int4', field: string, values: int(32) },
   { type: 'int8', field: string, values: int(64) },
   { type: 'int8', field: any, values: int(64) },
-  { type: 'int8', field: integer, values: fc.oneof(int(64), int(40), fc.constantFrom('9007199254740991', '9007199254740992')), withheld: (v) => BigInt(v) > 2n ** 53n - 1n || BigInt(v) < -(2n ** 53n) + 1n },
+  {
+    type: 'int8',
+    field: integer,
+    values: fc.oneof(int(64), int(40), fc.constantFrom('9007199254740991', '9007199254740992')),
+    withheld: (v) => BigInt(v) > 2n ** 53n - 1n || BigInt(v) < -(2n ** 53n) + 1n,
+  },
   { type: 'float8', field: number, values: doubles, withheld: notFinite },
   { type: 'float4', field: number, values: floats, withheld: notFinite },
   { type: 'numeric', field: string, values: decimals },
@@ -91,7 +119,13 @@ const CASES: readonly Case[] = [
   { type: 'date', field: string, values: dates },
   { type: 'time', field: string, values: times },
   { type: 'timetz', field: string, values: times.map((v) => `${v}+05:45`) },
-  { type: 'interval', field: string, values: fc.tuple(fc.integer({ min: -99, max: 99 }), fc.integer({ min: -9999, max: 9999 }), times).map(([m, d, t]) => `${m} months ${d} days ${t}`) },
+  {
+    type: 'interval',
+    field: string,
+    values: fc
+      .tuple(fc.integer({ min: -99, max: 99 }), fc.integer({ min: -9999, max: 9999 }), times)
+      .map(([m, d, t]) => `${m} months ${d} days ${t}`),
+  },
   { type: 'bytea', field: string, values: bytes },
   { type: 'inet', field: string, values: fc.oneof(fc.ipV4(), fc.ipV6(), fc.constant('10.1.0.0/16')) },
   { type: 'cidr', field: string, values: fc.constantFrom('10.0.0.0/8', '::/0', '192.168.1.0/24') },
@@ -103,19 +137,39 @@ const CASES: readonly Case[] = [
   { type: 'jsonb', field: any, values: json },
   { type: 'jsonb', field: { type: 'object' }, values: fc.constantFrom('{"a":1.50,"b":[1e2,"x"]}', '{"\\u00e9":null}') },
   { type: 'jsonb', field: array(any), values: fc.constantFrom('[1,2.0]', '[]') },
-  { type: 'json', field: any, values: fc.oneof(json, fc.constantFrom('{"b":1, "a":1.50, "b":2}', '"\\u0000"', '"\\ud800"', '1e999999')), withheld: (v) => ['"\\u0000"', '"\\ud800"', '1e999999'].includes(v) },
+  {
+    type: 'json',
+    field: any,
+    values: fc.oneof(json, fc.constantFrom('{"b":1, "a":1.50, "b":2}', '"\\u0000"', '"\\ud800"', '1e999999')),
+    withheld: (v) => ['"\\u0000"', '"\\ud800"', '1e999999'].includes(v),
+  },
   { type: 'text[]', field: array(nullable(string)), values: list(texts) },
   { type: 'text[]', field: any, values: list(texts) },
   { type: 'int4[]', field: array(nullable(integer)), values: list(int(32)) },
   { type: 'int4[]', field: array(integer), values: fc.constantFrom('{{1,2},{3,4}}', '{}') },
   { type: 'int8[]', field: array(nullable(string)), values: list(int(64)) },
-  { type: 'int8[]', field: array(nullable(integer)), values: list(int(64)), withheld: (v) => /\d/.test(v) && v.slice(1, -1).split(',').some((part) => part !== 'NULL' && beyond(part.replaceAll('"', ''))) },
+  {
+    type: 'int8[]',
+    field: array(nullable(integer)),
+    values: list(int(64)),
+    withheld: (v) =>
+      /\d/.test(v) &&
+      v
+        .slice(1, -1)
+        .split(',')
+        .some((part) => part !== 'NULL' && beyond(part.replaceAll('"', ''))),
+  },
   { type: 'float8[]', field: array(nullable(number)), values: list(doubles), withheld: (v) => /NaN|Infinity/.test(v) },
   { type: 'numeric[]', field: array(nullable(string)), values: list(decimals) },
   { type: 'uuid[]', field: array(nullable(uuid)), values: list(uuids) },
   { type: 'mood[]', field: array(nullable(string)), values: list(fc.constantFrom('glad', 'so "so"')) },
   { type: 'date[]', field: array(nullable(date)), values: list(dates) },
-  { type: 'timestamptz[]', field: array(nullable(dateTime)), values: fc.oneof(list(moments), fc.constant('{{now},{now}}')), withheld: (v) => v.startsWith('{{') },
+  {
+    type: 'timestamptz[]',
+    field: array(nullable(dateTime)),
+    values: fc.oneof(list(moments), fc.constant('{{now},{now}}')),
+    withheld: (v) => v.startsWith('{{'),
+  },
   { type: 'bytea[]', field: array(nullable(string)), values: list(bytes) },
   { type: 'jsonb[]', field: array(any), values: list(json) },
 ]
@@ -136,34 +190,39 @@ onEachPostgres('the type table', (server) => {
   })
   afterAll(() => crm[Symbol.asyncDispose]())
 
-  it.each(CASES.map((c) => [c.type, JSON.stringify(c.field), c] as const))('%s as %s: table → wire → replica → wire, byte for byte', async (type, _, c) => {
-    if (type === 'citext' && !citext) return
-    const table = `t${CASES.indexOf(c)}`
-    await crm.run(`create table ${table} (id int primary key, v ${type})`)
-    const Thing = plainEntity('id', { id: integer, v: nullable(c.field) }, undefined, `crm.${table}`)
-    await crm.capture(Thing, table)
-    const replica = replicaColumnType(nullable(c.field))
-    await crm.run(`create table r_${table} (id bigint primary key, v ${replica})`)
-    await fc.assert(
-      fc.asyncProperty(fc.array(fc.option(c.values, { freq: 12 }), { minLength: 1, maxLength: 40 }), async (values) => {
-        await crm.run(`delete from ${table}`, `truncate r_${table}`)
-        await crm.announced()
-        await crm.db.session(async (session) => {
-          for (const [name, setting] of Object.entries(SESSION_SETTINGS)) await session.query(`set ${name} = '${setting}'`)
-          await session.query(`insert into ${table} select i, v::${type} from unnest($1::text::text[]) with ordinality u(v, i)`, [arrayLiteral(values)])
-          await compare(session, table, replica)
-        })
-        for (const { key, withheld, payload } of await crm.announced()) {
-          const value = values[Number(key) - 1]
-          const expected = value !== null && value !== undefined && (c.withheld?.(value) ?? false)
-          expect({ value, withheld: withheld !== undefined }).toEqual({ value, withheld: expected })
-          if (!expected) expect(Object.keys(JSON.parse(payload as string))).toEqual(['id', 'v'])
-          else expect(withheld).toMatchObject({ code: expect.stringMatching(/^COMITY_/), path: 'v' })
-        }
-      }),
-      { numRuns: 4 },
-    )
-  })
+  it.each(CASES.map((c) => [c.type, JSON.stringify(c.field), c] as const))(
+    '%s as %s: table → wire → replica → wire, byte for byte',
+    async (type, _, c) => {
+      if (type === 'citext' && !citext) return
+      const table = `t${CASES.indexOf(c)}`
+      await crm.run(`create table ${table} (id int primary key, v ${type})`)
+      const Thing = plainEntity('id', { id: integer, v: nullable(c.field) }, undefined, `crm.${table}`)
+      await crm.capture(Thing, table)
+      const replica = replicaColumnType(nullable(c.field))
+      await crm.run(`create table r_${table} (id bigint primary key, v ${replica})`)
+      await fc.assert(
+        fc.asyncProperty(fc.array(fc.option(c.values, { freq: 12 }), { minLength: 1, maxLength: 40 }), async (values) => {
+          await crm.run(`delete from ${table}`, `truncate r_${table}`)
+          await crm.announced()
+          await crm.db.session(async (session) => {
+            for (const [name, setting] of Object.entries(SESSION_SETTINGS)) await session.query(`set ${name} = '${setting}'`)
+            await session.query(`insert into ${table} select i, v::${type} from unnest($1::text::text[]) with ordinality u(v, i)`, [
+              arrayLiteral(values),
+            ])
+            await compare(session, table, replica)
+          })
+          for (const { key, withheld, payload } of await crm.announced()) {
+            const value = values[Number(key) - 1]
+            const expected = value !== null && value !== undefined && (c.withheld?.(value) ?? false)
+            expect({ value, withheld: withheld !== undefined }).toEqual({ value, withheld: expected })
+            if (!expected) expect(Object.keys(JSON.parse(payload as string))).toEqual(['id', 'v'])
+            else expect(withheld).toMatchObject({ code: expect.stringMatching(/^COMITY_/), path: 'v' })
+          }
+        }),
+        { numRuns: 4 },
+      )
+    },
+  )
 
   async function compare(session: Queryable, table: string, replica: string): Promise<void> {
     const wire = replica === 'jsonb' ? `nullif((o.payload::jsonb -> 'v'), 'null')::text` : `o.payload::jsonb ->> 'v'`

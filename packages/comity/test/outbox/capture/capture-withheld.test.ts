@@ -3,9 +3,25 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { onEachPostgres } from '../../../../../test/support/postgres.ts'
 import { arrayLiteral } from '../../../src/postgres/index.ts'
-import { type Announced, type CapturedDatabase, capturedDatabase, integer, nullable, number, plainEntity, string } from './captured-database.ts'
+import {
+  type Announced,
+  type CapturedDatabase,
+  capturedDatabase,
+  integer,
+  nullable,
+  number,
+  plainEntity,
+  string,
+} from './captured-database.ts'
 
-const shown = ({ kind, key, tenant, payload, withheld }: Announced): unknown[] => [kind, key, tenant, payload, withheld?.code, withheld?.path]
+const shown = ({ kind, key, tenant, payload, withheld }: Announced): unknown[] => [
+  kind,
+  key,
+  tenant,
+  payload,
+  withheld?.code,
+  withheld?.path,
+]
 
 onEachPostgres('a captured write succeeds whatever its data', (server) => {
   let crm: CapturedDatabase
@@ -35,7 +51,9 @@ onEachPostgres('a captured write succeeds whatever its data', (server) => {
   it('withholds states above the limit, however large', async () => {
     const room = 1000 - '{"id":1,"body":"","data":null,"parts":null}'.length
     await crm.run('create table docs (id int primary key, body text, data jsonb, parts text[])')
-    await crm.capture(plainEntity('id', { id: integer, body: nullable(string), data: {}, parts: {} }, undefined, 'crm.doc'), 'docs', { maxBytes: 1000 })
+    await crm.capture(plainEntity('id', { id: integer, body: nullable(string), data: {}, parts: {} }, undefined, 'crm.doc'), 'docs', {
+      maxBytes: 1000,
+    })
     await crm.run(
       'alter table docs alter body set storage external',
       `insert into docs (id, body) values (1, repeat('x', ${room}))`,
@@ -57,7 +75,10 @@ onEachPostgres('a captured write succeeds whatever its data', (server) => {
     await crm.capture(plainEntity('id', { id: integer, note: {} }, undefined, 'crm.note'), 'notes')
     await crm.run(`insert into notes values (1, '{"a":"\\u0000"}'), (2, '1e999999'), (3, (repeat('[', 5000) || repeat(']', 5000))::json)`)
     const found = await crm.announced()
-    expect(found.slice(0, 2).map(({ withheld }) => withheld)).toMatchObject([{ code: 'COMITY_JSON_UNFIT', path: 'note' }, { code: 'COMITY_JSON_UNFIT', path: 'note' }])
+    expect(found.slice(0, 2).map(({ withheld }) => withheld)).toMatchObject([
+      { code: 'COMITY_JSON_UNFIT', path: 'note' },
+      { code: 'COMITY_JSON_UNFIT', path: 'note' },
+    ])
     expect(found[2]?.payload).toHaveLength(10_000 + '{"id":3,"note":}'.length)
   })
 
@@ -71,7 +92,12 @@ onEachPostgres('a captured write succeeds whatever its data', (server) => {
     const fit = ['fine', 'é', 'x'.repeat(256)]
     for (const kind of ['created', 'updated', 'deleted']) {
       const some = found.filter((each) => each.kind === kind)
-      expect(some.filter(({ withheld }) => withheld === undefined).map(({ key }) => key).sort()).toEqual([...fit].sort())
+      expect(
+        some
+          .filter(({ withheld }) => withheld === undefined)
+          .map(({ key }) => key)
+          .sort(),
+      ).toEqual([...fit].sort())
       expect(some.filter(({ withheld }) => withheld !== undefined).length).toBe(5)
     }
     expect(new Set(found.map(({ key }) => key)).size).toBe(keys.length)
@@ -90,20 +116,30 @@ onEachPostgres('a captured write succeeds whatever its data', (server) => {
       fc.string({ unit: fc.constantFrom('"', '\\', '/', ' ', 'é', 'e', '\u0301', '\u2028', '\u007f', '\b', '😀'), maxLength: 60 }),
     )
     await fc.assert(
-      fc.asyncProperty(fc.uniqueArray(fc.tuple(part, fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 })), { minLength: 1, maxLength: 50, selector: String }), async (rows) => {
-        await crm.run('truncate pairs')
-        await crm.announced()
-        await crm.db.query('insert into pairs select * from unnest($1::text::text[], $2::text::int[])', [arrayLiteral(rows.map(([a]) => a)), arrayLiteral(rows.map(([, b]) => b))])
-        const expected = rows.map(([a, b]) => {
-          try {
-            return keyOf(Pair, { a, b })
-          } catch {
-            return 'withheld'
-          }
-        })
-        const found = (await crm.announced()).map(({ key, withheld }) => (withheld === undefined ? key : 'withheld'))
-        expect(found.sort()).toEqual(expected.sort())
-      }),
+      fc.asyncProperty(
+        fc.uniqueArray(fc.tuple(part, fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 })), {
+          minLength: 1,
+          maxLength: 50,
+          selector: String,
+        }),
+        async (rows) => {
+          await crm.run('truncate pairs')
+          await crm.announced()
+          await crm.db.query('insert into pairs select * from unnest($1::text::text[], $2::text::int[])', [
+            arrayLiteral(rows.map(([a]) => a)),
+            arrayLiteral(rows.map(([, b]) => b)),
+          ])
+          const expected = rows.map(([a, b]) => {
+            try {
+              return keyOf(Pair, { a, b })
+            } catch {
+              return 'withheld'
+            }
+          })
+          const found = (await crm.announced()).map(({ key, withheld }) => (withheld === undefined ? key : 'withheld'))
+          expect(found.sort()).toEqual(expected.sort())
+        },
+      ),
       { numRuns: 10 },
     )
   })
@@ -111,7 +147,11 @@ onEachPostgres('a captured write succeeds whatever its data', (server) => {
   it('withholds a tenant that is none, and still announces the end', async () => {
     await crm.run('create table t (id int primary key, tenant text)')
     await crm.capture(plainEntity('id', { id: integer, tenant: string }, 'tenant', 'crm.t'), 't')
-    await crm.run(`insert into t values (1, 'a'), (2, ''), (3, null)`, `update t set tenant = repeat('x', 300) where id = 1`, 'delete from t')
+    await crm.run(
+      `insert into t values (1, 'a'), (2, ''), (3, null)`,
+      `update t set tenant = repeat('x', 300) where id = 1`,
+      'delete from t',
+    )
     expect((await crm.announced()).map(shown)).toEqual([
       ['created', '1', 'a', '{"id":1,"tenant":"a"}', undefined, undefined],
       ['created', '2', null, null, 'COMITY_TENANT_UNFIT', 'tenant'],
@@ -146,8 +186,18 @@ onEachPostgres('a captured write succeeds whatever its data', (server) => {
 
   it('leaves out a field that may be missing, and keeps null where it may be null', async () => {
     await crm.run('create table o (id int primary key, a text, b text, c int, d float8)')
-    await crm.capture(plainEntity('id', { 'a?': string, id: integer, 'b?': nullable(string), 'c?': integer, 'd?': number }, undefined, 'crm.o'), 'o')
-    await crm.run(`insert into o values (1, null, null, null, null), (2, 'a', 'b', 3, 4)`, `insert into o values (3, null, null, null, 'NaN')`)
-    expect((await crm.announced()).map(({ payload, withheld }) => payload ?? withheld?.path)).toEqual(['{"id":1,"b":null}', '{"a":"a","id":2,"b":"b","c":3,"d":4}', 'd'])
+    await crm.capture(
+      plainEntity('id', { 'a?': string, id: integer, 'b?': nullable(string), 'c?': integer, 'd?': number }, undefined, 'crm.o'),
+      'o',
+    )
+    await crm.run(
+      `insert into o values (1, null, null, null, null), (2, 'a', 'b', 3, 4)`,
+      `insert into o values (3, null, null, null, 'NaN')`,
+    )
+    expect((await crm.announced()).map(({ payload, withheld }) => payload ?? withheld?.path)).toEqual([
+      '{"id":1,"b":null}',
+      '{"a":"a","id":2,"b":"b","c":3,"d":4}',
+      'd',
+    ])
   })
 })

@@ -1,7 +1,7 @@
 import { entity } from '@comity/contract'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type CaptureOptions, expressionsOf, inspectTable, planCapture, snakeCase } from '../../../src/outbox/capture/index.ts'
 import { onEachPostgres } from '../../../../../test/support/postgres.ts'
+import { type CaptureOptions, expressionsOf, inspectTable, planCapture, snakeCase } from '../../../src/outbox/capture/index.ts'
 import { boolean, type CapturedDatabase, capturedDatabase, integer, number, plainEntity, string } from './captured-database.ts'
 
 onEachPostgres('the plan of a capture', (server) => {
@@ -29,8 +29,12 @@ onEachPostgres('the plan of a capture', (server) => {
   })
   afterAll(() => crm[Symbol.asyncDispose]())
 
-  const plan = async (key: string | string[], fields: Record<string, object>, options: CaptureOptions = {}, table = 'customers'): Promise<unknown> =>
-    planCapture(plainEntity(key, fields), await inspectTable(crm.db, table, expressionsOf(options)), options)
+  const plan = async (
+    key: string | string[],
+    fields: Record<string, object>,
+    options: CaptureOptions = {},
+    table = 'customers',
+  ): Promise<unknown> => planCapture(plainEntity(key, fields), await inspectTable(crm.db, table, expressionsOf(options)), options)
   const refused = (code: string, words: RegExp = /./): object => expect.objectContaining({ code, message: expect.stringMatching(words) })
 
   it('finds tables by the search_path and by their schema, and says which one was meant', async () => {
@@ -56,9 +60,15 @@ onEachPostgres('the plan of a capture', (server) => {
     await plan('id', { id: integer, agencyId: string })
     await expect(plan('id', { id: integer, fullName: string })).rejects.toThrow(refused('COMITY_COLUMN_AMBIGUOUS', /fullName, full_name/))
     await plan('id', { id: integer, fullName: string }, { columns: { fullName: 'full_name' } })
-    await expect(plan('id', { id: integer, bornn: string })).rejects.toThrow(refused('COMITY_COLUMN_NOT_FOUND', /did you mean columns: \{ bornn: 'born' \}/))
-    await expect(plan('id', { id: integer, first: string }, { columns: { frist: 'first' } })).rejects.toThrow(refused('COMITY_COLUMN_NOT_FOUND', /did you mean the field "first"/))
-    await expect(plan('id', { id: integer, aBc: string, a_bc: string }, {}, 'sales.orders')).rejects.toThrow(refused('COMITY_COLUMN_NOT_FOUND'))
+    await expect(plan('id', { id: integer, bornn: string })).rejects.toThrow(
+      refused('COMITY_COLUMN_NOT_FOUND', /did you mean columns: \{ bornn: 'born' \}/),
+    )
+    await expect(plan('id', { id: integer, first: string }, { columns: { frist: 'first' } })).rejects.toThrow(
+      refused('COMITY_COLUMN_NOT_FOUND', /did you mean the field "first"/),
+    )
+    await expect(plan('id', { id: integer, aBc: string, a_bc: string }, {}, 'sales.orders')).rejects.toThrow(
+      refused('COMITY_COLUMN_NOT_FOUND'),
+    )
   })
 
   it.each([
@@ -76,7 +86,9 @@ onEachPostgres('the plan of a capture', (server) => {
     ['first', { first: { type: 'array' } }, {}],
     ['x', { x: number }, { columns: { x: { sql: 'first' } } }],
   ])('refuses what types tell: %s as %j', async (_, fields, options) => {
-    await expect(plan('id', { id: integer, ...(fields as Record<string, object>) }, options as CaptureOptions)).rejects.toThrow(refused('COMITY_COLUMN_TYPE_UNFIT', /columns: \{/))
+    await expect(plan('id', { id: integer, ...(fields as Record<string, object>) }, options as CaptureOptions)).rejects.toThrow(
+      refused('COMITY_COLUMN_TYPE_UNFIT', /columns: \{/),
+    )
   })
 
   it.each([
@@ -88,14 +100,20 @@ onEachPostgres('the plan of a capture', (server) => {
     ['a5', string, /no unique index/],
     ['doc', { type: 'string' }, /jsonb/],
   ])('refuses %s as a key', async (key, schema, words) => {
-    await expect(plan(key, { [key]: schema })).rejects.toThrow(refused(key === 'doc' ? 'COMITY_COLUMN_TYPE_UNFIT' : 'COMITY_CAPTURE_KEY_UNFIT', words))
+    await expect(plan(key, { [key]: schema })).rejects.toThrow(
+      refused(key === 'doc' ? 'COMITY_COLUMN_TYPE_UNFIT' : 'COMITY_CAPTURE_KEY_UNFIT', words),
+    )
   })
 
   it('takes a key of several columns in any order, and `key` as their names', async () => {
     await plan(['a4', 'a5'], { a4: string, a5: string })
     await plan(['x', 'y'], { x: string, y: string }, { key: ['a5', 'a4'] })
-    await expect(plan(['x', 'y'], { x: string, y: string }, { key: 'a5' })).rejects.toThrow(refused('COMITY_CAPTURE_KEY_UNFIT', /1 columns are named for 2/))
-    await expect(plan('x', { x: integer }, { columns: { x: { sql: 'id' } } })).rejects.toThrow(refused('COMITY_CAPTURE_KEY_UNFIT', /is an expression/))
+    await expect(plan(['x', 'y'], { x: string, y: string }, { key: 'a5' })).rejects.toThrow(
+      refused('COMITY_CAPTURE_KEY_UNFIT', /1 columns are named for 2/),
+    )
+    await expect(plan('x', { x: integer }, { columns: { x: { sql: 'id' } } })).rejects.toThrow(
+      refused('COMITY_CAPTURE_KEY_UNFIT', /is an expression/),
+    )
   })
 
   it.each([
@@ -104,7 +122,9 @@ onEachPostgres('the plan of a capture', (server) => {
     ['first ||', /syntax error/],
     ['to_jsonb(customers)::text', /column "customers" does not exist/],
   ])('refuses the expression %s', async (sql, words) => {
-    await expect(plan('id', { id: integer, x: string }, { columns: { x: { sql } } })).rejects.toThrow(refused('COMITY_EXPRESSION_UNFIT', words))
+    await expect(plan('id', { id: integer, x: string }, { columns: { x: { sql } } })).rejects.toThrow(
+      refused('COMITY_EXPRESSION_UNFIT', words),
+    )
   })
 
   it('looks at expressions without leaving a trace', async () => {
@@ -123,7 +143,11 @@ onEachPostgres('the plan of a capture', (server) => {
     const Customer = entity('crm.customer', {
       key: 'id',
       audiences: { partners: ['first'], sales: ['first', 'born'] },
-      state: { type: 'object', required: ['id', 'first'], properties: { born: { type: 'string', format: 'date' }, id: { type: 'integer' }, first: { type: 'string' } } },
+      state: {
+        type: 'object',
+        required: ['id', 'first'],
+        properties: { born: { type: 'string', format: 'date' }, id: { type: 'integer' }, first: { type: 'string' } },
+      },
     } as never)
     await crm.run('create table people (id int primary key, first text, born date)')
     for (const audience of ['partners', 'sales']) await crm.capture(Customer, 'people', { audience })
