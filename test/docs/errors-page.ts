@@ -34,6 +34,10 @@ export const withheldBecause: Readonly<Record<string, Meaning>> = {
     cause: "an expression of the option 'columns' could not be computed from this row, or has no form in JSON",
     remedy: 'correct the row or the expression',
   },
+  COMITY_KEY_UNFIT: {
+    cause: 'the key is empty, longer than 256 bytes, not NFC, or has a control character',
+    remedy: 'correct the row; its key can not be announced',
+  },
   COMITY_TENANT_UNFIT: {
     cause: 'the tenant is empty, longer than 256 bytes, not NFC, or has a control character',
     remedy: 'correct the row',

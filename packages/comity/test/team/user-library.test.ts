@@ -365,8 +365,8 @@ describe.each(Object.entries(shops))('through %s', (_, open) => {
     return all
   }
   const rows = async (text: string) => (await shop.db.query(text)).rows
-  const published = async (type: string) =>
-    (await shop.db.query('select key from comity.outbox where type = $1::text order by id', [type])).rows.map(({ key }) => key)
+  const published = async (topic: string) =>
+    (await shop.db.query('select key from comity.outbox where topic = $1::text order by id', [topic])).rows.map(({ key }) => key)
   const billed = (contract: typeof OrderPaid | typeof OrderDisputed, orderId: string) =>
     billing.db.transaction((tx) => billing.team.publish(tx, contract, { orderId }))
 
@@ -400,7 +400,7 @@ describe.each(Object.entries(shops))('through %s', (_, open) => {
     expect(await rows(`select * from orders where order_id = 'disputed'`)).toEqual([])
     expect(await rows('select subscription, key, reason, attempts, error_code from comity.waiting')).toEqual([
       {
-        subscription: 'shop.billing.order-disputed',
+        subscription: 'shop.billing-order-disputed',
         key: 'disputed',
         reason: 'parked',
         attempts: 1,

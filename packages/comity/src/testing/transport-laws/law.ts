@@ -1,6 +1,6 @@
 import type { Guarantees } from '../../transport/guarantees.ts'
 import type { OutgoingMessage, SendResult, Transport } from '../../transport/transport.ts'
-import type { Observer } from './observer.ts'
+import type { ObserveOptions, Observer } from './observer.ts'
 
 /** A broker as the laws see it: any number of clients, and what can happen to it. */
 export interface LawBroker {
@@ -30,12 +30,6 @@ export interface LawContext {
   observe(transport: Transport, subscription: string, options?: ObserveOptions): Observer
   /** Resolves when `condition` holds; rejects with `what` after {@link patience}. */
   eventually(what: string, condition: () => boolean | Promise<boolean>): Promise<void>
-}
-
-export interface ObserveOptions {
-  readonly prefetch?: number
-  /** Decides on each message; default: `ack`. */
-  readonly answer?: (message: OutgoingMessage, seenBefore: number) => Promise<'ack' | 'later'> | 'ack' | 'later'
 }
 
 export interface Law {

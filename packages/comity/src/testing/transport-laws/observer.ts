@@ -1,5 +1,10 @@
-import type { Delivery, DeliveryResult, Transport } from '../../transport/transport.ts'
-import type { ObserveOptions } from './law.ts'
+import type { Delivery, DeliveryResult, OutgoingMessage, Transport } from '../../transport/transport.ts'
+
+export interface ObserveOptions {
+  readonly prefetch?: number
+  /** Decides on each message; default: `ack`. */
+  readonly answer?: (message: OutgoingMessage, seenBefore: number) => Promise<'ack' | 'later'> | 'ack' | 'later'
+}
 
 /** A receive in the background that writes down what it sees. */
 export class Observer {
