@@ -80,6 +80,27 @@ describe.each(rules)('$title', (rule) => {
   })
 })
 
+describe('no SQL orders by a name that it gives to a text: ORDER BY takes the output, and 10 comes before 9', () => {
+  /** The statement's own list: `order by x` beside `x::text as x` on one level of brackets. */
+  const offences = (sql: string): string[] => {
+    const level = sql.replace(/\((?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*\)/g, '()')
+    return [...level.matchAll(/::text as (\w+)/g)].flatMap(([, name]) =>
+      new RegExp(`order by (?:[^)]*, )?${name}\\b`).test(level) ? [name as string] : [],
+    )
+  }
+  test('in every source', () => {
+    const statements = files.flatMap(({ path, text }) =>
+      [...text.matchAll(/`[^`]*`|'[^'\n]*'/g)].map(([sql]) => ({ path, sql })).filter(({ sql }) => /select/i.test(sql)),
+    )
+    expect(statements.length).toBeGreaterThan(50)
+    expect(statements.flatMap(({ path, sql }) => offences(sql).map((name) => `packages/${path}: order by ${name}`))).toEqual([])
+  })
+  test('and the rule can tell', () => {
+    expect(offences('select id::text as id, key from t order by id limit 1')).toEqual(['id'])
+    expect(offences('select id::text as id from (select * from t order by id) u order by u.id')).toEqual([])
+  })
+})
+
 test('there are sources to look at', () => {
   expect(files.length).toBeGreaterThan(20)
 })

@@ -31,7 +31,7 @@ const READ = `
     union all
     (select * from comity.outbox where id > $3::text::bigint order by id limit $4::int)
   ) unsent
-  order by id
+  order by unsent.id
   limit $4::int`
 
 /**

@@ -5,7 +5,7 @@ import { describeError } from '../postgres/classify-error.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Delivery, DeliveryResult, IncomingMessage, Transport } from '../transport/transport.ts'
 import type { Consumer } from './consumer.ts'
-import { NothingWaits, NotRegistered } from './errors.ts'
+import { NotRegistered } from './errors.ts'
 import { Handover } from './handover.ts'
 import { LaneQueue, type RetryPolicy } from './lane.ts'
 import { type Message, type Outcome, readMessage } from './message.ts'
@@ -55,6 +55,12 @@ export interface SubscriptionOptions<Tx> {
   readonly logger?: Logger
 }
 
+/** A subscription's row, which "comity migrate" makes. */
+interface Registered {
+  readonly lanes: number
+  readonly generation: number
+}
+
 /** Five tries within half a minute, then the line. */
 const RETRY: RetryPolicy = { attempts: 5, wait: { min: 200, max: 8000 } }
 
@@ -63,7 +69,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
   const brokerName = options.brokerName ?? name
   const ended: Record<Outcome, number> = { applied: 0, duplicate: 0, stale: 0, waiting: 0, discarded: 0 }
   let lanes: LaneQueue<Tx>[] = []
-  let laneCount = 0
+  let registered: Registered | undefined
   let troubleSince: Date | undefined
 
   const read = (message: IncomingMessage): Message => readMessage(message, contract)
@@ -96,22 +102,22 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     await closed
   }
 
+  async function registration(): Promise<Registered> {
+    const { rows } = await database.query<Registered>('select lanes, generation from comity.subscriptions where name = $1::text', [name])
+    if (rows[0] === undefined) throw new NotRegistered({ subscription: name })
+    return rows[0]
+  }
+
   async function open(signal: AbortSignal): Promise<void> {
     if (lanes.length > 0) return
-    const { rows } = await database.query<{ lanes: number; generation: number }>(
-      'select lanes, generation from comity.subscriptions where name = $1::text',
-      [name],
-    )
-    const row = rows[0]
-    if (row === undefined) throw new NotRegistered({ subscription: name })
-    laneCount = row.lanes
+    const { lanes: count, generation } = await registration()
     lanes = Array.from(
-      { length: row.lanes },
+      { length: count },
       (_, lane) =>
         new LaneQueue<Tx>({
           subscription: name,
           lane,
-          generation: row.generation,
+          generation,
           database,
           consumer,
           read: (delivery) => read(delivery.message),
@@ -129,7 +135,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
   function dispatch(deliveries: readonly Delivery[]): Promise<readonly DeliveryResult[]> {
     const handover = new Handover(deliveries)
     for (const [index, delivery] of deliveries.entries()) {
-      const lane = lanes[bucketOf(delivery.message.key, laneCount)] as LaneQueue<Tx>
+      const lane = lanes[bucketOf(delivery.message.key, lanes.length)] as LaneQueue<Tx>
       lane.push(handover, index)
     }
     return handover.results
@@ -149,9 +155,10 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     return { waiting: rows[0]?.waiting ?? 0 }
   }
 
-  function retry(key: string): Promise<LineRun> {
-    if (laneCount === 0) return Promise.reject(new NothingWaits({ subscription: name, key }))
-    const lane = { subscription: name, lane: bucketOf(key, laneCount) }
+  async function retry(key: string): Promise<LineRun> {
+    // Also before this process may receive: a line needs no broker.
+    registered ??= await registration()
+    const lane = { subscription: name, lane: bucketOf(key, registered.lanes) }
     return runLine({ database, lane, key, consumer, read, signal: new AbortController().signal })
   }
 

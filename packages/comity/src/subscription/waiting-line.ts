@@ -77,8 +77,8 @@ interface WaitingRow {
 }
 const CURSOR = 'select done::text as done from comity.waiting_keys where subscription = $1::text and key = $2::text for update'
 const HEAD = `
-  select seq::text as seq, generation, message, attributes, data, appended_at::text as sent_at from comity.waiting
-  where subscription = $1::text and key = $2::text and seq > $3::text::bigint order by seq limit 1`
+  select seq::text as seq, generation, message, attributes, data, appended_at::text as sent_at from comity.waiting w
+  where subscription = $1::text and key = $2::text and seq > $3::text::bigint order by w.seq limit 1`
 const ADVANCE = 'update comity.waiting_keys set done = $3::text::bigint where subscription = $1::text and key = $2::text'
 const RELEASE = 'delete from comity.waiting_keys where subscription = $1::text and key = $2::text'
 const RECORD_FAILURE = `

@@ -139,3 +139,15 @@ test('a transaction that only reads, or that writes elsewhere, holds nothing up'
   await long
   await database.close()
 })
+
+test('versions are numbers in the order of the read, however many digits they have', async () => {
+  const database = await teamDatabase()
+  const reader = new OutboxReader(database)
+  reader.reset(0)
+  await database.query(`select setval('comity.outbox_id', 99999999999997)`)
+  const ids: number[] = []
+  for (let i = 0; i < 5; i++) ids.push(await insert(database, 'k'))
+  expect(ids.map((id) => String(id).length)).toEqual([14, 14, 15, 15, 15])
+  expect((await reader.read(10)).map((row) => row.id)).toEqual(ids)
+  await database.close()
+})

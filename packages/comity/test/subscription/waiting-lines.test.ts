@@ -75,6 +75,20 @@ test('a permanent failure stops its own key, in order, and nobody else; a retry 
   expect(await effects(team.db, 'a')).toEqual([1, 2, 3, 4, 5, 6])
 })
 
+test('a line of any length runs in the order in which it was joined, and all of it', async () => {
+  const bus = testBus()
+  let broken = true
+  await using team = await crm(bus, (n) => {
+    if (broken && n === 1) throw new PermanentError('not now')
+  })
+  const all = Array.from({ length: 120 }, (_, i) => i + 1)
+  await send(bus, ...all.map((n) => message('a', n)))
+  expect(await team.caughtUp()).toEqual({ waiting: 120 })
+  broken = false
+  expect(await team.team.retry('crm.marketing-sent', 'a')).toEqual({ ran: 120 })
+  expect(await effects(team.db, 'a')).toEqual(all)
+})
+
 test('a transient failure is retried in place; its followers wait behind it, the lane does not', async () => {
   const bus = testBus()
   let release: () => void = () => undefined
