@@ -57,7 +57,7 @@ export class World {
     this.recorder = new Recorder(this.folder, 'main')
     const pool = (name: DatabaseName): Pool => {
       const made = new Pool({ connectionString: options.urls[name], max: 4, connectionTimeoutMillis: 10_000 })
-      made.on('error', () => undefined)
+      made.on('error', () => undefined).on('connect', (client) => client.on('error', () => undefined))
       return made
     }
     this.pools = { shop: pool('shop'), mail: pool('mail'), stock: pool('stock'), bus: pool('bus') }

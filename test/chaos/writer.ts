@@ -83,8 +83,11 @@ export class Writer {
     let committingAt: number | undefined
     try {
       await client.query(begin)
-      if (random.chance(this.#mix.asynchronous)) await client.query('set local synchronous_commit = off')
+      const asynchronous = random.chance(this.#mix.asynchronous)
+      if (asynchronous) await client.query('set local synchronous_commit = off')
       for (const statement of statements) outcomes.push(...(await this.#run(client, statement)))
+      // What announces nothing is as durable as the business wants it, and here it wants its journal.
+      if (asynchronous && outcomes.every(({ undone }) => undone)) await client.query('set local synchronous_commit = on')
       await client.query('insert into journal (op) values ($1::text)', [op])
       if (rollback) {
         await client.query('rollback')

@@ -42,14 +42,18 @@ create table comity.partitions (
   upper_bound text
 );
 
--- One row for each time that a life of this database was noticed (see comity.notice_incarnation): rows of the
--- same identity are one incarnation, whose first version is the smallest of them.
+-- One row or more for each life of this database (see comity.notice_incarnation).
 create table comity.incarnations (
   identity text not null,
   first_version bigint not null,
   last_survived bigint not null,
   noticed_at timestamptz not null default clock_timestamp()
 );
+
+-- Which life has been noticed (a hash of its identity), and the last version before it. Sequences stand outside of transactions:
+-- every session sees at once that the versions were moved, whether or not the transaction that moved them ever commits.
+create sequence comity.incarnation_mark minvalue 0;
+create sequence comity.incarnation_floor minvalue 0;
 
 create function comity.clock_id(at timestamptz default clock_timestamp()) returns bigint
   language sql volatile set search_path = pg_catalog, pg_temp
@@ -63,38 +67,35 @@ create function comity.identity() returns text
       || (select oid from pg_database where datname = current_database()) || '/' || 'comity.outbox'::regclass::oid
     from pg_control_checkpoint() c, pg_control_system() s);
 
--- Moves the sequence forward to `target` if that is safe: never below what concurrent sessions may be drawing now
--- (two million draws do not fit between reading the sequence and setting it).
+-- Moves the sequence forward to `target` while others draw: only if it is so far ahead that they can't reach it meanwhile
+-- (two million draws do not fit into one statement).
 create function comity.advance_versions(target bigint) returns bigint
-  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  last bigint;
-begin
-  select last_value into last from comity.outbox_id;
-  if target > last + 2000000 then
-    return setval('comity.outbox_id', target);
-  end if;
-  return last;
-end $$;
+  language sql volatile security definer set search_path = pg_catalog, pg_temp
+  return (select case when target > s.last_value + 2000000 then setval('comity.outbox_id', target) else s.last_value end from comity.outbox_id s);
 
--- The first to notice a new life of this database moves the versions past everything that a lost history can have
--- drawn. The advisory lock is held for this call only (business transactions must not wait for each other here);
--- whoever can't see the record yet moves again, which is harmless: versions only grow.
+-- The first to notice a new life of this database moves the versions past everything that a lost history can have drawn:
+-- versions grow slower than the clock. Nobody draws beside it, for whoever draws has been here before. The advisory lock is held
+-- for this call only: business transactions must not wait for each other here. Until a row is committed others add theirs, alike.
 create function comity.notice_incarnation() returns void
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   this text := comity.identity();
-  last bigint;
+  mark bigint := hashtextextended(this, 0) & 9223372036854775807;
+  floor bigint;
 begin
   if exists (select from comity.incarnations where identity = this) then
     return;
   end if;
   perform pg_advisory_lock(hashtext('comity.incarnation'));
   begin
-    select last_value into last from comity.outbox_id;
-    insert into comity.incarnations (identity, last_survived, first_version)
-      values (this, (select coalesce(max(id), 0) from comity.outbox),
-              setval('comity.outbox_id', greatest(last + 2000000, comity.clock_id())) + 1);
+    if (select m.last_value from comity.incarnation_mark m) <> mark then
+      select greatest(s.last_value + 1, comity.clock_id()) into floor from comity.outbox_id s;
+      perform setval('comity.outbox_id', floor), setval('comity.incarnation_floor', floor), setval('comity.incarnation_mark', mark);
+    else
+      select f.last_value into floor from comity.incarnation_floor f;
+    end if;
+    insert into comity.incarnations (identity, first_version, last_survived)
+      values (this, floor + 1, (select coalesce(max(o.id), 0) from comity.outbox o where o.id <= floor));
     perform pg_advisory_unlock(hashtext('comity.incarnation'));
   exception when others then
     perform pg_advisory_unlock(hashtext('comity.incarnation'));

@@ -27,7 +27,7 @@ const INCARNATION = `
 
 /** Two million and one: what comity.advance_versions demands before it moves. */
 const PASS_HIGHEST = `
-  select comity.advance_versions($1::text::bigint + 2000001) from comity.outbox_id where last_value <= $1::text::bigint`
+  select comity.advance_versions($1::text::bigint + 2000001) from comity.outbox_id where last_value < $1::text::bigint`
 
 /** Between two announcements, in milliseconds; a transport believes a life silent after about three of them. */
 const HEARTBEAT = 5000
@@ -52,14 +52,16 @@ export function clearance(options: {
     const candidate: Identity = { team, holder, incarnation: Number(rows[0]?.first_version) }
     const result = (await transport.claim?.(candidate)) ?? { status: 'granted', highestVersion: 0 }
     if (result.status === 'refused') {
+      const first = refusal === undefined
       refusal = new CloneOfLiveDatabase({ team, holder: result.incumbent.holder, seconds: Math.round(result.silentFor / 1000) })
-      if (identity !== undefined || waiting.size > 0) logger.error({ team, incumbent: result.incumbent.holder }, refusal.message)
+      if (first) logger.error({ team, incumbent: result.incumbent.holder }, refusal.message)
       identity = undefined
       epoch.abort()
       return 'idle'
     }
-    // A clock that was set back, and a history that was lost: never draw a number that the broker has seen already.
-    if (identity?.incarnation !== candidate.incarnation) await database.query(PASS_HIGHEST, [String(result.highestVersion)])
+    // A history that was lost, and a clock that is behind it: never draw a number that the broker has seen already.
+    if (identity?.incarnation !== candidate.incarnation && result.highestVersion > candidate.incarnation)
+      await database.query(PASS_HIGHEST, [String(result.highestVersion)])
     if (epoch.signal.aborted) epoch = new AbortController()
     identity = candidate
     refusal = undefined

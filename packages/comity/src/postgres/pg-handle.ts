@@ -31,7 +31,6 @@ export async function withClient<Client extends PgClient, Result>(
   const abandon = (): void => {
     broken = true
   }
-  // pg-pool listens to idle clients only: a lost connection that nobody listens to ends the process.
   client.on('error', abandon)
   try {
     return await work(client, abandon)
@@ -67,7 +66,8 @@ export async function transact<Result>(client: PgClient, abandon: () => void, be
 
 /**
  * Keeps a lost connection from ending the process: pg raises it as an 'error' event, for idle clients on the pool, for lent
- * ones on the client, where Drizzle and Kysely do not listen. The loss itself still reaches whoever uses the connection.
+ * ones on the client, where Drizzle and Kysely do not listen. And nobody listens between a client's being ready and its being
+ * lent: a server that goes down says both in one packet. The loss itself still reaches whoever uses the connection.
  */
 export function surviveLostConnections(pool: PgPool): void {
   if (guarded.has(pool)) return

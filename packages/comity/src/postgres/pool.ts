@@ -4,7 +4,7 @@ import { checkOptions } from '../foundation/options.ts'
 import { describeError } from './classify-error.ts'
 import type { Database, Queryable, QueryResult } from './database.ts'
 import { DatabaseUnreachable, NotATransaction, PoolerRefusesSettings, TransactionIsOver } from './errors.ts'
-import { type PgClient, type PgPool, transact, withClient } from './pg-handle.ts'
+import { type PgClient, type PgPool, surviveLostConnections, transact, withClient } from './pg-handle.ts'
 import { refuseTransactionControl } from './transaction-control.ts'
 
 /** Settings of one connection as `pg` takes them. Values in a connection string win over the others. */
@@ -56,6 +56,7 @@ export function connect(config: string | PgConfig | PgPool, options: ConnectOpti
   const given = typeof config === 'object' && 'connect' in config
   const pool: PgPool = given ? config : ownPool(typeof config === 'string' ? { connectionString: config } : config, options)
   if (!given) pool.on('error', (error) => options.onTrouble?.(error))
+  surviveLostConnections(pool)
   const target = given ? 'the database of the given pool' : nameOf(config)
   const lend = <Result>(work: (client: PgClient, abandon: () => void) => Promise<Result>): Promise<Result> =>
     withClient(() => pool.connect().catch((error: unknown) => Promise.reject(unreachable(error, target))), work)

@@ -156,6 +156,31 @@ describe('another life of the database', () => {
       Number((await database.query<{ count: string }>('select count(*)::text as count from comity.incarnations')).rows[0]?.count),
     )
 
+  test('is noticed once, though those who noticed it have not committed, or never do', async () => {
+    await withDatabase(server.databaseUrl('postgres'), (database) => database.query('create database noticed template crm'))
+    await withDatabase(server.databaseUrl('noticed'), async (database) => {
+      const publish = (tx: Parameters<Parameters<typeof database.transaction>[0]>[0]) =>
+        new Publisher(Noted).publish(tx, { id: 'k', body: 1 })
+      await expect(
+        database.transaction(async (tx) => {
+          drawn.length = 0
+          drawn.push(await publish(tx))
+          await database.transaction(async (other) => drawn.push(await publish(other)))
+          throw new RangeError('rolled back on purpose')
+        }),
+      ).rejects.toThrow(RangeError)
+      drawn.push(await database.transaction(publish))
+      const [first, second, third] = drawn as [number, number, number]
+      expect(first).toBeLessThan(clockVersion())
+      expect([second - first, third - second]).toEqual([1, 1])
+      const { rows } = await database.query<{ first: string }>(
+        `select distinct first_version::text as first from comity.incarnations where identity = comity.identity()`,
+      )
+      expect(rows).toEqual([{ first: String(first) }])
+    })
+    drawn.length = 0
+  })
+
   test('begins after a restart, after a crash, and with each copy; no version is used twice', async () => {
     const first = await publishSome()
     expect(await incarnations()).toBe(1)

@@ -145,6 +145,24 @@ describe('connections', () => {
     refusing.close()
   })
 
+  test.each([
+    ['our own pool', (at: string) => connect(at)],
+    ['a given pool', (at: string) => connect(new pg.Pool({ connectionString: at }))],
+  ])('that are lost in the packet that says they are ready are an error of the query, not the end of the process: %s', async (_, open) => {
+    const message = (type: string, body: string): Buffer => {
+      const length = Buffer.alloc(4)
+      length.writeInt32BE(Buffer.byteLength(body) + 4)
+      return Buffer.concat([Buffer.from(type), length, Buffer.from(body)])
+    }
+    // Authentication ok, ready for a query, and: postmaster gone.
+    const packet = [message('R', '\0\0\0\0'), message('Z', 'I'), message('E', 'SFATAL\0VFATAL\0C57P01\0Mpostmaster exit\0\0')]
+    const going = createServer((socket) => socket.once('data', () => socket.end(Buffer.concat(packet))).on('error', () => undefined))
+    const database = open(`postgres://postgres@127.0.0.1:${await listen(going)}/x`)
+    expect(classifyError(await failure(database.query('select 1')))).toBe('connection')
+    expect(classifyError(await failure(database.transaction((tx) => tx.query('select 1'))))).toBe('connection')
+    going.close()
+  })
+
   test('of a given pool stay open', async () => {
     const pool = new pg.Pool({ connectionString: url })
     const given = connect(pool)

@@ -112,6 +112,12 @@ function valid(): Run {
   }
 }
 
+/** Its owner's database was put back to an older state: of the writes, those that are in it are named. */
+const loseHistory = (run: Run): void => {
+  run.observations.restored = true
+  run.observations.committed = ['op10', 'op20', 'op30', 'op40', 'op50', 'op60', 'op70', 'op80', 'op90']
+}
+const committed = (run: Run) => run.observations.committed as string[]
 const visits = (run: Run) => run.observations.subscriptions[0] as Mutable<Observations['subscriptions'][number]>
 const steps = (run: Run) => run.observations.subscriptions[1] as Mutable<Observations['subscriptions'][number]>
 const copy = (run: Run) => run.observations.replicas[0] as Mutable<Observations['replicas'][number]>
@@ -360,8 +366,22 @@ const cases: Record<string, { caught: Record<string, (run: Run) => void>; lawful
     },
   },
   'H11 missing': {
-    caught: { 'a row is not there': (run) => void copy(run).rows.pop() },
+    caught: {
+      'a row is not there': (run) => void copy(run).rows.pop(),
+      'a row is not there that the new history wrote, after a lost one had deleted it': (run) => {
+        loseHistory(run)
+        committed(run).splice(committed(run).indexOf('op40'), 1)
+        copy(run).rows.shift()
+      },
+    },
     lawful: {
+      'a lost history deleted it': (run) => {
+        loseHistory(run)
+        run.operations.push(...write('op95', 950, 'crm.customer', '8', null, 95), publication(955, 'crm.customer', '8', null, 95))
+        copy(run).rows.pop()
+        copy(run).changes?.push({ key: '8', version: null })
+        copy(run).ended = 6
+      },
       'its key waits': (run) => {
         copy(run).rows.pop()
         copy(run).waitingKeys = ['8']

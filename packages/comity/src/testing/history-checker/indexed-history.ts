@@ -101,6 +101,21 @@ export class IndexedHistory {
     return phase === 'ok' ? 'happened' : 'never'
   }
 
+  /**
+   * Keys of a topic that a history wrote which was lost with its owner's database: what was published of it is in the copies, and
+   * its owner knows nothing of it. To find that is the audit's business, not the relay's.
+   */
+  lostKeys(topic: string): ReadonlySet<string> {
+    const keys = new Set<string>()
+    if (!this.#restored) return keys
+    for (const write of this.writes.values()) {
+      for (const [index, change] of write.begin.changes.entries()) {
+        if (change.topic === topic && this.fateOf({ change, write, index }) === 'unknown') keys.add(change.key)
+      }
+    }
+    return keys
+  }
+
   /** Acknowledged, and its own row is not in the owner's database although nobody put that back. */
   wasLostByOwner({ begin, end }: Write): boolean {
     return end?.phase === 'ok' && this.#committed !== undefined && !this.#committed.has(begin.op) && !this.#restored && begin.clone !== true

@@ -80,16 +80,21 @@ function judgeContent(
   violations: Violations,
 ): number {
   const waiting = new Set(replica.waitingKeys)
+  const lost = history.lostKeys(replica.topic)
+  const newestOf = (key: string): Publication | undefined =>
+    published.get(key)?.reduce((newest, other) => (other.version > newest.version ? other : newest))
   let unjudged = 0
   const judged = (key: string): boolean => {
-    const lost = published.get(key)?.some(({ mark }) => isOfLostHistory(history, mark)) ?? false
-    if (!lost && !waiting.has(key)) return true
+    // What a lost history wrote is over when the history that followed it has written the key again.
+    const mark = newestOf(key)?.mark ?? null
+    const attempt = mark === null ? undefined : history.attempts.get(mark)
+    const isOver = attempt !== undefined && history.fateOf(attempt) === 'happened'
+    if (!waiting.has(key) && (!lost.has(key) || isOver)) return true
     unjudged++
     return false
   }
   const copies = new Map<string, Row & { readonly version: number }>()
   for (const row of replica.rows) copies.set(row.key, row)
-  const newestOf = (key: string): number => (published.get(key) ?? []).reduce((newest, { version }) => Math.max(newest, version), 0)
 
   for (const row of replica.owner) {
     const copy = copies.get(row.key)
@@ -101,7 +106,7 @@ function judgeContent(
     }
     const field = replica.fields.find((name) => (row.fields[name] ?? null) !== (copy.fields[name] ?? null))
     if (field === undefined) continue
-    const newest = newestOf(row.key)
+    const newest = newestOf(row.key)?.version ?? 0
     const part = copy.version < newest ? 'stale' : 'field'
     violations.add({
       class: 'H11',
@@ -118,10 +123,4 @@ function judgeContent(
     }
   }
   return unjudged
-}
-
-/** Published, and then its owner's database was put back to before it: the audit's business, not the relay's. */
-function isOfLostHistory(history: IndexedHistory, mark: string | null): boolean {
-  const attempt = mark === null ? undefined : history.attempts.get(mark)
-  return attempt?.write.end?.phase === 'ok' && history.fateOf(attempt) === 'unknown'
 }

@@ -1,6 +1,7 @@
 import { Socket } from 'node:net'
 import { Pool, type PoolConfig } from 'pg'
 import { type Logger, silentLogger } from '../../foundation/index.ts'
+import { surviveLostConnections } from '../../postgres/pg-handle.ts'
 import { TransportClosed, TransportUnsupported } from '../errors.ts'
 import { translateBusError } from './bus-errors.ts'
 
@@ -89,6 +90,7 @@ export class BusConnection {
     pool.on('error', (error) =>
       (this.#options.logger ?? silentLogger).debug({ error: error.message }, 'an idle connection to the bus was lost'),
     )
+    surviveLostConnections(pool)
     return pool
   }
 
