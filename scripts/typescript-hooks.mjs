@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const require = createRequire(import.meta.url)
@@ -19,7 +20,9 @@ export async function load(url, context, next) {
   if (!url.startsWith('file:') || !url.endsWith('.ts')) return next(url, context)
   const path = fileURLToPath(url)
   const source = readFileSync(path, 'utf8')
-  const kept = `${cache}${createHash('sha256').update(`${version}\0${path}\0${source}`).digest('hex')}.mjs`
+  const kept = `${cache}${createHash('sha256')
+    .update(`${version}\0${basename(path)}\0${source}`)
+    .digest('hex')}.mjs`
   return { format: 'module', shortCircuit: true, source: readKept(kept) ?? compile(path, source, kept) }
 }
 
@@ -34,7 +37,7 @@ function readKept(path) {
 function compile(path, source, kept) {
   const ts = require('typescript')
   const { outputText } = ts.transpileModule(source, {
-    fileName: path,
+    fileName: basename(path), // what is kept serves the same file in another checkout, too
     compilerOptions: {
       target: ts.ScriptTarget.ES2023,
       module: ts.ModuleKind.ESNext,

@@ -32,11 +32,17 @@ export const Moved = event('shop.moved', { key: 'parcel', ordered: true, data: z
 
 export const CONTRACTS = [Account, Product, Line, Note, Price, Clicked, Moved] as const
 
-/** Ordinary tables that Comity did not design; `journal` is the business's own proof that a transaction committed. */
+/**
+ * Ordinary tables that Comity did not design, one with a trigger of its users that writes the row once more; `journal` is the
+ * business's own proof that a transaction committed.
+ */
 export const SHOP_TABLES = `
   create table accounts (id integer primary key, mark text not null, balance integer not null, secret text not null default 'only here', touched timestamptz default now());
   create table products (id uuid primary key, mark text not null, title text not null, price numeric(12,2) not null, tags text[] not null, changed_at timestamptz not null default clock_timestamp());
   create table lines ("order" bigint, line integer, mark text not null, quantity integer, primary key ("order", line));
   create table notes (name text collate "C" primary key, mark text not null, text text not null);
   create table prices (sku text primary key, mark text not null, cents integer not null);
+  create function cap_balance() returns trigger language plpgsql as $$
+    begin update accounts set balance = 500 where id = new.id; return null; end $$;
+  create trigger cap after insert or update on accounts for each row when (new.balance > 500) execute function cap_balance();
   create table journal (op text primary key)`

@@ -34,6 +34,8 @@ export interface TeamProcessOptions {
   readonly slowness: number
   /** Effects that fail: of messages whose mark stands in this file, one a line. */
   readonly poison: string | undefined
+  /** Of every so many messages' handlers, one catches an SQL error; 0 = none does. */
+  readonly swallowing: number
   /** Duplicate, reorder and redeliver what is received. */
   readonly adversary: number | undefined
   /** After how long a silent connection to the bus is given up. */
@@ -64,6 +66,7 @@ async function main(options: TeamProcessOptions): Promise<void> {
         if (message.mark !== null && isPoison(options.poison, message.mark)) throw new Error(`poison: ${message.mark}`)
         if (options.slowness > 0) await new Promise((resolve) => setTimeout(resolve, options.slowness))
       },
+      swallows: ({ version }) => options.swallowing > 0 && version % options.swallowing === 0,
       afterEffect: () => failpoints.pass('after-effect'),
     },
     options.handling,

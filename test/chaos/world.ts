@@ -127,6 +127,7 @@ export class World {
       handling: {},
       slowness: 0,
       poison: undefined,
+      swallowing: 0,
       library: 'url',
       adversary: undefined,
       answerTimeout: 20_000,

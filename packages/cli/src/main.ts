@@ -8,10 +8,20 @@ import { releaseCommand } from './commands/release.ts'
 import { runCommand } from './commands/run.ts'
 import { statusCommand } from './commands/status.ts'
 import { uninstallCommand } from './commands/uninstall.ts'
+import { withheldCommand } from './commands/withheld.ts'
 import { BadUsage } from './errors.ts'
 import { errorText } from './print-error.ts'
 
-const COMMANDS = [migrateCommand, provisionCommand, runCommand, statusCommand, devCommand, releaseCommand, uninstallCommand]
+const COMMANDS = [
+  migrateCommand,
+  provisionCommand,
+  runCommand,
+  statusCommand,
+  withheldCommand,
+  devCommand,
+  releaseCommand,
+  uninstallCommand,
+]
 
 const HELP = `
 The teams come from comity.config.ts, whose default export is a team, or an array of teams.
@@ -33,7 +43,11 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     .exitOverride()
     // Ours are printed in one form, below.
     .configureOutput({ outputError: () => undefined })
-  for (const create of COMMANDS) program.addCommand(create(finish).copyInheritedSettings(program))
+  for (const create of COMMANDS) {
+    const command = create(finish)
+    for (const one of [command, ...command.commands]) one.copyInheritedSettings(program)
+    program.addCommand(command)
+  }
   try {
     await program.parseAsync(args, { from: 'user' })
   } catch (error) {

@@ -26,10 +26,13 @@ create table comity.withheld (
   reason text not null,
   follows bigint,
   withheld_at timestamptz not null default clock_timestamp(),
+  -- Somebody wants it, and with it its key, to be tried again.
+  retry_at timestamptz,
   resolution text,
   resolved_at timestamptz
 );
 create index withheld_open on comity.withheld (topic, key) where resolved_at is null;
+create index withheld_retried on comity.withheld (topic, key) where retry_at is not null and resolved_at is null;
 
 -- A horizon: a version `hi`, and the transactions that may still commit rows at or below it. The sequence is read first, the
 -- lockers after it: who drew at or below hi took RowExclusiveLock on the outbox before drawing, so is listed here or has ended.
@@ -48,6 +51,22 @@ begin
       and l.pid is distinct from pg_backend_pid();
   return next;
 end $$;
+
+-- Who holds up the checkpoint: transactions that may still commit rows of the outbox. What the owner of the schema may not see is NULL.
+create function comity.outbox_holders() returns table (pid integer, prepared text, state text, application text, seconds double precision)
+  language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+  with held as (
+    select l.pid, l.virtualtransaction from pg_locks l
+    where l.relation = 'comity.outbox'::regclass and l.mode = 'RowExclusiveLock' and l.granted and l.pid is distinct from pg_backend_pid()
+      and l.database = (select d.oid from pg_database d where d.datname = current_database())
+  )
+  select h.pid, null::text, a.state, a.application_name, extract(epoch from clock_timestamp() - a.xact_start)::double precision
+    from held h left join pg_stat_activity a on a.pid = h.pid where h.pid is not null
+  union all
+  select null, p.gid, 'prepared', null, extract(epoch from clock_timestamp() - p.prepared)::double precision
+    from held h join pg_prepared_xacts p on h.virtualtransaction = '-1/' || p.transaction::text where h.pid is null;
+end;
 
 -- Daily care, called by the relay; every step gives up at once when a lock is not free and is tried again later.
 -- Versions are moved up to the clock's day, so that a leaf (a range of versions) is a day.

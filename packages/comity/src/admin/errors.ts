@@ -55,3 +55,8 @@ export const UninstallBlocked: ErrorType<'objects'> = errorType(
   'these depend on what is to be taken out: {objects}',
   'drop them, or let them read the tables themselves, and uninstall again',
 )
+export const NothingWithheld: ErrorType<'what'> = errorType(
+  'COMITY_NOTHING_WITHHELD',
+  'nothing of {what} is withheld',
+  'list what is with "comity withheld"',
+)

@@ -22,8 +22,18 @@ export interface OutboxStatus {
   readonly pending: number
   readonly oldestPendingSeconds: number | null
   readonly withheld: number
+  /** Transactions that have been holding up the checkpoint for a second or more, the oldest first. */
+  readonly heldUpBy: readonly Holder[]
   /** Who relays; null while nobody has the lease. */
   readonly relay: { readonly holder: string; readonly term: number } | null
+}
+/** A transaction that may still commit rows of the outbox: its backend, or its name if it is prepared. */
+export interface Holder {
+  readonly pid: number | null
+  readonly prepared: string | null
+  readonly state: string | null
+  readonly application: string | null
+  readonly seconds: number | null
 }
 export interface SubscriptionStatus {
   readonly name: string
@@ -62,6 +72,10 @@ const OUTBOX = `
     (select l.holder from comity.leases l where l.name = 'relay' and l.expires_at > clock_timestamp()) as holder,
     (select l.term::text from comity.leases l where l.name = 'relay') as term
   from comity.checkpoint c where c.source = 'outbox'`
+
+const HOLDERS = `
+  select pid, prepared, state, application, seconds from comity.outbox_holders() where seconds is null or seconds >= 1
+  order by seconds desc nulls last limit 10`
 
 const SUBSCRIPTIONS = `
   select s.name,
@@ -157,7 +171,9 @@ async function outboxStatus(database: Queryable): Promise<Omit<OutboxStatus, 'to
     term: string | null
   }>(OUTBOX)
   const row = rows[0] as (typeof rows)[number]
+  const holders = row.pending === 0 ? [] : (await database.query<Holder>(HOLDERS)).rows
   return {
+    heldUpBy: holders,
     checkpoint: Number(row.checkpoint),
     pending: row.pending,
     oldestPendingSeconds: row.oldest,
@@ -183,10 +199,10 @@ async function lagOf(
 function problemsOf(status: Omit<TeamStatus, 'problems'>, transport: string): readonly string[] {
   const problems: string[] = []
   const { outbox } = status
-  if (outbox.withheld > 0) problems.push(`${outbox.withheld} changes are withheld: they break their contract or a limit`)
+  if (outbox.withheld > 0) problems.push(`${outbox.withheld} changes are withheld, which "comity withheld" lists with their reasons`)
   if (outbox.topics.length > 0 && outbox.relay === null) problems.push('nobody relays this outbox: is "comity run" running?')
   if ((outbox.oldestPendingSeconds ?? 0) > 60)
-    problems.push(`the oldest unsettled change is ${Math.round(outbox.oldestPendingSeconds as number)} s old`)
+    problems.push(`the oldest unsettled change is ${Math.round(outbox.oldestPendingSeconds as number)} s old${heldUp(outbox.heldUpBy)}`)
   for (const { name, lag, waitingKeys } of status.subscriptions) {
     if (waitingKeys > 0) problems.push(`${waitingKeys} keys wait in ${name}`)
     if (lag === null) problems.push(`the lag of ${name} is unknown: ${transport} does not answer`)
@@ -194,4 +210,13 @@ function problemsOf(status: Omit<TeamStatus, 'problems'>, transport: string): re
   for (const { table, conflicts } of status.replicas)
     if (conflicts > 0) problems.push(`${conflicts} versions of ${table} came with two contents`)
   return problems
+}
+
+/** The one that has been in the way for longest, so that somebody can end it. */
+function heldUp([holder]: readonly Holder[]): string {
+  if (holder === undefined) return ''
+  const who = holder.pid === null ? `the prepared transaction ${holder.prepared}` : `pid ${holder.pid}`
+  const details = [holder.application, holder.state, holder.seconds === null ? null : `open for ${Math.round(holder.seconds)} s`]
+  const shown = details.filter((detail) => detail !== null && detail !== '').join(', ')
+  return `: ${who} may still commit earlier ones${shown === '' ? '' : ` (${shown})`}`
 }

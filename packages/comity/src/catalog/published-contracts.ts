@@ -1,8 +1,8 @@
 import { type ContractDescription, topicOf } from '@comity/contract'
 import { judgeOf } from '../outbox/judge.ts'
 import type { Queryable } from '../postgres/database.ts'
+import type { PublishedContracts } from '../relay/delivery.ts'
 import type { Route } from '../relay/outgoing-message.ts'
-import type { PublishedContracts } from '../relay/relay.ts'
 import { picker } from '../schema/index.ts'
 import { inNamespace } from './declaration.ts'
 

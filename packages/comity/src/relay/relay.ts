@@ -1,23 +1,11 @@
-import { ComityError } from '@comity/contract'
-import {
-  backoff,
-  type Clock,
-  type Duration,
-  type Logger,
-  type Loop,
-  loop,
-  parseDuration,
-  silentLogger,
-  systemClock,
-} from '../foundation/index.ts'
+import { type Clock, type Duration, type Logger, type Loop, loop, parseDuration, silentLogger, systemClock } from '../foundation/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { acquireLease, type Lease } from '../postgres/lease.ts'
-import type { Fence, SendResult, Transport } from '../transport/transport.ts'
-import { CheckpointRefused, RelayFenced } from './errors.ts'
+import type { Fence, Transport } from '../transport/transport.ts'
+import { Delivery, type PublishedContracts } from './delivery.ts'
+import { CheckpointRefused } from './errors.ts'
 import { OutboxReader, type OutboxRow } from './outbox-reader.ts'
-import { messageOf, type Route } from './outgoing-message.ts'
-import { sendWithinLimits } from './sending.ts'
-import { type Prepared, type WithheldRow, Withholding, type WithholdReason } from './withholding.ts'
+import { Withholding } from './withholding.ts'
 
 /**
  * The relay: outbox → transport, a pipe. One process of a team has the lease and leads; the others wait for it.
@@ -33,13 +21,6 @@ export interface Relay extends Loop {
   readonly progress: RelayProgress
   /** Resolves when everything committed before this call has been sent or withheld. Only in the process that leads. */
   drained(): Promise<void>
-}
-
-export interface PublishedContracts {
-  /** Where a contract's messages go: one topic, or one for each audience with what that audience may see. Undefined = unknown. */
-  routesOf(contract: string): readonly Route[] | undefined
-  /** Why a row can't be published, or undefined if it can. Rows that our own `publish` has checked are not asked about. */
-  judge(row: OutboxRow): WithholdReason | undefined
 }
 
 export interface RelayProgress {
@@ -79,6 +60,13 @@ export function relay(options: RelayOptions): Relay {
   const { team, database, transport, clock = systemClock, logger = silentLogger, batch = 1000 } = options
   const outbox = new OutboxReader(database)
   const withholding = new Withholding(database)
+  const delivery = new Delivery({
+    ...{ team, transport, withholding, clock, logger, contracts: options.contracts },
+    leads: () => keep(),
+    onTrouble(error) {
+      progress.troubleSince = error === undefined ? undefined : (progress.troubleSince ?? clock.now())
+    },
+  })
   const renewBelow = parseDuration(options.lease ?? '15s', 'relay.lease') * 0.6
   /** Held while leading. */
   let lease: Lease | undefined
@@ -86,7 +74,6 @@ export function relay(options: RelayOptions): Relay {
   let limit = batch
   let observedAt = Number.NEGATIVE_INFINITY
   let inFlight: Promise<void> | undefined
-  let contracts: PublishedContracts
   /** Read and not yet sent or withheld; the checkpoint stays below the first of them. */
   let unsettled: readonly OutboxRow[][] = []
   let drainedWaiters: (() => void)[] = []
@@ -117,12 +104,10 @@ export function relay(options: RelayOptions): Relay {
         await inFlight
         if (rows.length > 0) {
           found = 'busy'
-          unsettled = [...unsettled, [...rows]]
-          inFlight = deliver(rows, { ...identity, term: (lease as Lease).term }, signal)
-          inFlight.catch(() => undefined)
+          send(rows, identity, signal)
         }
         full = rows.length === asked
-        await settle()
+        await settle(identity, signal)
       }
       return found
     } catch (error) {
@@ -140,7 +125,7 @@ export function relay(options: RelayOptions): Relay {
     checkpoint = Number(rows[0]?.id ?? 0)
     outbox.reset(checkpoint)
     await withholding.load()
-    contracts = await options.contracts()
+    await delivery.refresh()
     unsettled = []
     inFlight = undefined
     lease = acquired
@@ -165,91 +150,48 @@ export function relay(options: RelayOptions): Relay {
     inFlight = undefined
   }
 
-  /** Sends one batch, topic by topic at the same time, and records what is withheld of it. */
-  async function deliver(rows: readonly OutboxRow[], fence: Fence, signal: AbortSignal): Promise<void> {
-    const withheld: WithheldRow[] = []
-    const held = new Map<string, number>()
-    const topics = new Map<string, Prepared[]>()
-    if (rows.some((row) => contracts.routesOf(row.topic) === undefined)) contracts = await options.contracts()
-    for (const row of rows) {
-      const reason = judge(row, held) ?? prepare(row, topics)
-      if (reason === undefined) continue
-      withheld.push({ row, ...reason })
-      if (row.kind === 'event') held.set(`${row.topic} ${row.key}`, row.id)
-    }
-    const refused = await Promise.all([...topics].map(([topic, prepared]) => sendUntilStored(topic, prepared, fence, signal)))
-    withheld.push(...refused.flat())
-    withheld.sort((a, b) => a.row.id - b.row.id)
-    await withholding.record(withheld)
-    const gone = new Set(withheld.map((w) => w.row.id))
-    await withholding.supersede(gone.size === 0 ? rows : rows.filter((row) => !gone.has(row.id)))
-    progress.sent += rows.length - gone.size
-    progress.withheld += gone.size
-    unsettled = unsettled.filter((waiting) => waiting[0] !== rows[0])
-  }
-
-  function judge(row: OutboxRow, held: ReadonlyMap<string, number>): WithholdReason | undefined {
-    const follows = row.kind === 'event' ? (held.get(`${row.topic} ${row.key}`) ?? withholding.heldBy(row)) : undefined
-    if (follows !== undefined)
-      return { code: 'COMITY_FOLLOWS_WITHHELD', reason: `an earlier event of this key is withheld (${follows})`, follows }
-    if (contracts.routesOf(row.topic) === undefined)
-      return { code: 'COMITY_NOT_PUBLISHED_HERE', reason: `the database does not know ${row.topic}: run "comity migrate"` }
-    return row.checked ? undefined : contracts.judge(row)
-  }
-
-  /** Adds the row's messages to their topics; or says why it can't be a message, for no row may stop the relay. */
-  function prepare(row: OutboxRow, topics: Map<string, Prepared[]>): WithholdReason | undefined {
-    try {
-      const routes = contracts.routesOf(row.topic) ?? []
-      const made = routes.map((route) => [route.topic, { row, message: messageOf(team, row, route) }] as const)
-      for (const [topic, prepared] of made) {
-        const sameTopic = topics.get(topic)
-        if (sameTopic) sameTopic.push(prepared)
-        else topics.set(topic, [prepared])
-      }
-      return undefined
-    } catch (error) {
-      const reason = error instanceof ComityError ? error.message.split('\n', 1)[0] : undefined
-      return { code: 'COMITY_INVALID_DATA', reason: reason ?? 'its headers or its payload are not JSON' }
-    }
-  }
-
-  /** Resolves when the transport has stored each message or said that it never will; those come back as withheld. */
-  async function sendUntilStored(topic: string, prepared: readonly Prepared[], fence: Fence, signal: AbortSignal): Promise<WithheldRow[]> {
-    const messages = prepared.map((one) => one.message)
-    for (let failures = 0; ; ) {
-      try {
-        const results = await sendWithinLimits(transport, topic, messages, { fence })
-        if (results.some((result) => result.status === 'stale')) throw new RelayFenced({ team })
-        progress.troubleSince = undefined
-        return results.flatMap((result, i) => refusal(result, (prepared[i] as Prepared).row) ?? [])
-      } catch (error) {
-        if (error instanceof RelayFenced || signal.aborted || !(await keep())) throw error
-        progress.troubleSince ??= clock.now()
-        logger.warn({ team, topic, failures, error: (error as Error).message }, 'the broker did not take a batch; sending it again')
-        await clock.sleep(backoff(failures++, { min: 50, max: 5000 }) + 10, signal)
-      }
-    }
+  function send(rows: readonly OutboxRow[], identity: Omit<Fence, 'term'>, signal: AbortSignal): void {
+    unsettled = [...unsettled, [...rows]]
+    inFlight = delivery.deliver(rows, { ...identity, term: (lease as Lease).term }, signal).then((stored) => {
+      progress.sent += stored.length
+      progress.withheld += rows.length - stored.length
+      unsettled = unsettled.filter((waiting) => waiting[0] !== rows[0])
+    })
+    inFlight.catch(() => undefined)
   }
 
   /** Moves the checkpoint to where everything is settled: never past a version that may still appear, or is not sent yet. */
-  async function settle(): Promise<void> {
-    const firstUnsettled = unsettled[0]?.[0]?.id ?? Number.POSITIVE_INFINITY
-    const target = Math.min(outbox.settled, firstUnsettled - 1)
-    if (target > checkpoint) {
-      const { rows } = await database.query<{ id: string }>(MOVE_CHECKPOINT, [String(target), String(lease?.term)])
-      if (rows.length === 0) throw new CheckpointRefused({ term: lease?.term ?? 0 })
-      checkpoint = target
-    }
+  async function settle(identity: Omit<Fence, 'term'>, signal: AbortSignal): Promise<void> {
+    await moveCheckpoint()
     if (clock.monotonic() - observedAt < (outbox.unsettled ? OBSERVE_BUSY : OBSERVE_IDLE)) return
     observedAt = clock.monotonic()
-    if (!(await outbox.observe())) follow('the database has begun another life')
+    if (!(await outbox.observe())) return follow('the database has begun another life')
+    if (await withholding.isRetryAsked()) await retry(identity, signal)
+  }
+
+  /** Sends again what was withheld, where somebody has asked for it: between two batches, so that nothing of its keys passes it. */
+  async function retry(identity: Omit<Fence, 'term'>, signal: AbortSignal): Promise<void> {
+    await inFlight
+    await delivery.refresh()
+    const rows = await withholding.retried(batch)
+    const stored = await delivery.deliver(rows, { ...identity, term: (lease as Lease).term }, signal, 'retried')
+    await withholding.retriedWith(rows, stored)
+    progress.sent += stored.length
+  }
+
+  async function moveCheckpoint(): Promise<void> {
+    const firstUnsettled = unsettled[0]?.[0]?.id ?? Number.POSITIVE_INFINITY
+    const target = Math.min(outbox.settled, firstUnsettled - 1)
+    if (target <= checkpoint) return
+    const { rows } = await database.query<{ id: string }>(MOVE_CHECKPOINT, [String(target), String(lease?.term)])
+    if (rows.length === 0) throw new CheckpointRefused({ term: lease?.term ?? 0 })
+    checkpoint = target
   }
 
   /** A clean stop waits for the batch in flight, moves the checkpoint past it, and lets the next leader start at once. */
   async function stopLeading(): Promise<void> {
     if (lease === undefined) return
-    await inFlight?.then(settle).catch(() => undefined)
+    await inFlight?.then(moveCheckpoint).catch(() => undefined)
     const held = lease
     follow('stopped')
     await held?.release().catch(() => undefined)
@@ -287,10 +229,3 @@ function nextLimit(limit: number, rows: readonly OutboxRow[], most: number): num
   return characters > BATCH_CHARACTERS ? Math.max(1, limit >> 2) : Math.min(most, limit * 2)
 }
 const BATCH_CHARACTERS = 4_000_000
-
-function refusal(result: SendResult, row: OutboxRow): WithheldRow | undefined {
-  if (result.status === 'refused') return { row, code: 'COMITY_REFUSED_BY_BROKER', reason: result.reason }
-  if (result.status === 'blocked')
-    return { row, code: 'COMITY_FOLLOWS_WITHHELD', reason: 'an earlier message of this key was refused by the broker' }
-  return undefined
-}

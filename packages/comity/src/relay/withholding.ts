@@ -20,12 +20,31 @@ const RECORD = `
   from unnest($1::text::bigint[], $2::text::text[], $3::text::text[], $4::text::text[], $5::text::text[], $6::text::text[], $7::text::text[],
               $8::text::timestamptz[], $9::text::text[], $10::text::text[], $11::text::text[], $12::text::bigint[])
     as w(id, topic, key, kind, tenant, payload, headers, time, code, path, reason, follows)
-  on conflict (id) do nothing`
+  on conflict (id) do update set code = excluded.code, path = excluded.path, reason = excluded.reason, follows = excluded.follows
+    where withheld.resolved_at is null`
 
 const SUPERSEDE = `
   update comity.withheld w set resolution = 'superseded by ' || s.id, resolved_at = clock_timestamp()
   from unnest($1::text::text[], $2::text::text[], $3::text::bigint[]) s(topic, key, id)
   where w.topic = s.topic and w.key = s.key and w.id < s.id and w.kind <> 'event' and w.resolved_at is null`
+
+/* The whole of a key, in order: its later events wait for the first. */
+const RETRIED = `
+  select w.id::text as id, w.topic, w.key, w.kind, w.tenant, w.payload, w.headers, false as checked,
+         to_char(w.time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as time
+  from comity.withheld w
+  where w.resolved_at is null and (w.topic, w.key) in (
+    select r.topic, r.key from comity.withheld r where r.retry_at is not null and r.resolved_at is null)
+  order by w.id limit $1::int`
+
+const IS_RETRY_ASKED = 'select exists (select from comity.withheld where retry_at is not null and resolved_at is null) as asked'
+
+const GIVE_UP = `
+  update comity.withheld w set retry_at = null from unnest($1::text::text[], $2::text::text[]) f(topic, key)
+  where w.topic = f.topic and w.key = f.key and w.retry_at is not null`
+
+const RESOLVE = `
+  update comity.withheld set resolution = 'sent', resolved_at = clock_timestamp() where id = any ($1::text::bigint[]) and resolved_at is null`
 
 /**
  * The ledger of what could not be published. An entity's next valid state supersedes what is withheld of its key; an event
@@ -47,12 +66,12 @@ export class Withholding {
     const { rows } = await this.#database.query<{ id: string; topic: string; key: string; kind: string }>(
       'select max(id)::text as id, topic, key, min(kind) as kind from comity.withheld where resolved_at is null group by topic, key',
     )
-    for (const row of rows) this.#open(row.kind)?.set(name(row), Number(row.id))
+    for (const row of rows) this.#open(row.kind).set(nameOf(row), Number(row.id))
   }
 
   /** The withheld event that this row must not overtake. */
   heldBy(row: OutboxRow): number | undefined {
-    return row.kind === 'event' ? this.#events.get(name(row)) : undefined
+    return row.kind === 'event' ? this.#events.get(nameOf(row)) : undefined
   }
 
   /** Durable when it resolves: the checkpoint may pass these rows. */
@@ -73,20 +92,40 @@ export class Withholding {
       column((w) => w.reason),
       column((w) => w.follows),
     ])
-    for (const { row } of withheld) this.#open(row.kind)?.set(name(row), row.id)
+    for (const { row } of withheld) this.#open(row.kind).set(nameOf(row), row.id)
   }
 
   /** These states were stored by the broker: what was withheld of their keys before is over. */
   async supersede(sent: readonly OutboxRow[]): Promise<void> {
     if (this.#entities.size === 0) return
-    const over = sent.filter((row) => row.kind !== 'event' && (this.#entities.get(name(row)) ?? Number.POSITIVE_INFINITY) < row.id)
+    const over = sent.filter((row) => row.kind !== 'event' && (this.#entities.get(nameOf(row)) ?? Number.POSITIVE_INFINITY) < row.id)
     if (over.length === 0) return
     await this.#database.query(SUPERSEDE, [
       arrayLiteral(over.map((row) => row.topic)),
       arrayLiteral(over.map((row) => row.key)),
       arrayLiteral(over.map((row) => row.id)),
     ])
-    for (const row of over) this.#entities.delete(name(row))
+    for (const row of over) this.#entities.delete(nameOf(row))
+  }
+
+  /** Whether somebody wants something to be tried again (`comity withheld retry`). */
+  async isRetryAsked(): Promise<boolean> {
+    return (await this.#database.query<{ asked: boolean }>(IS_RETRY_ASKED)).rows[0]?.asked === true
+  }
+
+  /** The keys in question, from their first withheld row on. */
+  async retried(limit: number): Promise<readonly OutboxRow[]> {
+    const { rows } = await this.#database.query<Omit<OutboxRow, 'id'> & { id: string }>(RETRIED, [limit])
+    return rows.map((row) => ({ ...row, id: Number(row.id) }))
+  }
+
+  /** Of these rows the broker has stored some; the keys of the others wait until they are asked for again. */
+  async retriedWith(rows: readonly OutboxRow[], stored: readonly OutboxRow[]): Promise<void> {
+    const gone = new Set(stored)
+    const failed = rows.filter((row) => !gone.has(row))
+    await this.#database.query(RESOLVE, [arrayLiteral(stored.map((row) => row.id))])
+    await this.#database.query(GIVE_UP, [arrayLiteral(failed.map((row) => row.topic)), arrayLiteral(failed.map((row) => row.key))])
+    await this.load()
   }
 
   #open(kind: string): Map<string, number> {
@@ -100,6 +139,6 @@ export interface Prepared {
   readonly message: OutgoingMessage
 }
 
-function name(row: { readonly topic: string; readonly key: string }): string {
+export function nameOf(row: { readonly topic: string; readonly key: string }): string {
   return `${row.topic} ${row.key}`
 }

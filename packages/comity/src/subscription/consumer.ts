@@ -11,6 +11,8 @@ export interface Consumer<Tx> {
   /** Most messages in one transaction. */
   readonly batch: number
   consume(batch: Batch<Tx>): Promise<readonly Outcome[]>
+  /** Ids of those messages whose effect has happened already: come again, they do not join a line. Absent: repetitions do no harm. */
+  done?(batch: Pick<Batch<Tx>, 'messages' | 'subscription' | 'generation' | 'sql'>): Promise<ReadonlySet<string>>
 }
 
 export interface Batch<Tx> {

@@ -2,7 +2,7 @@ import type { ContractDescription, DataOf, Entity, Event } from '@comity/contrac
 import type { Validator } from '../schema/index.ts'
 import type { Batch, Consumer } from './consumer.ts'
 import { HandlerTimeout, InvalidMessage } from './errors.ts'
-import { recordFresh } from './inbox.ts'
+import { recorded, recordFresh } from './inbox.ts'
 import type { Message, Outcome } from './message.ts'
 
 /** What a handler of an event gets. */
@@ -72,20 +72,24 @@ export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context
 
   async function run(message: Message, batch: Batch<Tx>): Promise<void> {
     const event = decode(message, batch.generation)
-    const limit = new AbortController()
+    // Not AbortSignal.any: for each of its results the longer-lived signal keeps a few bytes for ever (Node 20).
+    const abort = new AbortController()
+    const stop = (): void => abort.abort()
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        limit.abort()
+        abort.abort()
         reject(new HandlerTimeout({ subscription: batch.subscription, limit: `${timeout} ms` }))
       }, timeout)
     })
-    const signal = AbortSignal.any([batch.signal, limit.signal])
-    const context = contextFor({ tx: batch.tx, attempt: batch.attempt + 1, signal }, event)
+    if (batch.signal.aborted) abort.abort()
+    batch.signal.addEventListener('abort', stop)
+    const context = contextFor({ tx: batch.tx, attempt: batch.attempt + 1, signal: abort.signal }, event)
     try {
       await Promise.race([handle(event as never, context), late])
     } finally {
       clearTimeout(timer)
+      batch.signal.removeEventListener('abort', stop)
     }
   }
 
@@ -108,7 +112,12 @@ export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context
     return Object.assign(base, contract.contractKind === 'entity' ? { state: data } : { data })
   }
 
-  return { kind: 'handler', batch: options.batch, consume }
+  return {
+    kind: 'handler',
+    batch: options.batch,
+    consume,
+    done: ({ sql, subscription, generation, messages }) => recorded(sql, subscription, generation, messages),
+  }
 }
 
 function parse(text: string): unknown {

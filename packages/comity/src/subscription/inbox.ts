@@ -40,6 +40,26 @@ export async function recordFresh(
   }
 }
 
+const RECORDED = `
+  select i.message from unnest($3::text::text[], $4::text::timestamptz[]) m(message, time)
+    join comity.inbox i on i.subscription = $1::text and i.generation = $2::int and i.message = m.message and i.time = m.time`
+
+/** The ids of those messages whose effect has happened. */
+export async function recorded(
+  sql: Queryable,
+  subscription: string,
+  generation: number,
+  messages: readonly Message[],
+): Promise<ReadonlySet<string>> {
+  const { rows } = await sql.query<{ message: string }>(RECORDED, [
+    subscription,
+    generation,
+    arrayLiteral(messages.map(({ envelope }) => envelope.id)),
+    arrayLiteral(messages.map(({ envelope }) => envelope.time)),
+  ])
+  return new Set(rows.map((row) => row.message))
+}
+
 /** check_violation: "no partition of relation found for row". */
 const NO_PARTITION = '23514'
 

@@ -142,14 +142,14 @@ export class LaneQueue<Tx> {
           ? []
           : await consumer.consume({ messages: go, subscription, generation, attempt: items[0]?.attempts ?? 0, tx, sql, signal })
       if (waiting.size === 0) return outcomes
+      const followers = messages.filter((message) => waiting.has(message.incoming.key))
+      const done = await consumer.done?.({ messages: followers, subscription, generation, sql })
       const ended = outcomes[Symbol.iterator]()
       const all: Outcome[] = []
-      for (const message of messages) {
-        if (waiting.has(message.incoming.key)) {
-          all.push(await append(sql, subscription, { message: message.incoming, reason: 'parked', generation, attempts: 0 }))
-        } else {
-          all.push(ended.next().value as Outcome)
-        }
+      for (const { incoming } of messages) {
+        if (!waiting.has(incoming.key)) all.push(ended.next().value as Outcome)
+        else if (done?.has(incoming.id)) all.push('duplicate')
+        else all.push(await append(sql, subscription, { message: incoming, reason: 'parked', generation, attempts: 0 }))
       }
       return all
     })

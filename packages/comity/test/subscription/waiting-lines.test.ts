@@ -124,6 +124,20 @@ test('the same message many times has its effect once', async () => {
   expect(subscriptions[0]?.ended).toMatchObject({ applied: 2, duplicate: 5 })
 })
 
+test('a message that comes again after its effect does not join the line that its key has by then', async () => {
+  const bus = testBus()
+  await using team = await crm(bus, (n) => {
+    if (n === 2) throw new PermanentError('not now')
+  })
+  const first = message('a', 1)
+  await send(bus, first, message('a', 2))
+  expect(await team.caughtUp()).toEqual({ waiting: 1 })
+  await send(bus, first, message('a', 3))
+  expect(await team.caughtUp()).toEqual({ waiting: 2 })
+  const { subscriptions } = await team.team.status()
+  expect(subscriptions[0]?.ended).toMatchObject({ applied: 1, duplicate: 1, waiting: 2 })
+})
+
 test('an error that the handler caught is not taken for success: nothing is acknowledged without its commit', async () => {
   const bus = testBus()
   await using team = await crm(bus, async (n, _attempt, sql) => {

@@ -40,8 +40,9 @@ const mutations: Record<string, (run: SimulatedRun, pick: number) => Observation
     if (one) effects?.push(one)
     return effects && observationsOf(run)
   },
-  'publish a change again under another version': (run, pick) => {
-    const one = run.publications[pick % run.publications.length]
+  'publish an event again under another version': (run, pick) => {
+    const events = run.publications.filter(({ kind }) => kind === 'event')
+    const one = events[pick % events.length]
     if (one === undefined) return undefined
     run.publications.push({ ...one, version: one.version + 1_000_000, message: `a.${one.version + 1_000_000}` })
     return observationsOf(run)

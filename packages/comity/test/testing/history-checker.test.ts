@@ -280,13 +280,18 @@ const cases: Record<string, { caught: Record<string, (run: Run) => void>; lawful
         visits(run).effects.push({ ...effect(run, 1) })
         visits(run).applied = 3
       },
-      'the same change under two versions': (run) => {
+      'the same event under two versions': (run) => {
+        run.operations.push(publication(999, 'crm.visited', '7', 'v2', 95))
+        outbox(run).changes.push({ version: 95, topic: 'crm.visited', key: '7' })
+        visits(run).discarded = ['crm.95']
+      },
+    },
+    lawful: {
+      'a state that is announced once more': (run) => {
         run.operations.push(publication(999, 'crm.customer', '8', 'd', 95))
         outbox(run).changes.push({ version: 95, topic: 'crm.customer', key: '8' })
         copy(run).ended = 6
       },
-    },
-    lawful: {
       'a replay': (run) => {
         visits(run).effects.push({ ...effect(run, 0), generation: 2 }, { ...effect(run, 1), generation: 2 })
         visits(run).applied = 4

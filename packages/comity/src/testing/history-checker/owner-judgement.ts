@@ -35,7 +35,9 @@ function judgePublications(history: IndexedHistory, violations: Violations): voi
         continue
       }
       const other = versionOf.get(publication.mark)
-      if (other !== undefined) violations.add({ class: 'H5', detail: `${where} was published under version ${other} too` })
+      // A state may be announced again as it is; an event would have its effect twice.
+      if (other !== undefined && publication.kind === 'event')
+        violations.add({ class: 'H5', detail: `${where} was published under version ${other} too` })
       versionOf.set(publication.mark, publication.version)
       const { write } = attempt
       if (write.begin.clone) violations.add({ class: 'H18', detail: `${where} was written in a clone, and published` })

@@ -35,7 +35,7 @@ function judgeEffects(
     const where = `${subscription.name} ${effect.key} version ${effect.version}${effect.mark === null ? '' : ` (${effect.mark})`}`
     const id = `${effect.generation}\0${effect.message}`
     const mark = `${effect.generation}\0${effect.mark}`
-    if (firsts.has(id) || (effect.mark !== null && marks.has(mark))) {
+    if (firsts.has(id) || (effect.kind === 'event' && marks.has(mark))) {
       violations.add({ class: 'H5', detail: `${where} had its effect twice` })
       continue
     }
