@@ -124,6 +124,9 @@ scenario(
             // From the first write after it was held to the last effect: no event waited for it.
             expect(monotonic() - from).toBeLessThan(20_000)
             expect(await isSettled(world.pools.shop)).toBe(false)
+            const { rows } = await long.query<{ pid: number }>('select pg_backend_pid() as pid')
+            const { outbox } = await world.team('shop').status()
+            expect(outbox.heldUpBy).toMatchObject([{ pid: rows[0]?.pid, state: 'idle in transaction' }])
           }
           return (await long.query(text, values)) as never
         },

@@ -79,10 +79,20 @@ describe('comity status', () => {
         replica  marketing.crm-customer       0       -        0              now
 
       ! crm: 1 keys wait in crm.marketing-email-sent
-      ! marketing: 1 changes are withheld: they break their contract or a limit
+      ! marketing: 1 changes are withheld, which "comity withheld" lists with their
+        reasons
       "
     `)
     expect(code).toBe(3)
+
+    const listed = await comity(['withheld', '-c', BOTH], agency)
+    expect(listed.code).toBe(3)
+    expect(listed.stdout).toMatch(/crm: nothing is withheld\n.*TOPIC +KEY +VERSION/s)
+    expect(listed.stdout).toMatch(/marketing.email-sent +c2 +\d+ .* COMITY_INVALID_DATA +agencyId: /)
+    const retried = await comity(['withheld', 'retry', 'marketing.email-sent', 'c2', '-t', 'marketing', '-c', BOTH], agency)
+    expect(retried).toMatchObject({ code: 3, stdout: 'marketing: 0 sent, 1 still withheld, see "comity withheld"\n' })
+    const nothing = await comity(['withheld', 'retry', 'crm.customer', '-t', 'crm', '--json', '-c', BOTH], agency)
+    expect(JSON.parse(nothing.stdout)).toMatchObject({ error: { code: 'COMITY_NOTHING_WITHHELD' } })
   })
 
   /** Asked again until nothing is on its way. */

@@ -6,9 +6,9 @@ import { type CommonOptions, declare, type ExitCode, eachTeam, withConfig, withJ
 import { type Cell, type Column, renderTable } from '../table.ts'
 
 const HELP = `
-A change is withheld when it breaks its contract or a limit of the broker; the business write has succeeded all the same. A row of a captured
-table is put right by writing it: its next valid state takes the place of what is withheld. An event waits here, and the later events
-of its key behind it, until its contract or the limit is put right and it is retried.
+A change is withheld when it breaks its contract or a limit of the broker; the business write has succeeded all the same.
+A row of a captured table is put right by writing it: its next valid state takes the place of what is withheld. An event
+waits here, and the later events of its key behind it, until its contract or the limit is put right and it is retried.
 
 Exit codes: 0 = nothing is withheld; 1 = error; 3 = something is.
 
@@ -17,8 +17,10 @@ Example:
   $ comity withheld retry marketing.email-sent customer-17`
 
 const RETRY_HELP = `
-The relay of the running team sends them, whole keys in order. Exit codes: 0 = all are sent; 1 = error, or nothing was withheld; 2 = the relay has not
-come to them yet; 3 = some are still withheld.`
+The relay of the running team sends them, whole keys in order.
+
+Exit codes: 0 = all are sent; 1 = error, or nothing was withheld; 2 = the relay has not come to them yet; 3 = some are still
+withheld.`
 
 export function withheldCommand(finish: (code: ExitCode) => void): Command {
   const list = new Command('list')
