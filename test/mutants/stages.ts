@@ -74,7 +74,9 @@ async function handlers(world: World, random: Random): Promise<void> {
   await Promise.all([world.spawn('shop'), world.spawn('stock')])
   const swallowing = 17
   const steady = await world.spawn('mail', { adversary: random.between(1, 1e6), swallowing, handling: { attempts: 1 } })
-  const writing = world.write({ changes: 700, connections: 6, mix: { keys: 30, weights: only({ note: 2, clicked: 4, moved: 4 }) } })
+  const enough = new AbortController()
+  const mix = { keys: 30, weights: only({ note: 2, clicked: 4, moved: 4 }) }
+  const writing = world.write({ changes: 10_000, connections: 2, mix, signal: enough.signal })
   for (let n = 0; n < 4; n++) {
     const moment = random.pick(['after-effect', 'before-acknowledge'] as const)
     const failpoints = [world.failpoint(moment, 'SIGKILL', random.between(2, 12))]
@@ -82,6 +84,7 @@ async function handlers(world: World, random: Random): Promise<void> {
     const { signal } = await endOf(dying, 6000)
     world.happened(`kill a consumer ${moment}`, signal === 'SIGKILL')
   }
+  enough.abort()
   await writing
   await world.drain(30_000)
   await steady.kill()
