@@ -45,7 +45,7 @@ const controls: { readonly stage: StageName; readonly valid: number; readonly ru
       if (judgement?.valid === true) valid++
       else
         say(
-          `WITHOUT A BUG  ${stage}, seed ${seed}: ${JSON.stringify(judgement?.counts.violations ?? 'it did not end')} ${judgement?.violations[0]?.detail ?? ''}`,
+          `WITHOUT A BUG  ${stage}, seed ${seed}: ${JSON.stringify(judgement?.counts.violations ?? 'it did not end')} ${judgement?.reason ?? judgement?.violations[0]?.detail ?? ''}`,
         )
     }
     controls.push({ stage, valid, runs: Number(values.controls) })

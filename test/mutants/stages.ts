@@ -72,22 +72,18 @@ async function restored(world: World, _random: Random, owner: CrashableServer): 
 /** Handlers that are killed inside and behind their transactions, that catch errors of SQL, and to whom everything comes more than once. */
 async function handlers(world: World, random: Random): Promise<void> {
   await Promise.all([world.spawn('shop'), world.spawn('stock')])
-  const swallowing = 17
-  const steady = await world.spawn('mail', { adversary: random.between(1, 1e6), swallowing, handling: { attempts: 1 } })
-  const enough = new AbortController()
-  const mix = { keys: 30, weights: only({ note: 2, clicked: 4, moved: 4 }) }
-  const writing = world.write({ changes: 10_000, connections: 2, mix, signal: enough.signal })
+  const options = { swallowing: 17, handling: { attempts: 1 } }
+  const write = (changes: number): Promise<number> =>
+    world.write({ changes, connections: 3, mix: { keys: 30, weights: only({ note: 2, clicked: 4, moved: 4 }) } })
   for (let n = 0; n < 4; n++) {
     const moment = random.pick(['after-effect', 'before-acknowledge'] as const)
-    const failpoints = [world.failpoint(moment, 'SIGKILL', random.between(2, 12))]
-    const dying = world.launch('mail', { failpoints, swallowing, handling: { attempts: 1 } })
-    const { signal } = await endOf(dying, 6000)
+    const dying = world.launch('mail', { ...options, failpoints: [world.failpoint(moment, 'SIGKILL', random.between(2, 9))] })
+    await write(60)
+    const { signal } = await endOf(dying, 10_000)
     world.happened(`kill a consumer ${moment}`, signal === 'SIGKILL')
   }
-  enough.abort()
-  await writing
-  await world.drain(30_000)
-  await steady.kill()
+  await world.spawn('mail', { ...options, adversary: random.between(1, 1e6) })
+  await write(300)
 }
 
 /** Waiting lines that are run again and again while their keys' messages keep coming; in the end all of them are run. */

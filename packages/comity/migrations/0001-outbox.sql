@@ -68,10 +68,13 @@ create function comity.identity() returns text
     from pg_control_checkpoint() c, pg_control_system() s);
 
 -- Moves the sequence forward to `target` while others draw: only if it is so far ahead that they can't reach it meanwhile
--- (two million draws do not fit into one statement).
+-- (two million draws do not fit into one statement), and one at a time.
 create function comity.advance_versions(target bigint) returns bigint
-  language sql volatile security definer set search_path = pg_catalog, pg_temp
+  language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform pg_advisory_xact_lock(hashtext('comity.incarnation'));
   return (select case when target > s.last_value + 2000000 then setval('comity.outbox_id', target) else s.last_value end from comity.outbox_id s);
+end $$;
 
 -- The first to notice a new life of this database moves the versions past everything that a lost history can have drawn:
 -- versions grow slower than the clock. Nobody draws beside it, for whoever draws has been here before. The advisory lock is held
@@ -97,7 +100,7 @@ begin
     insert into comity.incarnations (identity, first_version, last_survived)
       values (this, floor + 1, (select coalesce(max(o.id), 0) from comity.outbox o where o.id <= floor));
     perform pg_advisory_unlock(hashtext('comity.incarnation'));
-  exception when others then
+  exception when query_canceled or assert_failure or others then
     perform pg_advisory_unlock(hashtext('comity.incarnation'));
     raise;
   end;
@@ -128,8 +131,8 @@ create function comity.token(topic text, key text) returns bigint
     where o.id >= nullif(current_setting('comity.tx_floor', true), '')::bigint
       and o.topic = token.topic and o.key = token.key);
 
--- Partitions. A leaf is a day. The tail is cut a day ahead, while it is still empty; if that is late (the lock was never
--- free), the tail simply takes the rows, and the leaf it becomes is wider than a day. An insert never fails for want of one.
+-- Partitions. A leaf is a day. The tail is cut two weeks ahead, while it is still empty; if that is late (nobody cared for so
+-- long, or the lock was never free), the tail simply takes the rows. An insert never fails for want of a leaf.
 create function comity.cut_tail(parent text, upper_bound text) returns void
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -148,7 +151,31 @@ begin
   insert into comity.partitions (parent, leaf, lower_bound) values (parent, next_leaf, upper_bound);
 end $$;
 
--- Empties and then drops the leaves whose upper bound is at or below `below`. TRUNCATE waits for nobody who inserts (they
+-- To end a tail that holds rows Postgres has to read them all, while writers wait: only few are worth it here.
+create function comity.tail_is_small(parent text) returns boolean
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  tail text := (select p.leaf from comity.partitions p where p.parent = tail_is_small.parent and p.upper_bound is null);
+  small boolean;
+begin
+  execute format('select count(*) <= 200000 from (select from comity.%I limit 200001) few', tail) into small;
+  return small;
+end $$;
+
+-- Cuts the tail at `upper_bound`, if no writer is in the way for longer than 50 ms and it is small. Answers whether it did.
+create function comity.try_cut_tail(parent text, upper_bound text) returns boolean
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if not comity.tail_is_small(parent) then
+    return false;
+  end if;
+  perform comity.cut_tail(parent, upper_bound);
+  return true;
+exception when lock_not_available then
+  return false;
+end $$;
+
+-- Empties and then drops a leaf. TRUNCATE waits for nobody who inserts (they
 -- lock other leaves); DROP needs the parent, so it happens when the lock is free within 50 ms, else another time.
 create function comity.drop_leaf(leaf text) returns boolean
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -158,10 +185,14 @@ begin
   perform set_config('lock_timeout', '50ms', true);
   select p.parent into strict parent from comity.partitions p where p.leaf = drop_leaf.leaf and p.upper_bound is not null for update;
   execute format('truncate comity.%I', leaf);
-  execute format('alter table comity.%I detach partition comity.%I', parent, leaf);
-  execute format('drop table comity.%I', leaf);
-  delete from comity.partitions p where p.leaf = drop_leaf.leaf;
-  return true;
+  begin
+    execute format('alter table comity.%I detach partition comity.%I', parent, leaf);
+    execute format('drop table comity.%I', leaf);
+    delete from comity.partitions p where p.leaf = drop_leaf.leaf;
+    return true;
+  exception when lock_not_available then
+    return false; -- empty all the same
+  end;
 exception when lock_not_available then
   return false;
 end $$;

@@ -75,14 +75,14 @@ create function comity.maintain_outbox(retain interval) returns void
 declare
   settled bigint := (select c.id from comity.checkpoint c where c.source = 'outbox');
   leaf comity.partitions;
-  tomorrow timestamptz := date_trunc('day', now(), 'UTC') + interval '1 day';
+  today timestamptz := date_trunc('day', now(), 'UTC');
+  tail bigint := (select p.lower_bound::bigint from comity.partitions p where p.parent = 'outbox' and p.upper_bound is null);
+  a_day constant bigint := 86400000000;
 begin
-  perform comity.advance_versions(comity.clock_id(date_trunc('day', now(), 'UTC')));
-  if (select p.lower_bound::bigint from comity.partitions p where p.parent = 'outbox' and p.upper_bound is null) <= comity.clock_id(tomorrow) then
-    begin
-      perform comity.cut_tail('outbox', comity.clock_id(tomorrow + interval '1 day')::text);
-    exception when lock_not_available then null;
-    end;
+  perform comity.advance_versions(comity.clock_id(today));
+  -- One leaf at a call.
+  if tail < comity.clock_id(today) + 14 * a_day then
+    perform comity.try_cut_tail('outbox', (greatest(tail, comity.clock_id(today) + a_day) + a_day)::text);
   end if;
   for leaf in
     select * from comity.partitions p

@@ -42,6 +42,8 @@ create table comity.waiting_keys (
   -- The line's cursor: everything up to it has been run, skipped or discarded.
   done bigint not null default 0,
   since timestamptz not null default clock_timestamp(),
+  -- When its head was last tried: what waits for something that had not arrived takes turns.
+  tried_at timestamptz not null default clock_timestamp(),
   primary key (subscription, key)
 );
 
@@ -100,6 +102,28 @@ create function comity.inbox_floor() returns timestamptz
   return (select min(case when p.lower_bound = 'MINVALUE' then '-infinity'::timestamptz else p.lower_bound::timestamptz end)
     from comity.partitions p where p.parent = 'inbox');
 
+-- The oldest time for which there is a leaf of lines; -infinity while none has been dropped.
+create function comity.waiting_floor() returns timestamptz
+  language sql stable security definer set search_path = pg_catalog, pg_temp
+  return (select min(case when p.lower_bound = 'MINVALUE' then '-infinity'::timestamptz else p.lower_bound::timestamptz end)
+    from comity.partitions p where p.parent = 'waiting');
+
+-- A leaf of lines goes when it is as old, and every message in it has been run, skipped or discarded. It is locked before it is looked at.
+create function comity.drop_waiting_leaf(leaf text) returns void
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  open boolean;
+begin
+  perform set_config('lock_timeout', '50ms', true);
+  execute format('lock table comity.%I in access exclusive mode', leaf);
+  execute format('select exists (select from comity.%I w join comity.waiting_keys k on k.subscription = w.subscription and k.key = w.key and w.seq > k.done)', leaf)
+    into open;
+  if not open then
+    perform comity.drop_leaf(leaf);
+  end if;
+exception when lock_not_available then null;
+end $$;
+
 -- A leaf of the inbox goes when its newest record is older than `retain` (the transport's redelivery window + 2 days).
 create function comity.maintain_inbox(retain interval) returns void
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -107,14 +131,13 @@ declare
   leaf comity.partitions;
   newest timestamptz;
   day timestamptz := date_trunc('day', now(), 'UTC');
+  tail timestamptz;
   name text;
 begin
   foreach name in array array['inbox', 'waiting'] loop
-    if (select p.lower_bound::timestamptz from comity.partitions p where p.parent = name and p.upper_bound is null) <= day + interval '1 day' then
-      begin
-        perform comity.cut_tail(name, (day + interval '2 days')::text);
-      exception when lock_not_available then null;
-      end;
+    select p.lower_bound::timestamptz into tail from comity.partitions p where p.parent = name and p.upper_bound is null;
+    if tail < day + interval '14 days' then
+      perform comity.try_cut_tail(name, (greatest(tail, day + interval '1 day') + interval '1 day')::text);
     end if;
   end loop;
   for leaf in
@@ -125,6 +148,13 @@ begin
     execute format('select max(recorded_at) from comity.%I', leaf.leaf) into newest;
     exit when newest >= now() - retain;
     perform comity.drop_leaf(leaf.leaf);
+  end loop;
+  for leaf in
+    select * from comity.partitions p
+    where p.parent = 'waiting' and p.upper_bound is not null and p.upper_bound::timestamptz < now() - retain
+    order by p.upper_bound::timestamptz
+  loop
+    perform comity.drop_waiting_leaf(leaf.leaf);
   end loop;
 end $$;
 

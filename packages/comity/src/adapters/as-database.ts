@@ -1,3 +1,4 @@
+import type { Duration } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
 import { NotADatabase } from '../postgres/errors.ts'
 import type { PgPool } from '../postgres/pg-handle.ts'
@@ -8,11 +9,18 @@ import { fromPg } from './pg.ts'
 export type DatabaseOption<Tx> = string | PgPool | Database<Tx>
 
 /** Connects to nothing yet. Throws COMITY_NOT_A_DATABASE. */
-export function asDatabase<Tx>(given: DatabaseOption<Tx>): Database<Tx> {
+export function asDatabase<Tx>(
+  given: DatabaseOption<Tx>,
+  options: { readonly max?: number; readonly sessionTimeout?: Duration } = {},
+): Database<Tx> {
   if (typeof given === 'string') {
-    if (/^postgres(ql)?:\/\//.test(given)) return connect(given) as Database<unknown> as Database<Tx>
+    if (/^postgres(ql)?:\/\//.test(given)) return connect(given, options) as Database<unknown> as Database<Tx>
   } else if (typeof given === 'object' && given !== null) {
-    if ('totalCount' in given) return fromPg(given) as Database<unknown> as Database<Tx>
+    if ('totalCount' in given)
+      return fromPg(
+        given,
+        options.sessionTimeout === undefined ? {} : { sessionTimeout: options.sessionTimeout },
+      ) as Database<unknown> as Database<Tx>
     if ('transaction' in given && 'join' in given) return given
   }
   throw new NotADatabase({ given: typeof given === 'string' ? 'a text that does not begin with postgres://' : `a ${typeof given}` })

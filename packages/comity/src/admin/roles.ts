@@ -32,6 +32,7 @@ const RUNNING = [
   'maintain_outbox(interval)',
   'maintain_inbox(interval)',
   'inbox_floor()',
+  'waiting_floor()',
 ]
 
 interface Grant {
@@ -63,7 +64,7 @@ const RUNNER: readonly Grant[] = [
   { rights: 'select, insert', on: 'comity.inbox', why: 'what had its effect' },
   { rights: 'select, update', on: 'comity.counts', why: 'how messages ended' },
   { rights: 'select, insert, update (attempts, error_code, error)', on: 'comity.waiting', why: 'lines of keys that wait' },
-  { rights: 'select, insert, update (reason, done), delete', on: 'comity.waiting_keys', why: 'and their cursors' },
+  { rights: 'select, insert, update (reason, done, tried_at), delete', on: 'comity.waiting_keys', why: 'and their cursors' },
   { rights: 'usage', on: 'comity.waiting_seq', why: 'their order' },
   { rights: 'select, insert', on: 'comity.discarded', why: 'what was ended without its effect, by name' },
   { rights: 'select, insert, update', on: 'comity.tombstones', why: 'versions of deleted rows' },

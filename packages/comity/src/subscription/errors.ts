@@ -49,10 +49,20 @@ export const HandlerTimeout: ErrorType<'subscription' | 'limit'> = errorType(
   'a handler of {subscription} ran longer than {limit}',
   'make it shorter, or raise the time limit of the subscription below the lease',
 )
+export const HandlerLostConnection: ErrorType<'reason'> = errorType(
+  'COMITY_HANDLER_LOST_CONNECTION',
+  'a connection of the handler was lost, not that of its transaction: {reason}',
+  'nothing if it comes back: the message is tried again; else look at what the handler connects to',
+)
 export const NotRegistered: ErrorType<'subscription'> = errorType(
   'COMITY_SUBSCRIPTION_NOT_REGISTERED',
   'the database does not know the subscription {subscription}',
   'run "comity migrate"',
+)
+export const LagUnknown: ErrorType<'transport'> = errorType(
+  'COMITY_LAG_UNKNOWN',
+  'the {transport} transport does not tell how many messages are left, so nobody knows when a subscription has caught up',
+  'wait for what you expect to see in the database instead',
 )
 export const NothingWaits: ErrorType<'subscription' | 'key'> = errorType(
   'COMITY_NOTHING_WAITS',

@@ -1,10 +1,18 @@
 import { ComityError } from '@comity/contract'
 import { classifyError, describeError as describeSqlError, sqlStateOf } from '../postgres/classify-error.ts'
-import { ForgedMessage, InvalidMessage, NotYetError, PermanentError, TooOldToProve, UnreadableMessage } from './errors.ts'
+import {
+  ForgedMessage,
+  HandlerLostConnection,
+  InvalidMessage,
+  NotYetError,
+  PermanentError,
+  TooOldToProve,
+  UnreadableMessage,
+} from './errors.ts'
 
 /**
  * What a failure means:
- *   outage     a connection was lost: the database's, then it is nobody's attempt; or one of the handler's own, then it is
+ *   outage     the connection to the database was lost: nobody's attempt
  *   contended  deadlock, serialization, lock: try again; an attempt only if it goes on
  *   permanent  park at once
  *   not-yet    what it needs has not arrived
@@ -17,6 +25,7 @@ const PERMANENT = [PermanentError, UnreadableMessage, ForgedMessage, InvalidMess
 export function failureOf(error: unknown): Failure {
   if (PERMANENT.some((type) => error instanceof type)) return 'permanent'
   if (error instanceof NotYetError) return 'not-yet'
+  if (error instanceof HandlerLostConnection) return 'transient'
   const meaning = classifyError(error)
   if (meaning === 'connection') return 'outage'
   return meaning === 'retryable' ? 'contended' : 'transient'

@@ -60,6 +60,8 @@ export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context
     const fresh = new Set(await recordFresh(batch.sql, batch.subscription, batch.generation, batch.messages))
     const outcomes: Outcome[] = []
     for (const message of batch.messages) {
+      // Whatever has not begun can begin elsewhere.
+      batch.signal.throwIfAborted()
       if (fresh.delete(message.envelope.id)) {
         await run(message, batch)
         outcomes.push('applied')

@@ -1,6 +1,10 @@
 import { arrayLiteral } from '../postgres/array-literal.ts'
+import { classifyError, describeError } from '../postgres/classify-error.ts'
 import type { Database, Queryable } from '../postgres/database.ts'
+import { TransactionIsOver } from '../postgres/errors.ts'
+import { HandlerLostConnection } from './errors.ts'
 import type { Outcome } from './message.ts'
+import type { Permit } from './permits.ts'
 
 /*
  * Every transaction that consumes locks its lane's row first, in a statement of its own: what the next statement sees was
@@ -21,35 +25,57 @@ const COUNT = `
     last_time = greatest(last_time, $8::text::timestamptz), last_at = clock_timestamp()
   where subscription = $1::text and lane = $2::int`
 
-export interface Lane {
+export interface Lane<Tx> {
   readonly subscription: string
   readonly lane: number
+  readonly database: Database<Tx>
+  /** When a transaction may begin. */
+  readonly permit: Permit
 }
 
-/** Runs `work` under the lane's lock and counts what it answers in the same transaction. `time`: of the newest message. */
+/** Of the messages that a transaction ends. */
+interface Counting {
+  /** When the newest of them was published. */
+  readonly time?: string | undefined
+  /** They stood in a line until now. */
+  readonly waited?: boolean
+}
+
+/** Runs `work` under the lane's lock and counts what it answers in the same transaction. */
 export function inLane<Tx, Result extends readonly Outcome[]>(
-  database: Database<Tx>,
-  lane: Lane,
-  time: string | undefined,
+  { database, permit, subscription, lane }: Lane<Tx>,
+  { time, waited = false }: Counting,
   work: (tx: Tx, sql: Queryable) => Promise<Result>,
 ): Promise<Result> {
-  return database.transaction(async (tx) => {
-    const sql = database.join(tx)
-    await sql.query(LOCK_LANE, [lane.subscription, lane.lane])
-    const outcomes = await work(tx, sql)
-    const count = (outcome: Outcome): number => outcomes.reduce((sum, one) => sum + (one === outcome ? 1 : 0), 0)
-    await sql.query(COUNT, [
-      lane.subscription,
-      lane.lane,
-      count('applied'),
-      count('duplicate'),
-      count('stale'),
-      count('waiting'),
-      count('discarded'),
-      time ?? null,
-    ])
-    return outcomes
-  })
+  return permit(() =>
+    database.transaction(async (tx) => {
+      const sql = database.join(tx)
+      await sql.query(LOCK_LANE, [subscription, lane])
+      const outcomes = await work(tx, sql).catch(async (error: unknown) => Promise.reject(await whoseFailure(error, sql)))
+      const count = (outcome: Outcome): number => outcomes.reduce((sum, one) => sum + (one === outcome ? 1 : 0), 0)
+      await sql.query(COUNT, [
+        subscription,
+        lane,
+        count('applied'),
+        count('duplicate'),
+        count('stale'),
+        count('waiting') - (waited ? outcomes.length : 0),
+        count('discarded'),
+        time ?? null,
+      ])
+      return outcomes
+    }),
+  )
+}
+
+/** A handler may have connections of its own, to a third party say: that one of these was lost is its failure, and no outage. */
+async function whoseFailure(error: unknown, sql: Queryable): Promise<unknown> {
+  if (classifyError(error) !== 'connection') return error
+  const lost = await sql.query('select 1 as answer').then(
+    () => false,
+    (other: unknown) => classifyError(other) === 'connection' || other instanceof TransactionIsOver,
+  )
+  return lost ? error : new HandlerLostConnection({ reason: describeError(error) }, { cause: error })
 }
 
 /** Which of these keys have a line. Under the lane's lock the answer stays true until the end of the transaction. */

@@ -1,11 +1,10 @@
 import { backoff, type Clock, type Logger } from '../foundation/index.ts'
 import { describeError } from '../postgres/classify-error.ts'
-import type { Database } from '../postgres/database.ts'
 import type { Delivery, DeliveryResult } from '../transport/transport.ts'
 import type { Consumer } from './consumer.ts'
 import { failureOf } from './failure.ts'
 import type { Handover } from './handover.ts'
-import { inLane, waitingKeys } from './lane-transaction.ts'
+import { inLane, type Lane, waitingKeys } from './lane-transaction.ts'
 import type { Message, Outcome } from './message.ts'
 import { append, type WaitingReason } from './waiting-line.ts'
 
@@ -20,11 +19,8 @@ import { append, type WaitingReason } from './waiting-line.ts'
  *
  * A resting key keeps its messages, and the lane goes on with other keys. A failing database is nobody's attempt.
  */
-export interface LaneOptions<Tx> {
-  readonly subscription: string
-  readonly lane: number
+export interface LaneOptions<Tx> extends Lane<Tx> {
   readonly generation: number
-  readonly database: Database<Tx>
   readonly consumer: Consumer<Tx>
   readonly read: (delivery: Delivery) => Message
   readonly retry: RetryPolicy
@@ -127,10 +123,10 @@ export class LaneQueue<Tx> {
   }
 
   async #transact(items: readonly Item[]): Promise<readonly Outcome[]> {
-    const { database, subscription, lane, generation, consumer, signal, read } = this.#options
+    const { subscription, generation, consumer, signal, read } = this.#options
     const messages = items.map((item) => read(item.delivery))
     const newest = messages.reduce((time, { envelope }) => (envelope.time > time ? envelope.time : time), '')
-    return inLane(database, { subscription, lane }, newest, async (tx, sql) => {
+    return inLane(this.#options, { time: newest }, async (tx, sql) => {
       const waiting = await waitingKeys(
         sql,
         subscription,
@@ -160,9 +156,7 @@ export class LaneQueue<Tx> {
     const { retry, clock, logger, signal, subscription } = this.#options
     const { key } = item.delivery.message
     if (signal.aborted) return answer(item, 'later')
-    let failure = failureOf(error)
-    // A handler's own connection (to a third party, say) may be what was lost: then it is an attempt like any other.
-    if (failure === 'outage' && (await this.#databaseAnswers())) failure = 'transient'
+    const failure = failureOf(error)
     if (failure === 'outage' || (failure === 'contended' && item.contended < CONTENDED)) {
       item.contended++
       logger.warn({ subscription, failure, error: describeError(error) }, 'the database could not take a message; trying again')
@@ -180,13 +174,6 @@ export class LaneQueue<Tx> {
     void clock.sleep(backoff(item.attempts, retry.wait), signal).then(() => this.#wakeKey(key))
   }
 
-  #databaseAnswers(): Promise<boolean> {
-    return this.#options.database.query('select 1').then(
-      () => true,
-      () => false,
-    )
-  }
-
   #wakeKey(key: string): void {
     const items = this.#resting.get(key)
     this.#resting.delete(key)
@@ -197,11 +184,11 @@ export class LaneQueue<Tx> {
 
   /** Into the line, under the lane's lock; its followers find the line and join it. */
   async #park(item: Item, reason: WaitingReason, error: unknown): Promise<void> {
-    const { database, subscription, lane, generation, logger, signal, clock } = this.#options
+    const { subscription, generation, logger, signal, clock } = this.#options
     const { message } = item.delivery
     for (let failures = 0; !signal.aborted; failures++) {
       try {
-        const [outcome] = await inLane(database, { subscription, lane }, undefined, async (_tx, sql) => [
+        const [outcome] = await inLane(this.#options, {}, async (_tx, sql) => [
           await append(sql, subscription, { message, reason, generation, attempts: item.attempts, error }),
         ])
         logger.warn({ subscription, message: message.id, reason }, 'a message waits, and its key with it')

@@ -5,10 +5,11 @@ import { describeError } from '../postgres/classify-error.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Delivery, DeliveryResult, IncomingMessage, Transport } from '../transport/transport.ts'
 import type { Consumer } from './consumer.ts'
-import { NotRegistered } from './errors.ts'
+import { LagUnknown, NothingWaits, NotRegistered } from './errors.ts'
 import { Handover } from './handover.ts'
 import { LaneQueue, type RetryPolicy } from './lane.ts'
 import { type Message, type Outcome, readMessage } from './message.ts'
+import type { Permit } from './permits.ts'
 import { type LineRun, runLine } from './waiting-line.ts'
 
 /**
@@ -26,7 +27,7 @@ export interface Subscription extends Service {
   /** Runs the line of a key again, in order, until it is empty or its head fails. */
   retry(key: string): Promise<LineRun>
   /** Runs every line whose head waits for something that had not arrived. @returns messages that ended */
-  retryNotYet(): Promise<number>
+  retryNotYet(signal: AbortSignal): Promise<number>
 }
 
 export interface SubscriptionProgress {
@@ -46,6 +47,8 @@ export interface SubscriptionOptions<Tx> {
   readonly database: Database<Tx>
   readonly transport: Transport
   readonly consumer: Consumer<Tx>
+  /** When a transaction may begin. Default: at once. */
+  readonly permit?: Permit
   /** Waits until this process may receive; the signal that it answers aborts when it no longer may. */
   readonly cleared?: (signal: AbortSignal) => Promise<AbortSignal>
   readonly retry?: RetryPolicy
@@ -66,6 +69,7 @@ const RETRY: RetryPolicy = { attempts: 5, wait: { min: 200, max: 8000 } }
 
 export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription {
   const { name, contract, database, transport, consumer, clock = systemClock, logger = silentLogger } = options
+  const { permit = (work) => work(), retry: policy = RETRY } = options
   const brokerName = options.brokerName ?? name
   const ended: Record<Outcome, number> = { applied: 0, duplicate: 0, stale: 0, waiting: 0, discarded: 0 }
   let lanes: LaneQueue<Tx>[] = []
@@ -115,13 +119,9 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
       { length: count },
       (_, lane) =>
         new LaneQueue<Tx>({
-          subscription: name,
-          lane,
-          generation,
-          database,
-          consumer,
+          ...{ subscription: name, lane, generation, database, permit, consumer },
           read: (delivery) => read(delivery.message),
-          retry: options.retry ?? RETRY,
+          retry: policy,
           signal,
           clock,
           logger,
@@ -142,8 +142,9 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
   }
 
   async function caughtUp({ signal }: { readonly signal?: AbortSignal } = {}): Promise<{ waiting: number }> {
+    if (transport.stats === undefined) throw new LagUnknown({ transport: transport.name })
     for (let turn = 0; !signal?.aborted; turn++) {
-      const [stats] = (await transport.stats?.([brokerName])) ?? []
+      const [stats] = await transport.stats([brokerName])
       if (stats === undefined || stats.backlog === 0) break
       await clock.sleep(Math.min(100, 2 ** Math.min(turn, 6)), signal)
     }
@@ -155,20 +156,27 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     return { waiting: rows[0]?.waiting ?? 0 }
   }
 
-  async function retry(key: string): Promise<LineRun> {
+  async function retry(key: string, signal: AbortSignal = new AbortController().signal): Promise<LineRun> {
     // Also before this process may receive: a line needs no broker.
     registered ??= await registration()
-    const lane = { subscription: name, lane: bucketOf(key, registered.lanes) }
-    return runLine({ database, lane, key, consumer, read, signal: new AbortController().signal })
+    const lane = { subscription: name, lane: bucketOf(key, registered.lanes), database, permit }
+    return runLine({ lane, key, consumer, read, attempts: policy.attempts, signal })
   }
 
-  async function retryNotYet(): Promise<number> {
+  async function retryNotYet(signal: AbortSignal): Promise<number> {
     const { rows } = await database.query<{ key: string }>(
-      `select key from comity.waiting_keys where subscription = $1::text and reason = 'not-yet' order by since limit $2::int`,
+      `select key from comity.waiting_keys where subscription = $1::text and reason = 'not-yet' order by tried_at limit $2::int`,
       [name, LINES],
     )
     let ran = 0
-    for (const { key } of rows) ran += (await retry(key)).ran
+    for (const { key } of rows) {
+      if (signal.aborted) break
+      try {
+        ran += (await retry(key, signal)).ran
+      } catch (error) {
+        if (!(error instanceof NothingWaits)) throw error // another process was faster
+      }
+    }
     return ran
   }
 
@@ -178,7 +186,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
       get: (): SubscriptionProgress => ({ inFlight: lanes.reduce((sum, lane) => sum + lane.size, 0), ended: { ...ended }, troubleSince }),
     },
     caughtUp: { value: caughtUp },
-    retry: { value: retry },
+    retry: { value: (key: string) => retry(key) },
     retryNotYet: { value: retryNotYet },
   }) as Subscription
 }

@@ -1,5 +1,5 @@
 import { fromAttributes } from '@comity/contract'
-import type { Database, Queryable } from '../postgres/database.ts'
+import type { Queryable } from '../postgres/database.ts'
 import type { IncomingMessage } from '../transport/transport.ts'
 import type { Consumer } from './consumer.ts'
 import { NothingWaits } from './errors.ts'
@@ -26,13 +26,22 @@ export interface Waiting {
   readonly error?: unknown
 }
 
+/* A new line begins behind what an earlier line of the key has left in the table. */
 const LOCK_KEY = `
-  insert into comity.waiting_keys as w (subscription, key, tenant, reason) values ($1::text, $2::text, $3::text, $4::text)
+  insert into comity.waiting_keys as w (subscription, key, tenant, reason, done) values ($1::text, $2::text, $3::text, $4::text,
+    coalesce((select max(e.seq) from comity.waiting e where e.subscription = $1::text and e.key = $2::text), 0))
   on conflict (subscription, key) do update set reason = w.reason`
+/* In the leaf of the message's own time, so that a repetition meets it; or in the oldest leaf that is left. */
 const APPEND = `
   insert into comity.waiting (subscription, generation, key, reason, message, time, tenant, attributes, data, attempts, error_code, error)
-  values ($1::text, $2::int, $3::text, $4::text, $5::text, $6::text::timestamptz, $7::text, $8::text, $9::text, $10::int, $11::text, $12::text)
+  select $1::text, $2::int, $3::text, $4::text, $5::text, greatest($6::text::timestamptz, comity.waiting_floor()), $7::text, $8::text, $9::text,
+    $10::int, $11::text, $12::text
+  where not exists (select from comity.waiting_keys k join comity.waiting w on w.subscription = k.subscription and w.key = k.key and w.seq > k.done
+    where k.subscription = $1::text and k.key = $3::text and w.generation = $2::int and w.message = $5::text)
   on conflict do nothing returning seq::text as seq`
+const RELEASE_EMPTY = `
+  delete from comity.waiting_keys k where k.subscription = $1::text and k.key = $2::text
+    and not exists (select from comity.waiting w where w.subscription = k.subscription and w.key = k.key and w.seq > k.done)`
 
 /** Appends one message to its key's line. Answers `duplicate` if it stands there already. */
 export async function append(sql: Queryable, subscription: string, waiting: Waiting): Promise<Outcome> {
@@ -54,7 +63,9 @@ export async function append(sql: Queryable, subscription: string, waiting: Wait
     error?.code ?? null,
     error?.message ?? null,
   ])
-  return rows.length === 0 ? 'duplicate' : 'waiting'
+  if (rows.length > 0) return 'waiting'
+  await sql.query(RELEASE_EMPTY, [subscription, message.key])
+  return 'duplicate'
 }
 
 /** A message that can't be read waits too: at the time the broker stored it. */
@@ -70,6 +81,7 @@ function tenantAndTime(message: IncomingMessage): { tenant: string | null; time:
 interface WaitingRow {
   readonly seq: string
   readonly generation: number
+  readonly attempts: number
   readonly message: string
   readonly attributes: string
   readonly data: string
@@ -77,17 +89,24 @@ interface WaitingRow {
 }
 const CURSOR = 'select done::text as done from comity.waiting_keys where subscription = $1::text and key = $2::text for update'
 const HEAD = `
-  select seq::text as seq, generation, message, attributes, data, appended_at::text as sent_at from comity.waiting w
+  select seq::text as seq, generation, attempts, message, attributes, data, appended_at::text as sent_at from comity.waiting w
   where subscription = $1::text and key = $2::text and seq > $3::text::bigint order by w.seq limit 1`
 const ADVANCE = 'update comity.waiting_keys set done = $3::text::bigint where subscription = $1::text and key = $2::text'
 const RELEASE = 'delete from comity.waiting_keys where subscription = $1::text and key = $2::text'
+/* $5: why it waits now, or 'transient': a line that runs by itself may try that as often as a message may be tried in place ($6). */
 const RECORD_FAILURE = `
-  with line as (
-    update comity.waiting_keys set reason = $5::text where subscription = $1::text and key = $2::text returning subscription, key, done
+  with head as (
+    select k.subscription, k.key, (select min(w.seq) from comity.waiting w where w.subscription = k.subscription and w.key = k.key and w.seq > k.done) as seq
+    from comity.waiting_keys k where k.subscription = $1::text and k.key = $2::text
+  ), failed as (
+    update comity.waiting w set attempts = w.attempts + 1, error_code = $3::text, error = $4::text from head
+    where w.subscription = head.subscription and w.key = head.key and w.seq = head.seq returning w.attempts
   )
-  update comity.waiting w set attempts = attempts + 1, error_code = $3::text, error = $4::text from line
-  where w.subscription = line.subscription and w.key = line.key
-    and w.seq = (select min(h.seq) from comity.waiting h where h.subscription = line.subscription and h.key = line.key and h.seq > line.done)`
+  update comity.waiting_keys k set tried_at = clock_timestamp(), reason = case
+      when $5::text <> 'transient' then $5::text
+      when k.reason = 'not-yet' and (select attempts from failed) < $6::int then 'not-yet'
+      else 'parked' end
+  where k.subscription = $1::text and k.key = $2::text`
 
 export interface LineRun {
   readonly ran: number
@@ -97,19 +116,20 @@ export interface LineRun {
 
 /** Runs a key's line in order, each message in a transaction of its own, until it is empty or its head fails. */
 export async function runLine<Tx>(options: {
-  readonly database: Database<Tx>
-  readonly lane: Lane
+  readonly lane: Lane<Tx>
   readonly key: string
   readonly consumer: Consumer<Tx>
   readonly read: (message: IncomingMessage) => Message
+  /** Tries before a transient failure parks a line that runs by itself. */
+  readonly attempts: number
   readonly signal: AbortSignal
 }): Promise<LineRun> {
-  const { database, lane, key, consumer } = options
-  const { subscription } = lane
+  const { lane, key, consumer } = options
+  const { subscription, database } = lane
   let ran = 0
   for (let empty = false; !empty && !options.signal.aborted; ) {
     try {
-      await inLane(database, lane, undefined, async (tx, sql): Promise<readonly Outcome[]> => {
+      await inLane(lane, { waited: true }, async (tx, sql): Promise<readonly Outcome[]> => {
         const cursor = (await sql.query<{ done: string }>(CURSOR, [subscription, key])).rows[0]
         if (cursor === undefined) throw new NothingWaits({ subscription, key })
         const head = (await sql.query<WaitingRow>(HEAD, [subscription, key, cursor.done])).rows[0]
@@ -129,7 +149,7 @@ export async function runLine<Tx>(options: {
           messages: [message],
           subscription,
           generation: head.generation,
-          attempt: 0,
+          attempt: head.attempts,
           tx,
           sql,
           signal: options.signal,
@@ -143,7 +163,8 @@ export async function runLine<Tx>(options: {
       const failure = failureOf(error)
       if (failure !== 'outage' && failure !== 'contended') {
         const { code, message } = describeError(error)
-        await database.query(RECORD_FAILURE, [subscription, key, code, message, failure === 'not-yet' ? 'not-yet' : 'parked'])
+        const reason = failure === 'permanent' ? 'parked' : failure
+        await database.query(RECORD_FAILURE, [subscription, key, code, message, reason, options.attempts])
       }
       return { ran, error }
     }

@@ -27,7 +27,7 @@ export interface OnOptions {
   readonly audience?: string
   /** Messages in one transaction, at most. Default 50. */
   readonly batch?: number
-  /** For one message. Default '10s'. */
+  /** For one message. Default '10s'. With a database of your own library, give the adapter a `sessionTimeout` above it. */
   readonly timeout?: Duration
   /** Tries in place before the message waits in its key's line. Default 5. */
   readonly attempts?: number
@@ -55,6 +55,11 @@ export class Declaring {
       handles: Object.freeze(this.#handles),
     })
     return this.#frozen
+  }
+
+  /** Of the handlers' time limits, in milliseconds. */
+  get longestHandler(): number {
+    return Math.max(0, ...this.#handles.map(({ timeout }) => timeout))
   }
 
   owns(entity: Entity, options: OwnsOptions): void {

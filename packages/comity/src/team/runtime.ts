@@ -11,6 +11,7 @@ import { replicaConsumer } from '../replica/replica-consumer.ts'
 import { compile } from '../schema/index.ts'
 import type { Consumer } from '../subscription/consumer.ts'
 import { type HandlerContext, handlerConsumer, type MessageBase } from '../subscription/handler.ts'
+import { Permits } from '../subscription/permits.ts'
 import { type Subscription, subscription } from '../subscription/subscription.ts'
 import type { Settings } from './settings.ts'
 
@@ -49,6 +50,7 @@ export function runtime<Tx>(options: {
       })
     : undefined
 
+  const permits = new Permits(settings.concurrency)
   const subscriptions = new Map<string, Subscription>()
   const subscribe = (name: string, contract: ContractDescription, consumer: Consumer<Tx>, attempts?: number): void => {
     subscriptions.set(
@@ -60,6 +62,7 @@ export function runtime<Tx>(options: {
         database,
         transport,
         consumer,
+        permit: permits.of(name),
         cleared: (signal) => cleared.cleared(signal),
         ...(attempts === undefined ? {} : { retry: { attempts, wait: { min: 200, max: 8000 } } }),
         logger,
@@ -94,9 +97,9 @@ export function runtime<Tx>(options: {
     poll: { min: NOT_YET_EVERY, max: NOT_YET_EVERY },
     clock: systemClock,
     logger,
-    async runOnce() {
+    async runOnce(signal) {
       let ran = 0
-      for (const one of subscriptions.values()) if (cleared.identity !== undefined) ran += await one.retryNotYet()
+      for (const one of subscriptions.values()) if (cleared.identity !== undefined) ran += await one.retryNotYet(signal)
       return ran > 0 ? 'busy' : 'idle'
     },
   })

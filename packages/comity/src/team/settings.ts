@@ -1,6 +1,6 @@
 import { checkTeamName } from '@comity/contract'
 import { asDatabase, type DatabaseOption } from '../adapters/as-database.ts'
-import { checkOptions, type Duration, type Logger, parseDuration, silentLogger } from '../foundation/index.ts'
+import { BadOption, checkOptions, type Duration, type Logger, parseDuration, silentLogger } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
 import { openTransport, type Transport } from '../transport/index.ts'
 import { NoDatabase, NoTransport } from './errors.ts'
@@ -17,6 +17,11 @@ export interface TeamOptions<Tx> {
   readonly relay?: boolean
   /** Whether this process may run the team's subscriptions. Default true. */
   readonly subscriptions?: boolean
+  /**
+   * Transactions of subscriptions that run at once in this process. Default 3; with the two connections that relay, leases and readers
+   * share that makes 5. A pool of your own needs as many.
+   */
+  readonly concurrency?: number
   /** How long the team's other processes wait before one of them relays instead of one that died. Default '15s'. */
   readonly lease?: Duration
   /** Migrate and provision at start: for development and the embedded default. Default false. */
@@ -33,6 +38,7 @@ export class Settings<Tx> {
   readonly namespace: string
   readonly relay: boolean
   readonly subscriptions: boolean
+  readonly concurrency: number
   readonly lease: Duration
   readonly autoMigrate: boolean
   readonly allowUnsafe: boolean
@@ -41,11 +47,15 @@ export class Settings<Tx> {
   #database: Database<Tx> | undefined
   #transport: Transport | undefined
 
-  constructor(team: string, options: TeamOptions<Tx>) {
+  readonly #longestHandler: () => number
+
+  /** @param longestHandler milliseconds of the longest time limit that a handler was declared with */
+  constructor(team: string, options: TeamOptions<Tx>, longestHandler: () => number) {
+    this.#longestHandler = longestHandler
     checkTeamName(team)
     checkOptions(
       options,
-      ['database', 'transport', 'namespace', 'relay', 'subscriptions', 'lease', 'autoMigrate', 'allowUnsafe', 'logger'],
+      ['database', 'transport', 'namespace', 'relay', 'subscriptions', 'concurrency', 'lease', 'autoMigrate', 'allowUnsafe', 'logger'],
       'team',
     )
     this.team = team
@@ -54,8 +64,12 @@ export class Settings<Tx> {
     if (this.namespace !== '') checkTeamName(this.namespace)
     this.relay = options.relay ?? true
     this.subscriptions = options.subscriptions ?? true
+    this.concurrency = options.concurrency ?? 3
+    if (!(Number.isSafeInteger(this.concurrency) && this.concurrency >= 1))
+      throw new BadOption({ option: 'team.concurrency', expected: 'a whole number from 1' }, { path: 'team.concurrency' })
     this.lease = options.lease ?? '15s'
-    parseDuration(this.lease, 'team.lease')
+    if (parseDuration(this.lease, 'team.lease') < 500)
+      throw new BadOption({ option: 'team.lease', expected: "at least '500ms'" }, { path: 'team.lease' })
     this.autoMigrate = options.autoMigrate ?? false
     this.allowUnsafe = options.allowUnsafe ?? false
     this.logger = options.logger ?? silentLogger
@@ -66,7 +80,10 @@ export class Settings<Tx> {
     if (this.#database !== undefined) return this.#database
     const given = this.options.database ?? (process.env.COMITY_DATABASE_URL as DatabaseOption<Tx> | undefined)
     if (given === undefined) throw new NoDatabase({ team: this.team })
-    const database = asDatabase(given)
+    const database = asDatabase(given, {
+      max: this.concurrency + 2,
+      sessionTimeout: `${Math.max(15_000, this.#longestHandler() + 5_000)}ms`,
+    })
     this.#database = database
     return database
   }

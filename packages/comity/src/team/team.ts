@@ -90,7 +90,7 @@ export function team<Tx = Queryable>(name: string, options: TeamOptions<Tx> = {}
 }
 
 function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declaring): Team<Tx> {
-  const settings = new Settings<Tx>(name, options)
+  const settings = new Settings<Tx>(name, options, () => declaring.longestHandler)
   const publishers = new Map<Contract, Publisher<Contract>>()
   const applied = new Map<string, AppliedKeys>()
   let running: Runtime | undefined

@@ -89,6 +89,26 @@ test('a line of any length runs in the order in which it was joined, and all of 
   expect(await effects(team.db, 'a')).toEqual(all)
 })
 
+test('a line that is empty is over: what waits later is counted alone', async () => {
+  const bus = testBus()
+  const broken = new Set([1])
+  await using team = await crm(bus, (n) => {
+    if (broken.has(n)) throw new PermanentError('not now')
+  })
+  await send(bus, message('a', 1), message('a', 2))
+  expect(await team.caughtUp()).toEqual({ waiting: 2 })
+  broken.clear()
+  expect(await team.team.retry('crm.marketing-sent', 'a')).toEqual({ ran: 2 })
+  broken.add(3)
+  await send(bus, message('a', 3))
+  expect(await team.caughtUp()).toEqual({ waiting: 1 })
+  const { subscriptions } = await team.team.status()
+  expect(subscriptions[0]).toMatchObject({ waiting: 1, waitingKeys: 1, ended: { applied: 2, waiting: 1 } })
+  broken.clear()
+  expect(await team.team.retry('crm.marketing-sent', 'a')).toEqual({ ran: 1 })
+  expect(await effects(team.db, 'a')).toEqual([1, 2, 3])
+})
+
 test('a transient failure is retried in place; its followers wait behind it, the lane does not', async () => {
   const bus = testBus()
   let release: () => void = () => undefined
@@ -219,4 +239,37 @@ test('a line that waited for something not yet there runs by itself when it is',
   there = true
   await expect.poll(() => team.caughtUp(), { timeout: 10_000 }).toEqual({ waiting: 0 })
   expect(await effects(team.db, 'a')).toEqual([1, 2])
+})
+
+test('what waits for something takes turns: lines that never succeed keep none that could from running', async () => {
+  const bus = testBus()
+  const hopeless = 120
+  await using team = await crm(
+    bus,
+    (n, attempt) => {
+      if (n < hopeless || attempt === 1) throw new NotYetError('it has not arrived')
+    },
+    1,
+  )
+  await send(bus, ...Array.from({ length: hopeless }, (_, n) => message(`hopeless ${n}`, n)))
+  await team.caughtUp()
+  await send(bus, message('late', hopeless))
+  await expect.poll(() => effects(team.db, 'late'), { timeout: 25_000 }).toEqual([hopeless])
+})
+
+test('one transient failure in a line that runs by itself does not park it', async () => {
+  const bus = testBus()
+  let arrived = false
+  let failed = false
+  await using team = await crm(bus, (n) => {
+    if (n === 1 && !arrived) throw new NotYetError('it has not arrived')
+    if (n === 2 && !failed) {
+      failed = true
+      throw new RangeError('this once')
+    }
+  })
+  await send(bus, message('a', 1), message('a', 2), message('a', 3))
+  expect(await team.caughtUp()).toEqual({ waiting: 3 })
+  arrived = true
+  await expect.poll(() => effects(team.db, 'a'), { timeout: 25_000 }).toEqual([1, 2, 3])
 })
