@@ -244,8 +244,10 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: `${comity}/subscription/inbox.ts`,
-        find: 'return new Set(rows.map((row) => row.message))',
-        replace: 'return new Set([...rows.map((row) => row.message), ...messages.map(({ envelope }) => envelope.id)])',
+        find: `    return new Set(rows.map((row) => row.message))
+  } catch`,
+        replace: `    return new Set([...rows.map((row) => row.message), ...messages.map(({ envelope }) => envelope.id)])
+  } catch`,
       },
     ],
   },
@@ -261,12 +263,12 @@ export const MUTANTS: readonly Mutant[] = [
       },
       {
         file: `${comity}/subscription/lane-transaction.ts`,
-        find: `      time ?? null,
-    ])
-    return outcomes`,
-        replace: `      time ?? null,
-    ]).catch(() => undefined)
-    return outcomes`,
+        find: `        time ?? null,
+      ])
+      return outcomes`,
+        replace: `        time ?? null,
+      ]).catch(() => undefined)
+      return outcomes`,
       },
     ],
   },

@@ -55,4 +55,4 @@ export {
 } from './names.ts'
 export type { SchemaSource, StandardJsonSchema, StandardJsonSchemaOptions } from './standard-schema.ts'
 export { jsonSchema } from './standard-schema.ts'
-export { topicOf, topicsOf } from './topic.ts'
+export { fieldsOn, topicOf, topicsOf } from './topic.ts'

@@ -16,6 +16,20 @@ export function topicOf(contract: Pick<ContractDescription, 'name' | 'audiences'
   })
 }
 
+/**
+ * The fields that travel on that topic, in the contract's order: all of them, or key, tenant and what its audience is granted.
+ * Throws COMITY_UNKNOWN_AUDIENCE as {@link topicOf} does.
+ */
+export function fieldsOn(
+  contract: Pick<ContractDescription, 'name' | 'audiences' | 'fields' | 'keyFields' | 'tenantField'>,
+  audience?: string,
+): readonly string[] {
+  topicOf(contract, audience)
+  if (audience === undefined) return contract.fields
+  const granted = new Set([...(contract.audiences[audience] ?? []), ...contract.keyFields, contract.tenantField])
+  return contract.fields.filter((field) => granted.has(field))
+}
+
 /** All topics of a contract. */
 export function topicsOf(contract: Pick<ContractDescription, 'name' | 'audiences'>): readonly string[] {
   const audiences = Object.keys(contract.audiences)

@@ -8,7 +8,7 @@ export const OtherTeamsDatabase: ErrorType<'found' | 'team'> = errorType(
 export const OtherNamespace: ErrorType<'found' | 'namespace'> = errorType(
   'COMITY_OTHER_NAMESPACE',
   'this database was migrated under the namespace "{found}", and the team runs under "{namespace}"',
-  'a copy of another environment must not publish there: run "comity migrate --namespace {namespace}" if this database really moves',
+  'a copy of another environment must not publish there; if this database really moves, run "comity uninstall" and then "comity migrate"',
 )
 export const NotMigrated: ErrorType<'team' | 'pending'> = errorType(
   'COMITY_NOT_MIGRATED',
@@ -59,4 +59,14 @@ export const NothingWithheld: ErrorType<'what'> = errorType(
   'COMITY_NOTHING_WITHHELD',
   'nothing of {what} is withheld',
   'list what is with "comity withheld"',
+)
+export const ContractIdentityChanged: ErrorType<'contract' | 'was' | 'is'> = errorType(
+  'COMITY_CONTRACT_IDENTITY_CHANGED',
+  '{contract} is registered as {was}, and declared as {is}',
+  'give the contract a new name, and let its readers move over: under one name, kind, key and tenant stay what they are',
+)
+export const EntityHasSource: ErrorType<'entity' | 'source' | 'remedy'> = errorType(
+  'COMITY_ENTITY_HAS_SOURCE',
+  '{entity} is {source}, and an entity has one source at a time',
+  '{remedy}',
 )

@@ -34,17 +34,18 @@ export interface MigrationReport {
 /** A newer major of the schema is refused; everything else lives side by side in a rolling deploy. */
 const MAJOR = 1
 
+/** The numbered list of a team's database. */
+export async function teamMigrations(): Promise<MigrationPlan> {
+  return { schema: 'comity', major: MAJOR, migrations: await loadMigrations(new URL('../../migrations/', import.meta.url)) }
+}
+
 /**
  * All DDL of a team in its own database: the schema `comity`, contracts, capture triggers, contract views, replica tables.
  * Run it as the tables' owner. Running it again, or two of it at once, is fine.
  */
 export async function migrate(declaration: Declaration, environment: Environment, options: MigrateOptions = {}): Promise<MigrationReport> {
   const { database, team } = environment
-  const plan: MigrationPlan = {
-    schema: 'comity',
-    major: MAJOR,
-    migrations: await loadMigrations(new URL('../../migrations/', import.meta.url)),
-  }
+  const plan = await teamMigrations()
   const pending = await pendingMigrations(database, plan)
 
   if (options.check || options.print) {

@@ -19,7 +19,7 @@ export function provisionPlan(declaration: Declaration, namespace: string): Prov
 }
 
 /** Creates what is missing at the broker; with `dryRun` only says what it would create. */
-export function provision(
+export async function provision(
   declaration: Declaration,
   environment: Environment,
   options: { readonly dryRun?: boolean } = {},

@@ -1,10 +1,11 @@
 import { type ContractDescription, describe } from '@comity/contract'
 import { contractsPublishedBy, type Declaration, type Kept, subscriptionsOf } from '../catalog/declaration.ts'
-import { replicaColumnType, snakeCase } from '../outbox/capture/index.ts'
+import { dropCaptureSql, replicaColumnType, snakeCase } from '../outbox/capture/index.ts'
 import { type Queryable, quoteLiteral } from '../postgres/index.ts'
 import { ReplicaChanged, ReplicaColumnsCollide, ReplicaTableTaken } from '../replica/errors.ts'
 import type { ReplicaColumn, ReplicaShape } from '../replica/replica-columns.ts'
 import { createReplicaTable } from '../replica/replica-sql.ts'
+import { ContractIdentityChanged, EntityHasSource } from './errors.ts'
 
 /** One thing that `comity migrate` does beside its numbered migrations. */
 export interface Step {
@@ -25,19 +26,63 @@ export async function registrationSteps(database: Queryable, declaration: Declar
   ]
 }
 
+interface RegisteredContract {
+  readonly topic: string
+  readonly kind: string
+  readonly source: 'captured' | 'published'
+  readonly keys: string
+  readonly tenant: string | null
+  readonly description: string
+  /** Of a captured one: it is announced now. */
+  readonly capturing: boolean
+  /** Of a published one: states of it are known. */
+  readonly heads: boolean
+}
+const REGISTERED = `
+  select c.topic, c.kind, c.source, array_to_json(c.key_fields)::text as keys, c.tenant_field as tenant, c.description::text as description,
+    exists (select from comity.captures p where p.topic = c.topic and p.released_at is null) as capturing,
+    exists (select from comity.heads h where h.topic = c.topic and c.kind = 'entity' and not h.deleted) as heads
+  from comity.contracts c`
+
 async function contractSteps(database: Queryable, declaration: Declaration): Promise<readonly Step[]> {
-  const { rows } = await database.query<{ topic: string; source: string; description: string }>(
-    'select topic, source, description::text as description from comity.contracts',
-  )
+  const { rows } = await database.query<RegisteredContract>(REGISTERED)
   const registered = new Map(rows.map((row) => [row.topic, row]))
   const captured = new Set(declaration.owns.filter(({ table }) => table !== undefined).map(({ entity }) => entity.name))
   return contractsPublishedBy(declaration).flatMap((contract) => {
     const source = captured.has(contract.name) ? 'captured' : 'published'
     const before = registered.get(contract.name)
     const description = JSON.stringify(describe(contract))
-    if (before?.source === source && sameJson(before.description, description)) return []
-    return [{ title: `register the contract ${contract.name} (${source})`, sql: [registerContract(contract, source, description)] }]
+    if (before !== undefined) {
+      refuseOtherIdentity(contract, before)
+      refuseSecondSource(contract, before, source)
+      if (before.source === source && sameJson(before.description, description)) return []
+    }
+    const leftOver = before?.source === 'captured' && source === 'published' ? dropCaptureSql(contract.name) : []
+    return [
+      { title: `register the contract ${contract.name} (${source})`, sql: [registerContract(contract, source, description), ...leftOver] },
+    ]
   })
+}
+
+/** Versions, lanes and copies go by the key: under one name it stays what it is. */
+function refuseOtherIdentity(contract: ContractDescription, before: RegisteredContract): void {
+  const identity = (kind: string, keys: readonly string[], tenant: string | null): string =>
+    `${kind} with key ${keys.join(', ')} and ${tenant === null ? 'no tenant' : `tenant ${tenant}`}`
+  const was = identity(before.kind, JSON.parse(before.keys), before.tenant)
+  const is = identity(contract.contractKind, contract.keyFields, contract.tenantField ?? null)
+  if (was !== is) throw new ContractIdentityChanged({ contract: contract.name, was, is })
+}
+
+/** Two sources would announce each change twice, and in no order. */
+function refuseSecondSource(contract: ContractDescription, before: RegisteredContract, source: string): void {
+  if (before.source === source) return
+  const { name } = contract
+  if (before.source === 'captured' && before.capturing)
+    throw new EntityHasSource({ entity: name, source: 'captured from a table', remedy: `run "comity release ${name}" first` })
+  if (before.source === 'published' && before.heads) {
+    const remedy = `check that its table holds every state that was published; then: delete from comity.heads where topic = '${name}'`
+    throw new EntityHasSource({ entity: name, source: 'published by code', remedy })
+  }
 }
 
 function registerContract(contract: ContractDescription, source: string, description: string): string {
@@ -74,14 +119,16 @@ async function subscriptionSteps(database: Queryable, declaration: Declaration):
 }
 
 async function replicaSteps(database: Queryable, declaration: Declaration): Promise<readonly Step[]> {
-  const { rows } = await database.query<{ name: string; columns: string }>('select name, columns::text as columns from comity.replicas')
-  const registered = new Map(rows.map((row) => [row.name, row.columns]))
+  const { rows } = await database.query<RegisteredReplica>(
+    `select name, table_schema || '.' || table_name as "table", columns::text as columns from comity.replicas`,
+  )
+  const registered = new Map(rows.map((row) => [row.name, row]))
   const steps: Step[] = []
   for (const kept of declaration.keeps) {
     const shape = replicaShape(kept)
     const before = registered.get(kept.name)
     if (before !== undefined) {
-      refuseChange(kept.name, JSON.parse(before) as ReplicaColumn[], shape.columns)
+      refuseChange(before, shape)
       continue
     }
     const table = `${kept.schema}.${kept.table}`
@@ -130,13 +177,29 @@ export function replicaShape(kept: Kept): ReplicaShape {
   return { name: kept.name, schema: kept.schema, table: kept.table, columns }
 }
 
-function refuseChange(replica: string, before: readonly ReplicaColumn[], now: readonly ReplicaColumn[]): void {
-  const had = new Set(before.map(({ field }) => field))
-  const has = new Set(now.map(({ field }) => field))
-  const added = [...has].filter((field) => !had.has(field))
-  const removed = [...had].filter((field) => !has.has(field))
-  if (added.length > 0) throw new ReplicaChanged({ replica, change: `${added.join(', ')} added` })
-  if (removed.length > 0) throw new ReplicaChanged({ replica, change: `${removed.join(', ')} removed` })
+interface RegisteredReplica {
+  readonly name: string
+  readonly table: string
+  readonly columns: string
+}
+
+function refuseChange(before: RegisteredReplica, now: ReplicaShape): void {
+  const refuse = (change: string): never => {
+    throw new ReplicaChanged({ replica: now.name, change })
+  }
+  const table = `${now.schema}.${now.table}`
+  if (before.table !== table) refuse(`its table is ${before.table}, not ${table}`)
+  const had = new Map((JSON.parse(before.columns) as ReplicaColumn[]).map((column) => [column.field, column]))
+  const has = new Map(now.columns.map((column) => [column.field, column]))
+  const added = [...has.keys()].filter((field) => !had.has(field))
+  const removed = [...had.keys()].filter((field) => !has.has(field))
+  if (added.length > 0) refuse(`${added.join(', ')} added`)
+  if (removed.length > 0) refuse(`${removed.join(', ')} removed`)
+  for (const [field, { column, type }] of has) {
+    const old = had.get(field) as ReplicaColumn
+    if (old.column !== column) refuse(`${field} is in the column ${old.column}, not ${column}`)
+    if (old.type !== type) refuse(`the column ${column} is ${old.type}, not ${type}`)
+  }
 }
 
 function textArray(values: readonly string[]): string {

@@ -15,10 +15,15 @@ export const ReplicaFieldUnknown: ErrorType<'entity' | 'field' | 'fields'> = err
   '{entity} has no field {field}',
   'keep some of: {fields}',
 )
+export const FieldNotGranted: ErrorType<'entity' | 'field' | 'audience' | 'fields' | 'owner'> = errorType(
+  'COMITY_FIELD_NOT_GRANTED',
+  '{entity} does not grant its field {field} to the audience {audience}',
+  'keep some of {fields}, or ask {owner} to grant it',
+)
 export const ReplicaChanged: ErrorType<'replica' | 'change'> = errorType(
   'COMITY_REPLICA_CHANGED',
   'the declared fields of {replica} are not those of its table: {change}',
-  'adding a field needs a backfill, which this version does not have: keep the old list, or drop the replica ("comity uninstall --replica") and keep it anew',
+  'this version can not change a replica in place: declare it as it was, or drop its table and its row in comity.replicas (name = \'{replica}\'), and run "comity migrate"',
 )
 export const ReplicaColumnsCollide: ErrorType<'replica' | 'column'> = errorType(
   'COMITY_REPLICA_COLUMNS_COLLIDE',

@@ -1,5 +1,6 @@
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
+import type { Validator } from '../schema/index.ts'
 import type { Batch, Consumer } from '../subscription/consumer.ts'
 import { InvalidMessage } from '../subscription/errors.ts'
 import type { Message, Outcome } from '../subscription/message.ts'
@@ -20,6 +21,8 @@ const CONFLICT = `
  */
 export function replicaConsumer<Tx>(options: {
   readonly batch?: number
+  /** Of the fields that are kept. */
+  readonly validator: Validator
   readonly onApplied?: (keys: readonly string[]) => void
 }): Consumer<Tx> {
   let known: { readonly columns: string; readonly sql: ReplicaSql } | undefined
@@ -38,17 +41,20 @@ export function replicaConsumer<Tx>(options: {
   async function consume({ messages, subscription, sql }: Batch<Tx>): Promise<readonly Outcome[]> {
     const replica = await statements(sql, subscription)
     const newest = new Map<string, Message>()
+    const conflicts: Message[] = []
     for (const message of messages) {
       const other = newest.get(message.envelope.subject)
-      if (other === undefined || other.envelope.version <= message.envelope.version) newest.set(message.envelope.subject, message)
+      if (other === undefined || other.envelope.version < message.envelope.version) newest.set(message.envelope.subject, message)
+      else if (other.envelope.version === message.envelope.version && other.incoming.data !== message.incoming.data) conflicts.push(message)
     }
     const states: Message[] = []
     const deletions: Message[] = []
     for (const message of newest.values()) (message.envelope.kind === 'deleted' ? deletions : states).push(message)
 
     const ended = new Map<Message, Outcome>()
+    await recordConflicts(sql, subscription, conflicts, ended)
     if (states.length > 0) {
-      const values = [keysOf(states), versionsOf(states), jsonArray(states)]
+      const values = [keysOf(states), versionsOf(states), jsonArray(states, options.validator)]
       const applied = await versions(sql, replica.upsert, [...values, subscription])
       for (const message of states) if (applied.has(message.envelope.version)) ended.set(message, 'applied')
       if (applied.size < states.length)
@@ -58,6 +64,7 @@ export function replicaConsumer<Tx>(options: {
           subscription,
           states.filter((message) => !ended.has(message)),
           ended,
+          options.validator,
         )
     }
     if (deletions.length > 0) {
@@ -81,16 +88,22 @@ async function lookAtStale(
   name: string,
   stale: readonly Message[],
   ended: Map<Message, Outcome>,
+  validator: Validator,
 ): Promise<void> {
   const { rows } = await sql.query<{ version: string | null; other_key: boolean }>(replica.suspects, [
     keysOf(stale),
     versionsOf(stale),
-    jsonArray(stale),
+    jsonArray(stale, validator),
   ])
   if (rows.some((row) => row.other_key)) throw new InvalidMessage({ problem: 'its state is not one object of its own key' })
   if (rows.length === 0) return
   const differing = new Set(rows.map((row) => Number(row.version)))
   const conflicts = stale.filter(({ envelope }) => differing.has(envelope.version))
+  await recordConflicts(sql, name, conflicts, ended)
+}
+
+async function recordConflicts(sql: Queryable, name: string, conflicts: readonly Message[], ended: Map<Message, Outcome>): Promise<void> {
+  if (conflicts.length === 0) return
   await sql.query(CONFLICT, [name, keysOf(conflicts), versionsOf(conflicts)])
   for (const message of conflicts) ended.set(message, 'discarded')
 }
@@ -101,19 +114,19 @@ async function versions(sql: Queryable, text: string, values: readonly unknown[]
 }
 
 /** The states are JSON texts already; each is looked at, for one that is not whole would slip into its neighbours. */
-function jsonArray(messages: readonly Message[]): string {
+function jsonArray(messages: readonly Message[], validator: Validator): string {
   for (const { incoming } of messages) {
-    if (!isObject(incoming.data)) throw new InvalidMessage({ problem: 'it is not a JSON object' })
+    const problem = validator.validate(parse(incoming.data))
+    if (problem !== undefined) throw new InvalidMessage({ problem: problem.message }, { path: problem.path })
   }
   return `[${messages.map(({ incoming }) => incoming.data).join()}]`
 }
 
-function isObject(text: string): boolean {
+function parse(text: string): unknown {
   try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-  } catch {
-    return false
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new InvalidMessage({ problem: 'it is not JSON' }, { cause })
   }
 }
 

@@ -1,8 +1,8 @@
-import { type Contract, checkSubscriptionName, defaultSubscriptionName, type Entity } from '@comity/contract'
+import { type Contract, checkSubscriptionName, defaultSubscriptionName, type Entity, fieldsOn } from '@comity/contract'
 import type { Declaration, Handled, Kept, Owned } from '../catalog/declaration.ts'
-import { checkOptions, type Duration, parseDuration } from '../foundation/index.ts'
-import { ReplicaFieldUnknown } from '../replica/errors.ts'
-import { AlreadyInUse, DeclaredTwice, NotAnEntity, NotTheOwner, OwnEntityKept } from './errors.ts'
+import { BadOption, checkOptions, type Duration, parseDuration } from '../foundation/index.ts'
+import { FieldNotGranted, ReplicaFieldUnknown } from '../replica/errors.ts'
+import { AlreadyInUse, DeclaredTwice, NotAContract, NotAnEntity, NotTheOwner, OwnEntityKept } from './errors.ts'
 
 export interface OwnsOptions {
   /** An existing table; every committed change of it is announced. Without it the entity is published by code. */
@@ -64,6 +64,7 @@ export class Declaring {
 
   owns(entity: Entity, options: OwnsOptions): void {
     this.#open()
+    checkContract(entity, 'owns')
     checkOptions(options, ['table', 'columns'], 'owns')
     if (entity.contractKind !== 'entity') throw new NotAnEntity({ contract: (entity as Contract).name, verb: 'owns' })
     this.#publishable(entity)
@@ -72,23 +73,31 @@ export class Declaring {
 
   publishes(contract: Contract): void {
     this.#open()
+    checkContract(contract, 'publishes')
     this.#publishable(contract)
     this.#publishes.push(contract)
   }
 
   keeps(entity: Entity, options: KeepsOptions<string>): void {
     this.#open()
+    checkContract(entity, 'keeps')
     checkOptions(options, ['fields', 'table', 'columns', 'name', 'audience'], 'keeps')
     if (entity.contractKind !== 'entity') throw new NotAnEntity({ contract: (entity as Contract).name, verb: 'keeps' })
     if (entity.owner === this.#team) throw new OwnEntityKept({ entity: entity.name })
+    if (!Array.isArray(options.fields))
+      throw new BadOption({ option: 'keeps.fields', expected: 'a list of fields' }, { path: 'keeps.fields' })
+    const granted = fieldsOn(entity, options.audience)
     for (const field of [...options.fields, ...Object.keys(options.columns ?? {})]) {
       if (!entity.fields.includes(field))
-        throw new ReplicaFieldUnknown({ entity: entity.name, field, fields: entity.fields.join(', ') }, { path: `fields.${field}` })
+        throw new ReplicaFieldUnknown({ entity: entity.name, field, fields: granted.join(', ') }, { path: `fields.${field}` })
+      if (!granted.includes(field))
+        throw new FieldNotGranted(
+          { entity: entity.name, field, audience: options.audience as string, fields: granted.join(', '), owner: entity.owner },
+          { path: `fields.${field}` },
+        )
     }
     const name = this.#subscriptionName(entity, options.name)
-    const [schema, table] = (options.table ?? entity.name.replace(/[^a-z0-9]+/g, '_')).includes('.')
-      ? ((options.table as string).split('.', 2) as [string, string])
-      : ['public', options.table ?? entity.name.replace(/[^a-z0-9]+/g, '_')]
+    const [schema, table] = splitTable(options.table ?? entity.name.replace(/[^a-z0-9]+/g, '_'))
     const base = [...entity.keyFields, ...(entity.tenantField === undefined ? [] : [entity.tenantField])]
     this.#keeps.push({
       name,
@@ -103,14 +112,19 @@ export class Declaring {
 
   on(contract: Contract, handle: Handled['handle'], options: OnOptions): void {
     this.#open()
+    checkContract(contract, 'on')
     checkOptions(options, ['name', 'audience', 'batch', 'timeout', 'attempts'], 'on')
+    fieldsOn(contract, options.audience)
+    if (typeof handle !== 'function') throw new BadOption({ option: 'on.handle', expected: 'a function' }, { path: 'on.handle' })
+    const timeout = parseDuration(options.timeout ?? '10s', 'on.timeout')
+    if (!(timeout >= 1)) throw new BadOption({ option: 'on.timeout', expected: "at least '1ms'" }, { path: 'on.timeout' })
     this.#handles.push({
       name: this.#subscriptionName(contract, options.name),
       contract,
       handle,
-      batch: options.batch ?? 50,
-      timeout: parseDuration(options.timeout ?? '10s', 'on.timeout'),
-      attempts: options.attempts ?? 5,
+      batch: wholeNumber(options.batch ?? 50, 'on.batch'),
+      timeout,
+      attempts: wholeNumber(options.attempts ?? 5, 'on.attempts'),
       ...(options.audience === undefined ? {} : { audience: options.audience }),
     })
   }
@@ -133,4 +147,22 @@ export class Declaring {
     if (names.includes(name)) throw new DeclaredTwice({ team: this.#team, name })
     return name
   }
+}
+
+function checkContract(contract: unknown, verb: string): void {
+  const { contractKind, name } = (contract ?? {}) as Partial<Contract>
+  if ((contractKind !== 'entity' && contractKind !== 'event') || name === undefined) throw new NotAContract({ verb })
+}
+
+function wholeNumber(value: number, option: string): number {
+  if (Number.isSafeInteger(value) && value >= 1) return value
+  throw new BadOption({ option, expected: 'a whole number from 1' }, { path: option })
+}
+
+/** `table` (in `public`) or `schema.table`. */
+function splitTable(name: string): readonly [schema: string, table: string] {
+  const parts = name.split('.')
+  const [schema, table] = parts.length === 1 ? ['public', ...parts] : parts
+  if (parts.length <= 2 && schema && table) return [schema, table]
+  throw new BadOption({ option: 'keeps.table', expected: "'<table>' or '<schema>.<table>'" }, { path: 'keeps.table' })
 }

@@ -45,3 +45,8 @@ export const NotAnEntity: ErrorType<'contract' | 'verb'> = errorType(
   '{verb} takes an entity, and {contract} is an event',
   'use publishes() and on() for events',
 )
+export const NotAContract: ErrorType<'verb'> = errorType(
+  'COMITY_NOT_A_CONTRACT',
+  '{verb} was given something that is no contract',
+  'pass what entity(…) or event(…) of @comity/contract returned',
+)

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import type { ContractDescription } from '@comity/contract'
+import { type ContractDescription, fieldsOn } from '@comity/contract'
 import { type Declaration, inNamespace } from '../catalog/declaration.ts'
 import { publishedContracts } from '../catalog/published-contracts.ts'
 import { type Clearance, clearance } from '../control/clearance.ts'
@@ -8,7 +8,7 @@ import { type Loop, loop, systemClock } from '../foundation/index.ts'
 import { type Relay, relay } from '../relay/relay.ts'
 import type { AppliedKeys } from '../replica/replica.ts'
 import { replicaConsumer } from '../replica/replica-consumer.ts'
-import { compile } from '../schema/index.ts'
+import { compile, partialSchema } from '../schema/index.ts'
 import type { Consumer } from '../subscription/consumer.ts'
 import { type HandlerContext, handlerConsumer, type MessageBase } from '../subscription/handler.ts'
 import { Permits } from '../subscription/permits.ts'
@@ -69,12 +69,14 @@ export function runtime<Tx>(options: {
       }),
     )
   }
-  for (const { name, entity } of settings.subscriptions ? declaration.keeps : []) {
+  for (const { name, entity, fields } of settings.subscriptions ? declaration.keeps : []) {
     const applied = options.applied.get(name) as AppliedKeys
-    subscribe(name, entity, replicaConsumer<Tx>({ onApplied: (keys) => applied.announce(keys) }))
+    const kept = [...entity.keyFields, ...(entity.tenantField === undefined ? [] : [entity.tenantField]), ...fields]
+    const validator = compile(partialSchema(entity, kept))
+    subscribe(name, entity, replicaConsumer<Tx>({ validator, onApplied: (keys) => applied.announce(keys) }))
   }
-  for (const { name, contract, handle, batch, timeout, attempts } of settings.subscriptions ? declaration.handles : []) {
-    const validator = compile(contract.schema)
+  for (const { name, contract, audience, handle, batch, timeout, attempts } of settings.subscriptions ? declaration.handles : []) {
+    const validator = compile(audience === undefined ? contract.schema : partialSchema(contract, fieldsOn(contract, audience)))
     const contextFor = options.contextFor as (base: HandlerContext<Tx>, message: MessageBase) => never
     subscribe(name, contract, handlerConsumer<Tx, never>({ contract, validator, handle, contextFor, timeout, batch }), attempts)
   }

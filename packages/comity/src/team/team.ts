@@ -144,7 +144,7 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
       running?.relay?.wake()
       return versions
     },
-    token(tx, entity, key) {
+    async token(tx, entity, key) {
       return tokenOf(settings.database.join(tx), entity, typeof key === 'string' ? key : keyOf(entity, key))
     },
     replica(entity) {

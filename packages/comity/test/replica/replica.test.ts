@@ -177,3 +177,32 @@ test('a state of another key than its message waits, and can not slip into the r
   expect(await team.caughtUp()).toEqual({ waiting: 5 })
   expect((await team.db.query('select id, email from crm_customer')).rows).toEqual([{ id: 'ok', email: 'fine' }])
 }, 60_000)
+
+test('a state that breaks the contract in a field that is kept waits; in one that is not kept, it is nobody’s concern', async () => {
+  const bus = testBus()
+  await using team = await marketing(bus)
+  await send(
+    bus,
+    'crm.customer',
+    change('crm.customer', 'a', 1, { id: 'a' }),
+    change('crm.customer', 'b', 2, { id: 'b', email: { x: 1 }, name: 'B' }),
+    change('crm.customer', 'c', 3, { id: 'c', email: null, name: 7 }),
+    change('crm.customer', 'd', 4, { id: 'd', email: null, name: 'D', phone: 7 }),
+    change('crm.customer', 'e', 5, { id: 'e', email: null, name: 'E', added: true }),
+  )
+  expect(await team.caughtUp()).toEqual({ waiting: 3 })
+  expect((await team.db.query('select id from crm_customer order by id')).rows).toEqual([{ id: 'd' }, { id: 'e' }])
+  const { rows } = await team.db.query('select key, error_code from comity.waiting order by key')
+  expect(rows).toEqual(['a', 'b', 'c'].map((key) => ({ key, error_code: 'COMITY_INVALID_MESSAGE' })))
+})
+
+test('of two contents of one version in one batch the first stays, and the second is recorded', async () => {
+  const bus = testBus()
+  await using team = await marketing(bus)
+  await send(bus, 'crm.customer', customer('a', 5, { email: null, name: 'first' }), customer('a', 5, { email: null, name: 'second' }))
+  await team.caughtUp()
+  expect((await team.db.query('select name from crm_customer')).rows).toEqual([{ name: 'first' }])
+  expect((await team.db.query('select key, version::text as version from comity.conflicts')).rows).toEqual([{ key: 'a', version: '5' }])
+  const { subscriptions } = await team.team.status()
+  expect(subscriptions[0]?.ended).toMatchObject({ applied: 1, discarded: 1 })
+})

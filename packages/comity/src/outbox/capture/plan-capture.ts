@@ -1,4 +1,4 @@
-import { type ContractDescription, isObject, topicOf } from '@comity/contract'
+import { type ContractDescription, fieldsOn, isObject, topicOf } from '@comity/contract'
 import { ColumnAmbiguous, ColumnNotFound, ColumnTypeUnfit, ExpressionUnfit, KeyUnfit, SizeUnfit, TableUnfit } from './errors.ts'
 import { describeFieldType, type FieldType, fieldType } from './field-type.ts'
 import { nearestName } from './nearest-name.ts'
@@ -68,8 +68,7 @@ export function planCapture(contract: ContractDescription, shape: TableShape, op
       throw new ColumnNotFound({ entity: contract.name, field, table: shape.table, hint }, { path: `columns.${field}` })
     }
   }
-  const granted = grantedFields(contract, options.audience)
-  const fields = granted.map((field) => captured(contract, shape, field, columns[field]))
+  const fields = fieldsOn(contract, options.audience).map((field) => captured(contract, shape, field, columns[field]))
   checkDistinct(contract, shape, fields, columns)
   const byName = (name: string): CapturedField => fields.find(({ field }) => field === name) as CapturedField
   const keys = contract.keyFields.map(byName)
@@ -127,12 +126,6 @@ function withKey(
     })
   }
   return { ...columns, ...Object.fromEntries(contract.keyFields.map((field, i) => [field, given[i] as string])) }
-}
-
-function grantedFields(contract: ContractDescription, audience: string | undefined): readonly string[] {
-  if (audience === undefined) return contract.fields
-  const granted = new Set([...(contract.audiences[audience] ?? []), ...contract.keyFields, contract.tenantField])
-  return contract.fields.filter((field) => granted.has(field))
 }
 
 function captured(
