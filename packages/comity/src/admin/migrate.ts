@@ -13,7 +13,7 @@ import {
 } from '../postgres/index.ts'
 import { captureSteps } from './capture-steps.ts'
 import { OtherNamespace, OtherTeamsDatabase } from './errors.ts'
-import { registrationSteps, type Step } from './registration.ts'
+import { refusePublishedStates, registrationSteps, type Step } from './registration.ts'
 
 export interface MigrateOptions {
   /** Change nothing; answer the SQL. */
@@ -109,6 +109,7 @@ async function stepsFor(database: Queryable, declaration: Declaration, { team, n
     title: `give this database to ${team}${namespace === '' ? '' : ` in the namespace ${namespace}`}`,
     sql: [`insert into comity.database (team, namespace) values (${quoteLiteral(team)}, ${quoteLiteral(namespace)})`],
   }
+  await refusePublishedStates(database, declaration)
   return [
     ...(owner === undefined ? [claim] : []),
     ...(await registrationSteps(database, declaration)),

@@ -35,13 +35,10 @@ interface RegisteredContract {
   readonly description: string
   /** Of a captured one: it is announced now. */
   readonly capturing: boolean
-  /** Of a published one: states of it are known. */
-  readonly heads: boolean
 }
 const REGISTERED = `
   select c.topic, c.kind, c.source, array_to_json(c.key_fields)::text as keys, c.tenant_field as tenant, c.description::text as description,
-    exists (select from comity.captures p where p.topic = c.topic and p.released_at is null) as capturing,
-    exists (select from comity.heads h where h.topic = c.topic and c.kind = 'entity' and not h.deleted) as heads
+    exists (select from comity.captures p where p.topic = c.topic and p.released_at is null) as capturing
   from comity.contracts c`
 
 async function contractSteps(database: Queryable, declaration: Declaration): Promise<readonly Step[]> {
@@ -79,10 +76,21 @@ function refuseSecondSource(contract: ContractDescription, before: RegisteredCon
   const { name } = contract
   if (before.source === 'captured' && before.capturing)
     throw new EntityHasSource({ entity: name, source: 'captured from a table', remedy: `run "comity release ${name}" first` })
-  if (before.source === 'published' && before.heads) {
-    const remedy = `check that its table holds every state that was published; then: delete from comity.heads where topic = '${name}'`
-    throw new EntityHasSource({ entity: name, source: 'published by code', remedy })
-  }
+}
+
+/** States that code has published, of entities that are to be captured now. Only the owner may read them. */
+export async function refusePublishedStates(database: Queryable, declaration: Declaration): Promise<void> {
+  const captured = declaration.owns.filter(({ table }) => table !== undefined).map(({ entity }) => entity.name)
+  const { rows } = await database.query<{ topic: string }>(
+    `select c.topic from comity.contracts c
+     where c.topic in (select jsonb_array_elements_text($1::text::jsonb)) and c.source = 'published'
+       and exists (select from comity.heads h where h.topic = c.topic and not h.deleted)`,
+    [JSON.stringify(captured)],
+  )
+  const entity = rows[0]?.topic
+  if (entity === undefined) return
+  const remedy = `check that its table holds every state that was published; then: delete from comity.heads where topic = '${entity}'`
+  throw new EntityHasSource({ entity, source: 'published by code', remedy })
 }
 
 function registerContract(contract: ContractDescription, source: string, description: string): string {
