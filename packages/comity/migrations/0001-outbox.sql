@@ -140,7 +140,10 @@ declare
   next_leaf text;
 begin
   perform set_config('lock_timeout', '50ms', true);
-  select * into strict tail from comity.partitions p where p.parent = cut_tail.parent and p.upper_bound is null for update;
+  select * into tail from comity.partitions p where p.parent = cut_tail.parent and p.upper_bound is null for update;
+  if not found then
+    return; -- another process has cut it just now
+  end if;
   next_leaf := parent || '_' || translate(upper_bound, '-: +.', '');
   execute format('alter table comity.%I detach partition comity.%I', parent, tail.leaf);
   execute format('alter table comity.%I attach partition comity.%I for values from (%s) to (%L)', parent, tail.leaf,

@@ -124,22 +124,26 @@ begin
 exception when lock_not_available then null;
 end $$;
 
+-- Cares for the leaves by day of one parent: the tail is cut two weeks ahead, one leaf at a call.
+create function comity.look_ahead(parent text) returns void
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  day timestamptz := date_trunc('day', now(), 'UTC');
+  tail timestamptz := (select p.lower_bound::timestamptz from comity.partitions p where p.parent = look_ahead.parent and p.upper_bound is null);
+begin
+  if tail < day + interval '14 days' then
+    perform comity.try_cut_tail(parent, (greatest(tail, day + interval '1 day') + interval '1 day')::text);
+  end if;
+end $$;
+
 -- A leaf of the inbox goes when its newest record is older than `retain` (the transport's redelivery window + 2 days).
 create function comity.maintain_inbox(retain interval) returns void
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   leaf comity.partitions;
   newest timestamptz;
-  day timestamptz := date_trunc('day', now(), 'UTC');
-  tail timestamptz;
-  name text;
 begin
-  foreach name in array array['inbox', 'waiting'] loop
-    select p.lower_bound::timestamptz into tail from comity.partitions p where p.parent = name and p.upper_bound is null;
-    if tail < day + interval '14 days' then
-      perform comity.try_cut_tail(name, (greatest(tail, day + interval '1 day') + interval '1 day')::text);
-    end if;
-  end loop;
+  perform comity.look_ahead('inbox');
   for leaf in
     select * from comity.partitions p
     where p.parent = 'inbox' and p.upper_bound is not null and p.upper_bound::timestamptz < now() - retain
@@ -149,6 +153,15 @@ begin
     exit when newest >= now() - retain;
     perform comity.drop_leaf(leaf.leaf);
   end loop;
+end $$;
+
+-- In a transaction of its own: holding a leaf of the one table and asking for one of the other would cross those who consume.
+create function comity.maintain_waiting(retain interval) returns void
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  leaf comity.partitions;
+begin
+  perform comity.look_ahead('waiting');
   for leaf in
     select * from comity.partitions p
     where p.parent = 'waiting' and p.upper_bound is not null and p.upper_bound::timestamptz < now() - retain

@@ -31,6 +31,7 @@ const RUNNING = [
   'outbox_holders()',
   'maintain_outbox(interval)',
   'maintain_inbox(interval)',
+  'maintain_waiting(interval)',
   'inbox_floor()',
   'waiting_floor()',
 ]

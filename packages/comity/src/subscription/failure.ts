@@ -22,6 +22,9 @@ export type Failure = 'outage' | 'contended' | 'permanent' | 'not-yet' | 'transi
 
 const PERMANENT = [PermanentError, UnreadableMessage, ForgedMessage, InvalidMessage, TooOldToProve]
 
+/** So often a message may find others in the way before that counts as its own failure. */
+export const CONTENDED = 50
+
 export function failureOf(error: unknown): Failure {
   if (PERMANENT.some((type) => error instanceof type)) return 'permanent'
   if (error instanceof NotYetError) return 'not-yet'

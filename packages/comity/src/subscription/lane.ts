@@ -2,7 +2,7 @@ import { backoff, type Clock, type Logger } from '../foundation/index.ts'
 import { describeError } from '../postgres/classify-error.ts'
 import type { Delivery, DeliveryResult } from '../transport/transport.ts'
 import type { Consumer } from './consumer.ts'
-import { failureOf } from './failure.ts'
+import { CONTENDED, failureOf } from './failure.ts'
 import type { Handover } from './handover.ts'
 import { inLane, type Lane, waitingKeys } from './lane-transaction.ts'
 import type { Message, Outcome } from './message.ts'
@@ -47,9 +47,6 @@ interface Item {
   /** Times that others were in the way: deadlocks and the like. */
   contended: number
 }
-
-/** So often a message may find others in the way before that counts as its own failure. */
-const CONTENDED = 50
 
 export class LaneQueue<Tx> {
   readonly #options: LaneOptions<Tx>

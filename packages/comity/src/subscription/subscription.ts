@@ -160,7 +160,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     // Also before this process may receive: a line needs no broker.
     registered ??= await registration()
     const lane = { subscription: name, lane: bucketOf(key, registered.lanes), database, permit }
-    return runLine({ lane, key, consumer, read, attempts: policy.attempts, signal })
+    return runLine({ lane, key, consumer, read, attempts: policy.attempts, clock, signal })
   }
 
   async function retryNotYet(signal: AbortSignal): Promise<number> {

@@ -1,9 +1,10 @@
 import { fromAttributes } from '@comity/contract'
+import { backoff, type Clock } from '../foundation/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import type { IncomingMessage } from '../transport/transport.ts'
 import type { Consumer } from './consumer.ts'
 import { NothingWaits } from './errors.ts'
-import { describeError, failureOf } from './failure.ts'
+import { CONTENDED, describeError, failureOf } from './failure.ts'
 import { inLane, type Lane } from './lane-transaction.ts'
 import type { Message, Outcome } from './message.ts'
 
@@ -122,20 +123,21 @@ export async function runLine<Tx>(options: {
   readonly read: (message: IncomingMessage) => Message
   /** Tries before a transient failure parks a line that runs by itself. */
   readonly attempts: number
+  readonly clock: Clock
   readonly signal: AbortSignal
 }): Promise<LineRun> {
-  const { lane, key, consumer } = options
+  const { lane, key, consumer, clock, signal } = options
   const { subscription, database } = lane
   let ran = 0
-  for (let empty = false; !empty && !options.signal.aborted; ) {
+  let contended = 0
+  while (!signal.aborted) {
     try {
-      await inLane(lane, { waited: true }, async (tx, sql): Promise<readonly Outcome[]> => {
+      const ended = await inLane(lane, { waited: true }, async (tx, sql): Promise<readonly Outcome[]> => {
         const cursor = (await sql.query<{ done: string }>(CURSOR, [subscription, key])).rows[0]
         if (cursor === undefined) throw new NothingWaits({ subscription, key })
         const head = (await sql.query<WaitingRow>(HEAD, [subscription, key, cursor.done])).rows[0]
         if (head === undefined) {
           await sql.query(RELEASE, [subscription, key])
-          empty = true
           return []
         }
         const message = options.read({
@@ -152,15 +154,21 @@ export async function runLine<Tx>(options: {
           attempt: head.attempts,
           tx,
           sql,
-          signal: options.signal,
+          signal,
         })
         await sql.query(ADVANCE, [subscription, key, head.seq])
         return outcomes
       })
-      if (!empty) ran++
+      if (ended.length === 0) return { ran }
+      contended = 0
+      ran++
     } catch (error) {
       if (error instanceof NothingWaits) throw error
       const failure = failureOf(error)
+      if (failure === 'contended' && contended++ < CONTENDED) {
+        await clock.sleep(backoff(contended, { min: 20, max: 2000 }), signal)
+        continue
+      }
       if (failure !== 'outage' && failure !== 'contended') {
         const { code, message } = describeError(error)
         const reason = failure === 'permanent' ? 'parked' : failure

@@ -88,8 +88,9 @@ export function runtime<Tx>(options: {
     logger,
     async runOnce() {
       if (relaying?.progress.leading) await database.query(`select comity.maintain_outbox('1 day')::text`)
-      const seconds = Math.ceil(transport.guarantees.redeliveryWindow / 1000)
-      await database.query(`select comity.maintain_inbox($1::text::interval)::text`, [`${seconds + 2 * 86_400} seconds`])
+      const retain = `${Math.ceil(transport.guarantees.redeliveryWindow / 1000) + 2 * 86_400} seconds`
+      await database.query('select comity.maintain_inbox($1::text::interval)::text', [retain])
+      await database.query('select comity.maintain_waiting($1::text::interval)::text', [retain])
       return 'idle'
     },
   })

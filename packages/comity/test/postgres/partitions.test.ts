@@ -20,6 +20,7 @@ const maintain = (database: PostgresDatabase, times = 1) =>
       before.then(async () => {
         await database.query(`select comity.maintain_outbox('1 day')::text as done`)
         await database.query(`select comity.maintain_inbox('33 days')::text as done`)
+        await database.query(`select comity.maintain_waiting('33 days')::text as done`)
       }),
     Promise.resolve(),
   )
