@@ -64,7 +64,13 @@ async function startSource(server: ServerName): Promise<DatabaseSource> {
   const postgres = await launchPostgres({
     source: server,
     durable: false,
-    settings: { max_connections: '300', max_prepared_transactions: '20', max_wal_senders: '20', max_replication_slots: '20' },
+    settings: {
+      max_connections: '300',
+      max_prepared_transactions: '20',
+      max_wal_senders: '20',
+      max_replication_slots: '20',
+      deadlock_timeout: '100ms',
+    },
     ...(server === 'system' ? { major: SYSTEM_MAJOR } : {}),
     ...(keep ? { directory: kept } : {}),
   })

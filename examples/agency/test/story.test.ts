@@ -2,6 +2,7 @@ import { type ChildProcess, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, test } from 'vitest'
+import { shortAndFull } from '../../../test/support/full.ts'
 import { spawnTypeScript } from '../../../test/support/typescript-process.ts'
 
 const MAIN = new URL('../src/main.ts', import.meta.url)
@@ -35,11 +36,14 @@ test('npm start -- --once --json: one line with figures, every comparison holds'
   await allEnded(told.err)
 })
 
-test.each([
-  ['Ctrl-C', 'SIGINT', 130],
-  ['SIGTERM', 'SIGTERM', 143],
-  ['a crash', 'SIGKILL', null],
-] as const)('%s leaves no process and no server behind', { timeout: 90_000 }, async (_how, signal, expected) => {
+const ENDINGS = shortAndFull<readonly [string, NodeJS.Signals, number | null]>(
+  [
+    ['Ctrl-C', 'SIGINT', 130],
+    ['a crash', 'SIGKILL', null],
+  ],
+  [['SIGTERM', 'SIGTERM', 143]],
+)
+test.each(ENDINGS)('%s leaves no process and no server behind', { timeout: 90_000 }, async (_how, signal, expected) => {
   const { child, told } = start(['--once', '--json'])
   await said(child, told, 'CRM imports')
   child.kill(signal)

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { expect, test } from 'vitest'
+import { shortAndFull } from '../../../test/support/full.ts'
 import { freshDatabase } from '../../../test/support/postgres.ts'
 import { compareRows } from '../src/compare.ts'
 
@@ -37,10 +38,11 @@ test('npm start -- --once --json: the copy of 135,233 cities ends equal, while p
   await allEnded(told.err, 3)
 })
 
-test.each([
-  ['Ctrl-C', 'SIGINT', 130],
-  ['a crash', 'SIGKILL', null],
-] as const)('%s leaves no process and no server behind', { timeout: 90_000 }, async (_how, signal, expected) => {
+const ENDINGS = shortAndFull<readonly [string, NodeJS.Signals, number | null]>(
+  [['a crash', 'SIGKILL', null]],
+  [['Ctrl-C', 'SIGINT', 130]],
+)
+test.each(ENDINGS)('%s leaves no process and no server behind', { timeout: 90_000 }, async (_how, signal, expected) => {
   const { child, told } = run(['dist/main.js', '--once', '--json'])
   await said(child, told, 'are running')
   child.kill(signal)

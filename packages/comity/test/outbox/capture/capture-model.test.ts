@@ -1,6 +1,7 @@
 import type { Entity } from '@comity/contract'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { full } from '../../../../../test/support/full.ts'
 import { onEachPostgres } from '../../../../../test/support/postgres.ts'
 import type { Queryable } from '../../../src/postgres/index.ts'
 import { type CapturedDatabase, capturedDatabase, integer, nullable, plainEntity, string } from './captured-database.ts'
@@ -207,7 +208,7 @@ onEachPostgres('any sequence of statements', (server) => {
         await crm.db.session((session) => write(session, table, list, isolation))
         expect(await differences(table)).toEqual([])
       }),
-      { numRuns: 25 },
+      { numRuns: full ? 50 : 12 },
     )
     expect(await crm.value(`select count(*)::int from comity.outbox where topic = '${table.contract.name}'`)).toBeGreaterThan(20)
   })
@@ -218,7 +219,7 @@ onEachPostgres('any sequence of statements', (server) => {
         await Promise.all(writers.map((list) => crm.db.session((session) => write(session, table, list, 'read committed'))))
         expect(await differences(table)).toEqual([])
       }),
-      { numRuns: 6 },
+      { numRuns: full ? 15 : 3 },
     )
   })
 
