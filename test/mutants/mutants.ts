@@ -34,17 +34,25 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: `${comity}/relay/outbox-reader.ts`,
-        find: `    select o.* from unnest($1::text::bigint[], $2::text::bigint[]) g(lo, hi)
-      cross join lateral (select * from comity.outbox where id between g.lo and g.hi order by id limit $4::int) o
-    union all
-    (select * from comity.outbox where id > $3::text::bigint order by id limit $4::int)
-  ) unsent
-  order by unsent.id`,
-        replace: `    select o.*, o.xmin::text::bigint as xid from comity.outbox o
-    where (o.xmin::text::bigint, o.id) > (coalesce((select l.xmin::text::bigint from comity.outbox l where l.id = $3::text::bigint), 0), $3::text::bigint)
-      and $1::text is not null and $2::text is not null
-  ) unsent
-  order by unsent.xid, unsent.id`,
+        find: `      select o.* from unnest($1::text::bigint[], $2::text::bigint[]) g(lo, hi)
+        cross join lateral (select * from comity.outbox where id between g.lo and g.hi order by id limit $4::int) o
+      union all
+      (select * from comity.outbox where id > $3::text::bigint order by id limit $4::int)
+      order by id
+      limit $4::int
+    ) unsent
+  ) measured
+  where coalesce(before, 0) < $5::int
+  order by measured.id`,
+        replace: `      select o.*, o.xmin::text::bigint as xid from comity.outbox o
+      where (o.xmin::text::bigint, o.id) > (coalesce((select l.xmin::text::bigint from comity.outbox l where l.id = $3::text::bigint), 0), $3::text::bigint)
+        and $1::text is not null and $2::text is not null
+      order by xid, id
+      limit $4::int
+    ) unsent
+  ) measured
+  where $5::int is not null
+  order by measured.xid, measured.id`,
       },
       {
         file: `${comity}/relay/outbox-reader.ts`,
@@ -129,14 +137,15 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: `${comity}/relay/outbox-reader.ts`,
-        find: `    const { rows } = await this.#database.query<Omit<OutboxRow, 'id'> & { id: string }>(READ, [
+        find: `    const { rows } = await this.#database.query<Omit<OutboxRow, 'id'> & { id: string; found: number }>(READ, [
       \`{\${this.#gaps.ranges.map((range) => range.lo).join(',')}}\`,
       \`{\${this.#gaps.ranges.map((range) => range.hi).join(',')}}\`,
       String(this.#last),
       limit,
+      BATCH_BYTES,
     ])`,
         replace: `    const page = (lo: string, hi: string, last: number) =>
-      this.#database.query<Omit<OutboxRow, 'id'> & { id: string }>(READ, [lo, hi, String(last), limit])
+      this.#database.query<Omit<OutboxRow, 'id'> & { id: string; found: number }>(READ, [lo, hi, String(last), limit, BATCH_BYTES])
     const lo = \`{\${this.#gaps.ranges.map((range) => range.lo).join(',')}}\`
     const hi = \`{\${this.#gaps.ranges.map((range) => range.hi).join(',')}}\`
     const gaps = await page(lo, hi, Number.MAX_SAFE_INTEGER)

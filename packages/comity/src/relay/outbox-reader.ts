@@ -17,22 +17,39 @@ export interface OutboxRow {
   readonly time: string
 }
 
+/** What one read returned: the smallest unsent versions. */
+export interface OutboxRead {
+  readonly rows: readonly OutboxRow[]
+  /** Whether that was everything visible; if not, read on. */
+  readonly complete: boolean
+}
+
 /*
  * One statement, one snapshot: the known gaps together with what follows the last version, by id. Reading the gaps and
  * the rest under two snapshots would invert a key (measured). A bitmap or hash plan over the gaps would read whole
- * leaves, so each gap is an index scan of its own (lateral).
+ * leaves, so each gap is an index scan of its own (lateral). Bytes count too: a row is read while those before it have less
+ * than $5, so that two batches always fit into memory; a size is known without reading the value (TOAST).
  */
 const READ = `
-  select id::text as id, topic, key, kind, tenant, payload, headers, checked,
+  select id::text as id, topic, key, kind, tenant, payload, headers, checked, found::int as found,
          to_char(time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as time
   from (
-    select o.* from unnest($1::text::bigint[], $2::text::bigint[]) g(lo, hi)
-      cross join lateral (select * from comity.outbox where id between g.lo and g.hi order by id limit $4::int) o
-    union all
-    (select * from comity.outbox where id > $3::text::bigint order by id limit $4::int)
-  ) unsent
-  order by unsent.id
-  limit $4::int`
+    select unsent.*, count(*) over () as found,
+           sum(octet_length(payload)) over (order by id rows between unbounded preceding and 1 preceding) as before
+    from (
+      select o.* from unnest($1::text::bigint[], $2::text::bigint[]) g(lo, hi)
+        cross join lateral (select * from comity.outbox where id between g.lo and g.hi order by id limit $4::int) o
+      union all
+      (select * from comity.outbox where id > $3::text::bigint order by id limit $4::int)
+      order by id
+      limit $4::int
+    ) unsent
+  ) measured
+  where coalesce(before, 0) < $5::int
+  order by measured.id`
+
+/** Of one read, in bytes of payload as stored: two reads are in memory at a time, each of them longer by one row at most. */
+const BATCH_BYTES = 4_000_000
 
 /**
  * Reads the outbox eagerly and yet knows what is complete: every visible row that it has not returned is returned by the
@@ -72,15 +89,18 @@ export class OutboxReader {
     this.#identity = undefined
   }
 
-  async read(limit: number): Promise<readonly OutboxRow[]> {
+  async read(limit: number): Promise<OutboxRead> {
     const ended = this.#horizon.ended
-    const { rows } = await this.#database.query<Omit<OutboxRow, 'id'> & { id: string }>(READ, [
+    const { rows } = await this.#database.query<Omit<OutboxRow, 'id'> & { id: string; found: number }>(READ, [
       `{${this.#gaps.ranges.map((range) => range.lo).join(',')}}`,
       `{${this.#gaps.ranges.map((range) => range.hi).join(',')}}`,
       String(this.#last),
       limit,
+      BATCH_BYTES,
     ])
-    const read = rows.map((row) => ({ ...row, id: Number(row.id) }))
+    const found = rows[0]?.found ?? 0
+    const complete = found < limit && rows.length === found
+    const read = rows.map(({ found, ...row }) => ({ ...row, id: Number(row.id) }))
     for (const { id } of read) {
       if (id > this.#last) {
         this.#gaps.append(this.#last + 1, id - 1)
@@ -89,9 +109,9 @@ export class OutboxReader {
         this.#gaps.remove(id)
       }
     }
-    // The rows are the smallest unsent ones: everything up to the last of them was returned, all of it if they are fewer than asked.
-    if (ended !== undefined && (rows.length < limit || (read.at(-1)?.id ?? 0) >= ended)) this.#settle()
-    return read
+    // The rows are the smallest unsent ones: everything up to the last of them was returned.
+    if (ended !== undefined && (complete || (read.at(-1)?.id ?? 0) >= ended)) this.#settle()
+    return { rows: read, complete }
   }
 
   /** Looks at the running transactions. Answers false when the database has begun another life: reset, and start over. */

@@ -71,7 +71,6 @@ export function relay(options: RelayOptions): Relay {
   /** Held while leading. */
   let lease: Lease | undefined
   let checkpoint = 0
-  let limit = batch
   let observedAt = Number.NEGATIVE_INFINITY
   let inFlight: Promise<void> | undefined
   /** Read and not yet sent or withheld; the checkpoint stays below the first of them. */
@@ -97,16 +96,14 @@ export function relay(options: RelayOptions): Relay {
     if (identity === undefined || !(await lead())) return 'idle'
     try {
       let found: 'busy' | 'idle' = 'idle'
-      for (let full = true; full && !signal.aborted && (await keep()); ) {
-        const asked = limit
-        const rows = await outbox.read(asked)
-        limit = nextLimit(asked, rows, batch)
+      for (let more = true; more && !signal.aborted && (await keep()); ) {
+        const { rows, complete } = await outbox.read(batch)
         await inFlight
         if (rows.length > 0) {
           found = 'busy'
           send(rows, identity, signal)
         }
-        full = rows.length === asked
+        more = !complete
         await settle(identity, signal)
       }
       return found
@@ -222,10 +219,3 @@ export function relay(options: RelayOptions): Relay {
 const OBSERVE_BUSY = 100
 /** When everything is settled, they are looked at only to notice another life of the database. */
 const OBSERVE_IDLE = 5000
-
-/** Large payloads make batches short, so that two of them always fit into memory. */
-function nextLimit(limit: number, rows: readonly OutboxRow[], most: number): number {
-  const characters = rows.reduce((sum, row) => sum + (row.payload?.length ?? 0), 0)
-  return characters > BATCH_CHARACTERS ? Math.max(1, limit >> 2) : Math.min(most, limit * 2)
-}
-const BATCH_CHARACTERS = 4_000_000

@@ -45,7 +45,7 @@ test('a row that commits after a later one is read as soon as it is visible, and
   const late = await open(database, 'late')
   const early = await insert(database, 'early')
 
-  expect((await reader.read(10)).map((row) => row.key)).toEqual(['early'])
+  expect((await reader.read(10)).rows.map((row) => row.key)).toEqual(['early'])
   for (let i = 0; i < 3; i++) {
     await reader.observe()
     await reader.read(10)
@@ -53,7 +53,7 @@ test('a row that commits after a later one is read as soon as it is visible, and
   expect(reader.settled).toBeLessThan(late.id)
 
   await late.end('commit')
-  expect((await reader.read(10)).map((row) => row.key)).toEqual(['late'])
+  expect((await reader.read(10)).rows.map((row) => row.key)).toEqual(['late'])
   await reader.observe()
   await reader.read(10)
   expect(reader.settled).toBeGreaterThanOrEqual(early)
@@ -72,7 +72,7 @@ test('a number that rolled back is settled when its transaction has ended, not b
   expect(reader.settled).toBeLessThan(lost.id)
   await lost.end('rollback')
   await reader.observe()
-  expect(await reader.read(10)).toEqual([])
+  expect((await reader.read(10)).rows).toEqual([])
   expect(reader.settled).toBeGreaterThanOrEqual(kept)
   expect(reader.gaps).toBe(0)
   await database.close()
@@ -85,11 +85,11 @@ test('gaps and what follows come in one order of versions, also when the limit c
   const first = await open(database, 'k')
   const second = await open(database, 'k')
   await insert(database, 'other')
-  expect((await reader.read(1)).map((row) => row.key)).toEqual(['other'])
+  expect((await reader.read(1)).rows.map((row) => row.key)).toEqual(['other'])
   const third = await insert(database, 'k')
   await second.end('commit')
   await first.end('commit')
-  const read = [...(await reader.read(2)), ...(await reader.read(2)), ...(await reader.read(2))]
+  const read = [...(await reader.read(2)).rows, ...(await reader.read(2)).rows, ...(await reader.read(2)).rows]
   expect(read.map((row) => row.id)).toEqual([first.id, second.id, third])
   await database.close()
 })
@@ -148,6 +148,34 @@ test('versions are numbers in the order of the read, however many digits they ha
   const ids: number[] = []
   for (let i = 0; i < 5; i++) ids.push(await insert(database, 'k'))
   expect(ids.map((id) => String(id).length)).toEqual([14, 14, 15, 15, 15])
-  expect((await reader.read(10)).map((row) => row.id)).toEqual(ids)
+  expect((await reader.read(10)).rows.map((row) => row.id)).toEqual(ids)
+  await database.close()
+})
+
+test('large payloads cut a read by their bytes: a prefix of what is unsent, never nothing, and nothing is settled past it', async () => {
+  const database = await teamDatabase()
+  const reader = new OutboxReader(database)
+  reader.reset(0)
+  const write = async (kilobytes: number | null): Promise<number> => {
+    const { rows } = await database.query<{ id: string }>(
+      `insert into comity.outbox (topic, key, kind, payload) values ('t.x', 'k', $2::text, to_json(repeat('x', 1000 * $1::int))::text) returning id::text as id`,
+      [kilobytes, kilobytes === null ? 'deleted' : 'updated'],
+    )
+    return Number(rows[0]?.id)
+  }
+  const ids: number[] = []
+  for (const kilobytes of [1, 9000, null, 3000, 2000, null, 1]) ids.push(await write(kilobytes))
+  await reader.observe()
+  const reads = []
+  do {
+    reads.push(await reader.read(100))
+    if (!reads.at(-1)?.complete) expect(reader.settled).toBe(0)
+  } while (!reads.at(-1)?.complete)
+  expect(reads.map(({ rows }) => rows.map(({ id }) => ids.indexOf(id)))).toEqual([
+    [0, 1],
+    [2, 3, 4],
+    [5, 6],
+  ])
+  expect(reader.settled).toBeGreaterThanOrEqual(ids.at(-1) as number)
   await database.close()
 })
