@@ -1,8 +1,10 @@
 import { type Declaration, inNamespace, subscriptionsOf } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
+import { captureProblems } from '../outbox/capture/index.ts'
+import { describeError } from '../postgres/classify-error.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { quoteIdentifier } from '../postgres/quote.ts'
-import type { SubscriptionStats } from '../transport/index.ts'
+import type { SubscriptionStats, Transport } from '../transport/index.ts'
 
 /** What an operator must see of one team at a glance. Times are ISO 8601, ages and lags in seconds and messages. */
 export interface TeamStatus {
@@ -18,7 +20,7 @@ export interface OutboxStatus {
   /** The contracts that are announced from here. */
   readonly topics: readonly string[]
   readonly checkpoint: number
-  /** Rows above the checkpoint: not sent yet, or sent and not settled. */
+  /** Rows above the checkpoint: not sent yet, or sent and not settled. Counted to a million. */
   readonly pending: number
   readonly oldestPendingSeconds: number | null
   readonly withheld: number
@@ -42,6 +44,8 @@ export interface SubscriptionStatus {
   /** Messages that are not acknowledged; null where the broker can't tell. */
   readonly lag: number | null
   readonly oldestSeconds: number | null
+  /** Messages that the broker's retention has removed before they were taken; null where the broker can't tell. */
+  readonly expired: number | null
   /** Keys with a line, and the messages in their lines. */
   readonly waitingKeys: number
   readonly waiting: number
@@ -58,6 +62,7 @@ export interface ReplicaStatus {
   readonly entity: string
   readonly table: string
   readonly fields: readonly string[]
+  /** Counted to a million; above, what Postgres estimates. */
   readonly rows: number
   /** Seconds behind its owner's topic; 0 = everything sent is here. */
   readonly freshnessSeconds: number | null
@@ -66,12 +71,17 @@ export interface ReplicaStatus {
 
 const OUTBOX = `
   select c.id::text as checkpoint,
-    (select count(*)::int from comity.outbox o where o.id > c.id) as pending,
-    (select extract(epoch from clock_timestamp() - min(o.time))::float8 from comity.outbox o where o.id > c.id) as oldest,
+    (select count(*)::int from (select from comity.outbox o where o.id > c.id limit 1000000) counted) as pending,
+    (select extract(epoch from clock_timestamp() - o.time)::float8 from comity.outbox o where o.id > c.id order by o.id limit 1) as oldest,
     (select count(*)::int from comity.withheld w where w.resolved_at is null) as withheld,
     (select l.holder from comity.leases l where l.name = 'relay' and l.expires_at > clock_timestamp()) as holder,
     (select l.term::text from comity.leases l where l.name = 'relay') as term
   from comity.checkpoint c where c.source = 'outbox'`
+
+const REPLICA = (table: string): string => `
+  select case when c.reltuples > 1000000 then c.reltuples::float8 else (select count(*)::float8 from ${table}) end as rows,
+    (select count(*)::int from comity.conflicts where replica = $1::text) as conflicts
+  from pg_class c where c.oid = $2::text::regclass`
 
 const HOLDERS = `
   select pid, prepared, state, application, seconds from comity.outbox_holders() where seconds is null or seconds >= 1
@@ -105,24 +115,23 @@ export async function teamStatus(declaration: Declaration, environment: Environm
   const { database, transport, namespace, team } = environment
   const declared = subscriptionsOf(declaration)
   const now = Date.now()
-  const [outbox, rows, stats] = await Promise.all([
+  const [outbox, rows, lags, captures] = await Promise.all([
     outboxStatus(database),
     database.query<SubscriptionRow>(SUBSCRIPTIONS),
-    lagOf(
-      environment,
-      declared.map(({ name }) => inNamespace(namespace, name)),
-    ),
+    Promise.all(declared.map(({ name }) => lagOf(transport, inNamespace(namespace, name)))),
+    captureProblems(database),
   ])
   const byName = new Map(rows.rows.map((row) => [row.name, row]))
-  const subscriptions = declared.map(({ name, contract, kind }): SubscriptionStatus => {
+  const subscriptions = declared.map(({ name, contract, kind }, index): SubscriptionStatus => {
     const row = byName.get(name)
-    const stat = stats.get(inNamespace(namespace, name))
+    const stat = lags[index]?.stats
     return {
       name,
       topic: contract.name,
       kind,
       lag: stat?.backlog ?? null,
       oldestSeconds: stat?.oldestSentAt === undefined ? null : Math.max(0, (now - stat.oldestSentAt.getTime()) / 1000),
+      expired: stat?.expired ?? null,
       waitingKeys: row?.waiting_keys ?? 0,
       waiting: row?.waiting_messages ?? 0,
       ended: {
@@ -139,22 +148,27 @@ export async function teamStatus(declaration: Declaration, environment: Environm
     declaration.keeps.map(async (kept): Promise<ReplicaStatus> => {
       const own = subscriptions.find(({ name }) => name === kept.name) as SubscriptionStatus
       const table = `${quoteIdentifier(kept.schema)}.${quoteIdentifier(kept.table)}`
-      const counted = await database.query<{ rows: number; conflicts: number }>(
-        `select (select count(*)::float8 from ${table}) as rows, (select count(*)::int from comity.conflicts where replica = $1::text) as conflicts`,
-        [kept.name],
-      )
+      const { rows } = await database.query<{ rows: number; conflicts: number }>(REPLICA(table), [kept.name, table])
       return {
         entity: kept.entity.name,
         table: `${kept.schema}.${kept.table}`,
         fields: kept.fields,
-        rows: counted.rows[0]?.rows ?? 0,
+        rows: rows[0]?.rows ?? 0,
         freshnessSeconds: own.lag === null ? null : own.lag === 0 ? 0 : own.oldestSeconds,
-        conflicts: counted.rows[0]?.conflicts ?? 0,
+        conflicts: rows[0]?.conflicts ?? 0,
       }
     }),
   )
   const status = { team, at: new Date(now).toISOString(), outbox: { topics: topicsOf(declaration), ...outbox }, subscriptions, replicas }
-  return { ...status, problems: problemsOf(status, transport.name) }
+  const problems = [
+    ...captures.map(({ topic, problem, command }) => `${topic}: ${problem}; run "${command}"`),
+    ...problemsOf(status),
+    ...subscriptions.flatMap(({ name }, index) => {
+      const reason = lags[index]?.reason
+      return reason === undefined ? [] : [`the lag of ${name} is unknown: ${reason}`]
+    }),
+  ]
+  return { ...status, problems }
 }
 
 function topicsOf(declaration: Declaration): readonly string[] {
@@ -182,30 +196,33 @@ async function outboxStatus(database: Queryable): Promise<Omit<OutboxStatus, 'to
   }
 }
 
-/** A broker that is down leaves the lag unknown; everything else is still shown. */
-async function lagOf(
-  { transport, logger }: Environment,
-  subscriptions: readonly string[],
-): Promise<ReadonlyMap<string, SubscriptionStats>> {
+interface Lag {
+  readonly stats?: SubscriptionStats | undefined
+  /** Why it can't be told. */
+  readonly reason?: string
+}
+
+/** A broker that is down, or a subscription that it does not know, leaves that lag unknown; everything else is still shown. */
+async function lagOf(transport: Transport, subscription: string): Promise<Lag> {
+  if (transport.stats === undefined) return { reason: `${transport.name} does not count` }
   try {
-    const stats = (await transport.stats?.(subscriptions)) ?? []
-    return new Map(stats.map((one) => [one.subscription, one]))
+    return { stats: (await transport.stats([subscription]))[0] }
   } catch (error) {
-    logger.warn({ error: (error as Error).message }, 'the broker does not tell the lag')
-    return new Map()
+    return { reason: describeError(error) }
   }
 }
 
-function problemsOf(status: Omit<TeamStatus, 'problems'>, transport: string): readonly string[] {
+function problemsOf(status: Omit<TeamStatus, 'problems'>): readonly string[] {
   const problems: string[] = []
   const { outbox } = status
   if (outbox.withheld > 0) problems.push(`${outbox.withheld} changes are withheld, which "comity withheld" lists with their reasons`)
   if (outbox.topics.length > 0 && outbox.relay === null) problems.push('nobody relays this outbox: is "comity run" running?')
   if ((outbox.oldestPendingSeconds ?? 0) > 60)
     problems.push(`the oldest unsettled change is ${Math.round(outbox.oldestPendingSeconds as number)} s old${heldUp(outbox.heldUpBy)}`)
-  for (const { name, lag, waitingKeys } of status.subscriptions) {
+  for (const { name, expired, waitingKeys } of status.subscriptions) {
     if (waitingKeys > 0) problems.push(`${waitingKeys} keys wait in ${name}`)
-    if (lag === null) problems.push(`the lag of ${name} is unknown: ${transport} does not answer`)
+    if ((expired ?? 0) > 0)
+      problems.push(`${expired} messages for ${name} were not taken in time, and the broker's retention has removed them`)
   }
   for (const { table, conflicts } of status.replicas)
     if (conflicts > 0) problems.push(`${conflicts} versions of ${table} came with two contents`)

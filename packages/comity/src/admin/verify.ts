@@ -17,22 +17,33 @@ import { registrationSteps } from './registration.ts'
 
 const SERVER = `
   select current_setting('server_version_num')::int as version, current_setting('server_version') as shown, pg_is_in_recovery() as recovering,
-    current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes`
+    current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes, current_setting('is_superuser') = 'on' as superuser`
+interface Server {
+  readonly version: number
+  readonly shown: string
+  readonly recovering: boolean
+  readonly fsync: string
+  readonly full_page_writes: string
+  readonly superuser: boolean
+}
 const OURS = `
   select d.team, d.namespace, (select s.seqcache::int from pg_sequence s where s.seqrelid = 'comity.outbox_id'::regclass) as cache from comity.database d`
 
 /** Looks, before a team starts, whether its database is what this code expects. Changes nothing; every refusal names the command. */
 export async function verify(declaration: Declaration, environment: Environment): Promise<void> {
   const { database, team, namespace } = environment
-  const server = (
-    await database.query<{ version: number; shown: string; recovering: boolean; fsync: string; full_page_writes: string }>(SERVER)
-  ).rows[0]
+  const server = (await database.query<Server>(SERVER)).rows[0]
   if (server === undefined || server.version < 150_000) throw new UnsupportedPostgres({ version: server?.shown ?? 'unknown' })
   if (server.recovering) throw new ReadReplica({ team })
   if (!environment.allowUnsafe) {
     for (const setting of ['fsync', 'full_page_writes'] as const) {
       if (server[setting] === 'off') throw new UnsafeDatabase({ setting, value: 'off' })
     }
+    if (server.superuser && !environment.autoMigrate)
+      environment.logger.warn(
+        { team },
+        'running as a superuser: "comity migrate --roles" prints a role that has the rights it needs and no others',
+      )
   }
   const { rows } = await database.query<{ team: string; namespace: string; cache: number }>(OURS).catch((error: unknown) => {
     // undefined_table, invalid_schema_name

@@ -9,5 +9,7 @@ export interface Environment<Tx = unknown> {
   readonly database: Database<Tx>
   readonly transport: Transport
   readonly allowUnsafe: boolean
+  /** A start migrates first: it runs as the owner of the schema. */
+  readonly autoMigrate: boolean
   readonly logger: Logger
 }

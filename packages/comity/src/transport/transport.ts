@@ -137,5 +137,7 @@ export interface SubscriptionStats {
   readonly backlog: number
   /** When the oldest of them was sent; undefined if there is none. */
   readonly oldestSentAt?: Date
+  /** Messages that were never acknowledged and that the broker has removed all the same, by its retention; undefined where it can't tell. */
+  readonly expired?: number
 }
 export type SeekTarget = 'beginning' | 'end' | { readonly time: Date }

@@ -23,6 +23,7 @@ const options = (more: TeamOptions<Queryable> = {}): TeamOptions<Queryable> => (
   database: url,
   transport: memoryBus().connect(),
   allowUnsafe: true,
+  autoMigrate: false,
   ...more,
 })
 const crm = (more: TeamOptions<Queryable> = {}): Team<Queryable> => team('crm', options(more)).owns(Customer, { table: 'customers' })

@@ -107,14 +107,14 @@ onEachPostgres('keeping the bus', (server) => {
     await send(5)
     await moveBack(8)
     await maintain()
-    expect(await transport.stats(['crm.s'])).toMatchObject([{ backlog: 5 }])
+    expect(await transport.stats(['crm.s'])).toMatchObject([{ backlog: 5, expired: 0 }])
     await moveBack(40)
     await send(1)
     await maintain()
     expect((await client.query('select first_offset, last_offset from comity_bus.expired')).rows).toEqual([
       { first_offset: '1', last_offset: '5' },
     ])
-    expect(await transport.stats(['crm.s'])).toMatchObject([{ backlog: 1 }])
+    expect(await transport.stats(['crm.s'])).toMatchObject([{ backlog: 1, expired: 5 }])
   })
 
   test('a send never fails for want of a partition', async () => {

@@ -215,7 +215,7 @@ export function postgresTransport(options: PostgresTransportOptions): PostgresTr
   }
 
   async function stats(names: readonly string[]): Promise<readonly SubscriptionStats[]> {
-    const rows = await bus.rows<{ subscription: string; backlog: string; oldest_sent_at: number | null }>(
+    const rows = await bus.rows<{ subscription: string; backlog: string; oldest_sent_at: number | null; expired: string }>(
       'select * from comity_bus.stats($1::text[])',
       [textArray(names)],
     )
@@ -223,6 +223,7 @@ export function postgresTransport(options: PostgresTransportOptions): PostgresTr
       subscription: row.subscription,
       backlog: Number(row.backlog),
       ...(row.oldest_sent_at === null ? {} : { oldestSentAt: new Date(row.oldest_sent_at) }),
+      expired: Number(row.expired),
     }))
   }
 

@@ -463,7 +463,7 @@ begin
 end $$;
 
 create function comity_bus.stats(p_subscription text[])
-returns table (subscription text, backlog bigint, oldest_sent_at double precision)
+returns table (subscription text, backlog bigint, oldest_sent_at double precision, expired bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
@@ -479,7 +479,8 @@ begin
         (extract(epoch from min((
           select m.sent_at from comity_bus.messages m
           where m.topic_id = v_topic and m.bucket = p.bucket and m."offset" > p.position and m.sent_at >= p.acked_at
-          order by m."offset" limit 1))) * 1000)::double precision
+          order by m."offset" limit 1))) * 1000)::double precision,
+        (select coalesce(sum(e.last_offset - e.first_offset + 1), 0)::bigint from comity_bus.expired e where e.subscription_id = v_id)
       from comity_bus.positions p join comity_bus.buckets b on b.topic_id = v_topic and b.bucket = p.bucket
       where p.subscription_id = v_id;
   end loop;
