@@ -7,7 +7,7 @@ import { capture, publish } from './publish.ts'
 import { relay } from './relay.ts'
 
 const benchmarks: Readonly<Record<string, { readonly events: number; readonly run: (events: number) => Promise<Round> }>> = {
-  'end-to-end': { events: 100_000, run: endToEnd },
+  'end-to-end': { events: 200_000, run: endToEnd },
   publish: { events: 20_000, run: publish },
   capture: { events: 20_000, run: capture },
   relay: { events: 100_000, run: relay },

@@ -51,6 +51,8 @@ const OWN = [
   'data',
 ]
 const RESERVED: ReadonlySet<string> = new Set([...OWN, 'comityversion', 'comitykind', 'comitytenant'])
+/** The headers that most messages have and no others: they need no second look. */
+const USUAL: ReadonlySet<string> = new Set(['content-type', ...[...RESERVED].map((name) => `ce-${name}`)])
 const EXTENSION = /^[a-z0-9]{1,20}$/
 const TIME =
   /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d{1,9})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/
@@ -147,7 +149,7 @@ type Attributes = Readonly<Record<string, string>>
 /** Names of headers have no case, and some gateways capitalise them. */
 function withLowerCaseNames(attributes: Attributes): Attributes {
   const names = Object.keys(attributes)
-  if (names.every((name) => name === name.toLowerCase())) return attributes
+  if (names.every((name) => USUAL.has(name) || name === name.toLowerCase())) return attributes
   const lower: Record<string, string> = {}
   for (const name of names) {
     const lowerName = name.toLowerCase()
@@ -186,9 +188,8 @@ function versionOf(text: string): number {
 function extensionsOf(given: Attributes): Record<string, string> | undefined {
   let extra: Record<string, string> | undefined
   for (const header of Object.keys(given)) {
-    if (!header.startsWith('ce-')) continue
+    if (USUAL.has(header) || !header.startsWith('ce-')) continue
     const name = header.slice(3)
-    if (RESERVED.has(name)) continue
     if (!EXTENSION.test(name)) throw new InvalidAttribute({ attribute: header, problem: 'is not 1 to 20 lower-case letters and digits' })
     extra ??= {}
     extra[name] = optional(given, header) as string

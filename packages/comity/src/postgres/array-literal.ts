@@ -3,17 +3,12 @@
  * makes the text `NULL` of a null in a text[]), none on a string. null and undefined become NULL.
  */
 export function arrayLiteral(values: readonly (string | number | boolean | null | undefined)[]): string {
-  let text = '{'
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i]
-    if (i > 0) text += ','
-    if (value === null || value === undefined) text += 'NULL'
-    else if (typeof value === 'string') text += quote(value)
-    else text += value
-  }
-  return `${text}}`
+  return `{${values.map((value) => (typeof value === 'string' ? quote(value) : (value ?? 'NULL'))).join()}}`
 }
 
 function quote(value: string): string {
-  return `"${/["\\]/.test(value) ? value.replace(/["\\]/g, '\\$&') : value}"`
+  if (BARE.test(value)) return value
+  return `"${value.replace(/["\\]/g, '\\$&')}"`
 }
+/** Needs no quotes: a word that can't be read as NULL. */
+const BARE = /^[\d_-][\w-]*$/

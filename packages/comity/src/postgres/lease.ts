@@ -106,7 +106,12 @@ function heldLease(database: Queryable, held: Held): Lease {
     end = Math.max(end, asked + length)
     return true
   }
-  async function release(): Promise<void> {
+  let released: Promise<void> | undefined
+  function release(): Promise<void> {
+    released ??= giveUp() // whoever asks again waits for the same answer: then the connection may go
+    return released
+  }
+  async function giveUp(): Promise<void> {
     if (lost.signal.aborted) return
     lose('it was released')
     await database.query(

@@ -109,8 +109,8 @@ async function recordConflicts(sql: Queryable, name: string, conflicts: readonly
 }
 
 async function versions(sql: Queryable, text: string, values: readonly unknown[]): Promise<ReadonlySet<number>> {
-  const { rows } = await sql.query<{ version: string }>(text, values)
-  return new Set(rows.map((row) => Number(row.version)))
+  const { rows } = await sql.query<{ versions: string }>(text, values)
+  return new Set(JSON.parse(rows[0]?.versions ?? '[]') as number[])
 }
 
 /** The states are JSON texts already; each is looked at, for one that is not whole would slip into its neighbours. */

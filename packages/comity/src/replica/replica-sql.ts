@@ -4,9 +4,9 @@ import type { ReplicaColumn, ReplicaShape } from './replica-columns.ts'
 
 /** The statements of one replica, made once per list of columns. */
 export interface ReplicaSql {
-  /** $1 keys, $2 versions, $3 states (one JSON array), $4 replica: answers the versions that were applied. */
+  /** $1 keys, $2 versions, $3 states (one JSON array), $4 replica: answers the versions that were applied, as a JSON array. */
   readonly upsert: string
-  /** $1 keys, $2 versions, $3 replica: answers the versions that are stale. */
+  /** $1 keys, $2 versions, $3 replica: answers the versions that are stale, as a JSON array. */
   readonly remove: string
   /** $1 keys, $2 versions, $3 states (one JSON array): of what was not applied, the versions that are no mere repetition, and why. */
   readonly suspects: string
@@ -42,11 +42,13 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
       with incoming as materialized (
         select * from ${states}
         where ${isOwn} and not exists (select from comity.tombstones t where t.replica = $4::text and t.key = i.key and t.version >= i.version)
+      ), applied as (
+        insert into ${table} as r (${columns.join(', ')}, ${VERSION_COLUMN})
+        select ${values.join(', ')}, i.version from incoming i
+        on conflict (${keyColumns.join(', ')}) do update set ${set.join(', ')} where r.${VERSION_COLUMN} < excluded.${VERSION_COLUMN}
+        returning r.${VERSION_COLUMN} as version
       )
-      insert into ${table} as r (${columns.join(', ')}, ${VERSION_COLUMN})
-      select ${values.join(', ')}, i.version from incoming i
-      on conflict (${keyColumns.join(', ')}) do update set ${set.join(', ')} where r.${VERSION_COLUMN} < excluded.${VERSION_COLUMN}
-      returning r.${VERSION_COLUMN}::text as version`,
+      select coalesce(json_agg(version), '[]')::text as versions from applied`,
     // The row goes, its version stays: without it a late older state would bring the row back.
     remove: `
       with incoming as materialized (select * from unnest($1::text::text[], $2::text::bigint[]) i(key, version)),
@@ -56,7 +58,7 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
           on conflict (replica, key) do update set version = excluded.version, deleted_at = excluded.deleted_at where t.version < excluded.version
           returning t.version
         )
-      select i.version::text as version from incoming i
+      select coalesce(json_agg(i.version), '[]')::text as versions from incoming i
       where i.version not in (select version from marked) or exists (select from ${table} r where ${isKey} and r.${VERSION_COLUMN} > i.version)`,
     suspects: `
       select i.version::text as version, not coalesce(${isOwn}, false) as other_key

@@ -80,6 +80,6 @@ async function whoseFailure(error: unknown, sql: Queryable): Promise<unknown> {
 
 /** Which of these keys have a line. Under the lane's lock the answer stays true until the end of the transaction. */
 export async function waitingKeys(sql: Queryable, subscription: string, keys: readonly string[]): Promise<ReadonlySet<string>> {
-  const { rows } = await sql.query<{ key: string }>(WAITING_KEYS, [subscription, arrayLiteral([...new Set(keys)])])
+  const { rows } = await sql.query<{ key: string }>(WAITING_KEYS, [subscription, arrayLiteral(keys)])
   return new Set(rows.map((row) => row.key))
 }

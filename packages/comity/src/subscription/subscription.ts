@@ -52,7 +52,7 @@ export interface SubscriptionOptions<Tx> {
   /** Waits until this process may receive; the signal that it answers aborts when it no longer may. */
   readonly cleared?: (signal: AbortSignal) => Promise<AbortSignal>
   readonly retry?: RetryPolicy
-  /** Most messages delivered and not ended. Default: 1000 for a handler, 4000 for a replica. */
+  /** Most messages delivered and not ended. Default: 1000 for a handler, 8000 for a replica. */
   readonly prefetch?: number
   readonly clock?: Clock
   readonly logger?: Logger
@@ -89,7 +89,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
         failures = 0
         await transport.receive(brokerName, dispatch, {
           signal: mayReceive,
-          prefetch: options.prefetch ?? (consumer.kind === 'replica' ? 4000 : 1000),
+          prefetch: options.prefetch ?? (consumer.kind === 'replica' ? 8000 : 1000),
           onTrouble(error) {
             troubleSince = error === undefined ? undefined : (troubleSince ?? clock.now())
             if (error) logger.warn({ subscription: name, error: describeError(error) }, 'the broker can not be reached')

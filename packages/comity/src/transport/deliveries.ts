@@ -61,19 +61,29 @@ export class Deliveries {
     this.windows.delete(bucket)
   }
 
-  /** Hands out what may be handed out. */
+  /**
+   * Hands out what may be handed out, one bucket after the other. A call gets a full share even of little room: were the room of
+   * each call that ends divided among the buckets again, calls would become smaller and smaller, down to one message each.
+   */
   pump(): void {
     while (!this.#stopped && this.#out < this.#options.prefetch && this.#bytesOut < MOST_BYTES_OUT && this.#options.mayDeliver()) {
-      const ready = [...this.windows.values()].filter((window) => window.ready)
-      if (ready.length === 0) break
-      const share = Math.max(1, Math.ceil((this.#options.prefetch - this.#out) / ready.length))
-      for (const window of ready) {
-        const entries = window.take(Math.min(share, this.#options.prefetch - this.#out))
-        if (entries.length > 0) this.#call(window, entries)
-        if (this.#stopped) return
-      }
+      const window = this.#nextReady()
+      if (window === undefined) break
+      const share = Math.max(1, Math.ceil(this.#options.prefetch / this.windows.size))
+      this.#call(window, window.take(Math.min(share, this.#options.prefetch - this.#out)))
     }
     if (!this.#stopped && this.room > 0) this.#options.onRoom()
+  }
+
+  /** The next window in turn that has something to hand out; it goes to the end of the turn. */
+  #nextReady(): BucketWindow | undefined {
+    for (const [bucket, window] of this.windows) {
+      if (!window.ready) continue
+      this.windows.delete(bucket)
+      this.windows.set(bucket, window)
+      return window
+    }
+    return undefined
   }
 
   /** No further call of the handler. Resolves when the last one has ended. */

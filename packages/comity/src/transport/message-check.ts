@@ -73,13 +73,8 @@ function reasonToRefuse(
 ): string | undefined {
   if (size > limits.messageBytes) return `it has ${size} bytes with its attributes, and the limit is ${limits.messageBytes}`
   if (id === '') return 'its id is empty'
-  for (const [part, text] of [
-    ['id', id],
-    ['key', key],
-    ['data', data],
-  ] as const) {
-    if (!storable(text)) return `its ${part} contains a NUL character or a lone surrogate`
-  }
+  const unstorable = !storable(id) ? 'id' : !storable(key) ? 'key' : !storable(data) ? 'data' : undefined
+  if (unstorable !== undefined) return `its ${unstorable} contains a NUL character or a lone surrogate`
   const suspect = suspicious.test(json)
   for (const name in attributes) {
     const value = attributes[name]

@@ -1,9 +1,10 @@
 import { entity, event } from '@comity/contract'
-import { team } from 'comity'
+import { memoryBus, type Queryable, type Team, team } from 'comity'
 import { testBus, testTeam } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { connect } from '../../src/postgres/index.ts'
 
 const Customer = entity('crm.customer', {
   key: 'id',
@@ -100,4 +101,25 @@ test('plain SQL on an existing table is announced, with the declared fields only
     { id: 'c1', email: 'new@example.com', name: 'C' },
     { id: 'c3', email: 'c3@example.com', name: 'C' },
   ])
+})
+
+test('a clean stop gives up leadership before it ends: the next process relays at once, not when the lease has run out', async () => {
+  const { url } = await freshDatabase()
+  const bus = memoryBus()
+  const start = async (): Promise<Team<Queryable>> => {
+    const crm = team('crm', { database: url, transport: bus.connect(), lease: '10m', autoMigrate: true, allowUnsafe: true }).owns(Customer)
+    await crm.start()
+    return crm
+  }
+  for (let n = 1; n <= 3; n++) {
+    const crm = await start()
+    const db = connect(url)
+    await db.transaction((tx) => crm.publish(tx, Customer, { ...jane, name: `Jane ${n}` }))
+    await crm.drained()
+    await crm.stop()
+    await db.close()
+  }
+  const db = connect(url)
+  expect((await db.query('select term::int from comity.leases')).rows).toEqual([{ term: 3 }])
+  await db.close()
 })

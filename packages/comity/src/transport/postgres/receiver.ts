@@ -26,7 +26,7 @@ export interface ReceiverContext {
   readonly endUpkeep: (receiver: Receiver) => Promise<void>
 }
 
-const FETCH_MESSAGES = 1000
+const FETCH_MESSAGES = 2000
 const FETCH_BYTES = 8 * 1024 * 1024
 /** No more is fetched while this much waits for the handler. */
 const HELD_BYTES = 32 * 1024 * 1024
