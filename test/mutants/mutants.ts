@@ -42,7 +42,7 @@ export const MUTANTS: readonly Mutant[] = [
       limit $4::int
     ) unsent
   ) measured
-  where coalesce(before, 0) < $5::int
+  where coalesce(bytes, 0) - coalesce(octet_length(payload), 0) < $5::int
   order by measured.id`,
         replace: `      select o.*, o.xmin::text::bigint as xid from comity.outbox o
       where (o.xmin::text::bigint, o.id) > (coalesce((select l.xmin::text::bigint from comity.outbox l where l.id = $3::text::bigint), 0), $3::text::bigint)
@@ -137,7 +137,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: `${comity}/relay/outbox-reader.ts`,
-        find: `    const { rows } = await this.#database.query<Omit<OutboxRow, 'id'> & { id: string; found: number }>(READ, [
+        find: `    const { rows } = await this.#database.query<Omit<OutboxRow, 'id'> & { id: string; bytes: number }>(READ, [
       \`{\${this.#gaps.ranges.map((range) => range.lo).join(',')}}\`,
       \`{\${this.#gaps.ranges.map((range) => range.hi).join(',')}}\`,
       String(this.#last),
@@ -145,7 +145,7 @@ export const MUTANTS: readonly Mutant[] = [
       BATCH_BYTES,
     ])`,
         replace: `    const page = (lo: string, hi: string, last: number) =>
-      this.#database.query<Omit<OutboxRow, 'id'> & { id: string; found: number }>(READ, [lo, hi, String(last), limit, BATCH_BYTES])
+      this.#database.query<Omit<OutboxRow, 'id'> & { id: string; bytes: number }>(READ, [lo, hi, String(last), limit, BATCH_BYTES])
     const lo = \`{\${this.#gaps.ranges.map((range) => range.lo).join(',')}}\`
     const hi = \`{\${this.#gaps.ranges.map((range) => range.hi).join(',')}}\`
     const gaps = await page(lo, hi, Number.MAX_SAFE_INTEGER)

@@ -422,7 +422,7 @@ begin
         on p.subscription_id = p_subscription and p.bucket = a.bucket and p.term = a.term and p.holder = p_holder
       join comity_bus.buckets b on b.topic_id = v_topic and b.bucket = a.bucket and b.next_offset > a.after + 1
     )
-    select w.bucket, m."offset", w.head, (extract(epoch from m.sent_at) * 1000)::double precision, m.size, m.id, m.key, m.attributes, m.data
+    select w.bucket, m."offset", w.head, date_part('epoch', m.sent_at) * 1000, m.size, m.id, m.key, m.attributes, m.data
     from wanted w cross join lateral (
       select n.*, sum(n.size) over (order by n."offset") - n.size as bytes_before
       from (
