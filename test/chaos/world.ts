@@ -13,6 +13,7 @@ import { TcpProxy } from './tcp-proxy.ts'
 import type { TeamProcessOptions } from './team-process.ts'
 import { TeamProcess } from './team-process-handle.ts'
 import { type AnyTeam, chaosTeam, EFFECTS, HANDLED, KEPT, type TeamName } from './teams.ts'
+import { TokenReader } from './token-reader.ts'
 import { until } from './until.ts'
 import { type Mix, Writer } from './writer.ts'
 
@@ -42,6 +43,7 @@ export class World {
   readonly #teams: Readonly<Record<TeamName, AnyTeam>>
   readonly #transport: Transport
   readonly #proxies: TcpProxy[] = []
+  readonly #tokenReader: TokenReader
   #observer: Observer | undefined
   #names = 0
   faultsScheduled = 0
@@ -65,6 +67,7 @@ export class World {
     const team = (name: TeamName): AnyTeam =>
       chaosTeam(name, { database: options.urls[name], transport: this.#transport, allowUnsafe: true })
     this.#teams = { shop: team('shop'), mail: team('mail'), stock: team('stock') }
+    this.#tokenReader = new TokenReader({ team: this.#teams.stock, pool: this.pools.stock, recorder: this.recorder })
   }
 
   static async create(options: WorldOptions): Promise<World> {
@@ -181,12 +184,12 @@ export class World {
         random,
         recorder: this.recorder,
         ...(options.mix ? { mix: options.mix } : {}),
-        ...(options.clone ? { clone: true } : {}),
+        ...(options.clone ? { clone: true } : { onToken: (token) => this.#tokenReader.read(token) }),
       })
       let client: Client | undefined
       while (committed < options.changes && !options.signal?.aborted) {
         try {
-          client ??= await connected(options.url ?? this.urls.shop)
+          client ??= await connected(options.url ?? this.urls.shop, `w${number}`)
           const changes = await writer.transact(client)
           committed += changes
           options.onProgress?.(committed)
@@ -240,6 +243,7 @@ export class World {
   /** Drains, looks, and judges. */
   async judge(options: { readonly timeout?: number; readonly maxLag?: number } = {}): Promise<Judgement> {
     const drained = await this.drain(options.timeout)
+    await this.#tokenReader.end()
     const observations = await observe(
       { shop: this.pools.shop, mail: this.pools.mail, stock: this.pools.stock, transport: this.#transport, teams: this.#teams },
       {
@@ -258,6 +262,7 @@ export class World {
     await Promise.all(this.processes.map((process) => process.kill()))
     await Promise.all(this.#proxies.map((proxy) => proxy.close()))
     await this.#observer?.stop()
+    await this.#tokenReader.end()
     await Promise.all(Object.values(this.#teams).map((team) => team.stop()))
     await this.#transport.close()
     await Promise.all(Object.values(this.pools).map((pool) => pool.end()))
@@ -265,9 +270,15 @@ export class World {
   }
 }
 
-async function connected(url: string): Promise<Client> {
+/** A writer that comes back ends what it had prepared before its connection was lost: else everybody would wait for these locks. */
+async function connected(url: string, writer: string): Promise<Client> {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: 5000, application_name: 'chaos writer' })
   client.on('error', () => undefined)
   await client.connect()
+  const { rows } = await client.query<{ gid: string }>(
+    'select gid from pg_prepared_xacts where database = current_database() and starts_with(gid, $1::text)',
+    [`${writer}.`],
+  )
+  for (const { gid } of rows) await client.query(`commit prepared '${gid}'`)
   return client
 }

@@ -1,8 +1,10 @@
+import type { Token } from 'comity'
 import type { Change, ChangeOutcome } from 'comity/testing'
 import { Clicked, Moved, Price } from './contracts.ts'
 import type { Random } from './random.ts'
 import { monotonic, type Recorder } from './recorder.ts'
 import { PRICE, SHOP, type ShopRow } from './shop-statements.ts'
+import { READABLE } from './token-reader.ts'
 
 /** A connection as far as a writer uses it, so that a scenario can stand between. */
 export interface WriterClient {
@@ -49,6 +51,7 @@ export class Writer {
   readonly #recorder: Recorder
   readonly #mix: Mix
   readonly #clone: boolean
+  readonly #onToken: ((token: Token) => void) | undefined
   #transactions = 0
   #marks = 0
 
@@ -58,12 +61,15 @@ export class Writer {
     readonly recorder: Recorder
     readonly mix?: Partial<Mix>
     readonly clone?: boolean
+    /** Told now and then what a committed transaction has announced last of a key. */
+    onToken?(token: Token): void
   }) {
     this.#name = options.name
     this.#random = options.random
     this.#recorder = options.recorder
     this.#mix = { ...DEFAULT_MIX, ...options.mix }
     this.#clone = options.clone ?? false
+    this.#onToken = options.onToken?.bind(options)
   }
 
   /** One transaction. Answers how many changes are committed; throws only when the connection is lost. */
@@ -94,10 +100,12 @@ export class Writer {
         record('fail', undefined, outcomes)
         return 0
       }
+      const token = this.#transactions % TOKEN_EVERY === 0 ? await tokenOf(client, changes, outcomes) : undefined
       if (prepare) await client.query(`prepare transaction '${op}'`)
       committingAt = monotonic()
       const { command } = await client.query(prepare ? `commit prepared '${op}'` : 'commit')
       record(command === 'ROLLBACK' ? 'fail' : 'ok', committingAt, outcomes)
+      if (token !== undefined && command !== 'ROLLBACK') this.#onToken?.(token)
       return outcomes.filter(({ undone }) => !undone).length
     } catch (error) {
       const refused = /^[0-9A-Z]{5}$/.test((error as { code?: string }).code ?? '') && !/^(08|57P0)/.test((error as { code: string }).code)
@@ -218,4 +226,19 @@ async function publish(
 /** Integer columns as the contract has them; `order` is a bigint, which travels as text. */
 function numbered(row: Record<string, string>): Record<string, unknown> {
   return { ...row, ...(row.line === undefined ? {} : { line: Number(row.line) }), ...(row.id === undefined ? {} : { id: Number(row.id) }) }
+}
+
+/** Transactions of a writer of which one asks for a token. */
+const TOKEN_EVERY = 10
+
+/** What any language does to read its own write elsewhere: asks, in its transaction, which version a key was given. */
+async function tokenOf(client: WriterClient, changes: readonly Change[], outcomes: readonly ChangeOutcome[]): Promise<Token | undefined> {
+  const change = changes.find(({ topic }, i) => READABLE.has(topic) && outcomes[i]?.undone !== true)
+  if (change === undefined) return undefined
+  const { rows } = await client.query<{ version: string | null }>('select comity.token($1::text, $2::text)::text as version', [
+    change.topic,
+    change.key,
+  ])
+  const version = rows[0]?.version ?? null
+  return version === null ? undefined : { topic: change.topic, key: change.key, version: Number(version) }
 }

@@ -45,6 +45,8 @@ export interface JudgementCounts {
   readonly published: number
   readonly effects: number
   readonly replicaRows: number
+  /** Reads of a copy that waited for a token first. */
+  readonly tokenReads: number
   /** Keys of replicas that wait, or belong to a history that was lost with a database. */
   readonly unjudged: number
   readonly faults: number
@@ -158,6 +160,7 @@ function countsOf(
     published,
     effects: observations.subscriptions.reduce((sum, { effects }) => sum + effects.length, 0),
     replicaRows: observations.replicas.reduce((sum, { rows }) => sum + rows.length, 0),
+    tokenReads: history.reads.filter(({ token }) => token !== undefined).length,
     unjudged,
     faults: history.faults,
     worstLag: Math.round(lag),
