@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { describe } from 'vitest'
+import { full } from './full.ts'
 import {
   type PostgresServers,
   SERVERS_VARIABLE,
@@ -40,4 +41,10 @@ export function onEachPostgres(name: string, suite: (server: ServerName) => void
   const title = `${name}, on Postgres ${SYSTEM_MAJOR}`
   if (systemPostgresIsHere) describe(title, () => suite('system'))
   else describe.skip(`${title} (skipped: not installed; Debian: apt-get install postgresql-${SYSTEM_MAJOR})`, () => suite('system'))
+}
+
+/** For suites whose SQL is checked on both elsewhere: on Postgres 18, and in the long form on 15 too. */
+export function onNewestPostgres(name: string, suite: (server: ServerName) => void): void {
+  if (full) onEachPostgres(name, suite)
+  else describe(`${name}, on Postgres 18`, () => suite('npm'))
 }

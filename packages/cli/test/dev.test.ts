@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { freshDatabase } from '../../../test/support/postgres.ts'
 import { CUSTOMERS, insertCustomer, watchTable } from './support/agency.ts'
 import { buildCli, comity, fixture, type Started, startComity } from './support/comity.ts'
 
@@ -26,9 +27,11 @@ afterEach(async () => {
   await rm(workspace, { recursive: true, force: true })
 })
 
-function startDev(): Started {
+function startDev(...more: string[]): Started {
   // URLs that name real databases must not be used.
-  dev = startComity(['dev', workspace], { env: { CRM_URL: 'postgres://127.0.0.1:1/production', BUS_URL: 'postgres://127.0.0.1:1/bus' } })
+  dev = startComity(['dev', workspace, ...more], {
+    env: { CRM_URL: 'postgres://127.0.0.1:1/production', BUS_URL: 'postgres://127.0.0.1:1/bus' },
+  })
   return dev
 }
 
@@ -124,4 +127,21 @@ test('says what to do where there is no configuration', async () => {
   const { code, stderr } = await comity(['dev', join(workspace, 'nowhere')])
   expect(code).toBe(1)
   expect(stderr).toContain('COMITY_CONFIG_NOT_FOUND')
+})
+
+test('on a server of one’s own, makes the databases there and leaves them', async () => {
+  const { url } = await freshDatabase()
+  const own = startDev('--server', url)
+  await own.line(/Postgres 18.* at 127\.0\.0\.1:\d+/)
+  const crm = await connectTo('crm')
+  await crm.query(CUSTOMERS)
+  await Promise.all([own.line(/crm +running/), own.line(/marketing +running/)])
+  await own.stop('SIGTERM')
+  expect((await readdir(workspace)).includes('.comity')).toBe(false)
+  const server = new pg.Client(url)
+  clients.push(server)
+  await server.connect()
+  const { rows } = await server.query(`select datname from pg_database where datname in ('crm', 'marketing', 'comity_bus') order by 1`)
+  expect(rows.map(({ datname }) => datname)).toEqual(['comity_bus', 'crm', 'marketing'])
+  for (const { datname } of rows) await server.query(`drop database ${datname} with (force)`)
 })

@@ -1,11 +1,11 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { onEachPostgres } from '../../../test/support/postgres.ts'
+import { onNewestPostgres } from '../../../test/support/postgres.ts'
 import { type Agency, BOTH, CRM, insertCustomer, MARKETING, newAgency, prepare, watchTable } from './support/agency.ts'
 import { buildCli, comity, startComity } from './support/comity.ts'
 
 beforeAll(buildCli, 120_000)
 
-onEachPostgres('comity uninstall', (server) => {
+onNewestPostgres('comity uninstall', (server) => {
   let agency: Agency
   beforeEach(async () => {
     agency = await newAgency(server)

@@ -6,13 +6,14 @@ import type { Logger } from 'pino'
 import { type CommonOptions, declare, type ExitCode } from '../command.ts'
 import { ConfigProcess } from '../dev/config-process.ts'
 import { findConfigs } from '../dev/find-configs.ts'
-import { type EmbeddedServer, launchServer } from '../dev/launch-server.ts'
+import { type DevServer, launchServer, useServer } from '../dev/launch-server.ts'
 import { watchSources } from '../dev/watch-sources.ts'
 import { ConfigNotFound } from '../errors.ts'
 import { createLog } from '../log.ts'
 import { stopSignal } from '../stop-signal.ts'
 
 interface DevOptions extends CommonOptions {
+  readonly server?: string
   readonly port?: number
 }
 
@@ -20,7 +21,8 @@ const HELP = `
 Every comity.config.ts below the folder gets a process, every team a database on one embedded Postgres, which also carries the bus.
 URLs in the configurations are not used. A configuration that opens its database by its own library finds the URL in
 COMITY_DATABASE_URL. Everything is migrated and provisioned by itself; a change of a team's sources restarts it.
-The data stays in <folder>/.comity; remove that folder to begin anew.
+The data stays in <folder>/.comity; remove that folder to begin anew. With --server the databases are made on a Postgres of yours
+(15 or later), and stay there.
 
 Example:
   $ comity dev teams --port 54320
@@ -31,6 +33,7 @@ export function devCommand(finish: (code: ExitCode) => void): Command {
     .description('run all teams of a workspace on one embedded Postgres, and restart them when their sources change')
     .argument('[folder]', 'where to look for configurations', '.')
     .addOption(new Option('--port <number>', 'of the server (default: a free one)').argParser(port))
+    .addOption(new Option('--server <url>', 'use this Postgres instead of an embedded one').conflicts('port'))
     .addHelpText('after', HELP)
   return declare(command, run, finish)
 }
@@ -41,13 +44,9 @@ async function run(options: DevOptions, folder: string): Promise<ExitCode> {
   if (configs.length === 0) throw new ConfigNotFound({ where: `${folder} or below` })
   const log = createLog({ level: 'info', readable: true })
   const stopped = stopSignal()
-  await mkdir(join(root, '.comity'), { recursive: true })
-  const server = await launchServer({
-    directory: join(root, '.comity', 'postgres'),
-    ...(options.port === undefined ? {} : { port: options.port }),
-  })
-  log.info(`Postgres ${server.version} on port ${server.port}, its data in ${join(folder, '.comity')}`)
-  const transport = await server.createDatabase(BUS, { ifNotExists: true })
+  const server = options.server === undefined ? await embedded(root, options.port) : await useServer(options.server)
+  log.info(server.title)
+  const transport = await server.createDatabase(BUS)
   const processes = configs.map((config) => configProcess({ config, root, transport, server, log }))
   const watching = await watchSources(root, (paths) => {
     for (const one of affected(processes, paths)) {
@@ -66,6 +65,11 @@ async function run(options: DevOptions, folder: string): Promise<ExitCode> {
   return 0
 }
 
+async function embedded(root: string, port: number | undefined): Promise<DevServer> {
+  await mkdir(join(root, '.comity'), { recursive: true })
+  return launchServer({ directory: join(root, '.comity', 'postgres'), ...(port === undefined ? {} : { port }) })
+}
+
 /** No team can have this name. */
 const BUS = 'comity_bus'
 
@@ -73,14 +77,14 @@ function configProcess(options: {
   readonly config: string
   readonly root: string
   readonly transport: string
-  readonly server: EmbeddedServer
+  readonly server: DevServer
   readonly log: Logger
 }): ConfigProcess {
   const { config, root, transport, server, log } = options
   return new ConfigProcess({
     config,
     transport,
-    databaseUrl: (team) => server.createDatabase(team, { ifNotExists: true }),
+    databaseUrl: (team) => server.createDatabase(team),
     onLoaded(teams) {
       for (const [team, url] of Object.entries(teams)) log.info({ team }, url)
     },

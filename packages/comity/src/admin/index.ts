@@ -1,4 +1,5 @@
 export type { Environment } from '../catalog/environment.ts'
+export { type GivenServer, givenServer } from './given-server.ts'
 export { requireInstalled } from './installation.ts'
 export { type MigrateOptions, type MigrationReport, migrate } from './migrate.ts'
 export { provision, provisionPlan } from './provision.ts'

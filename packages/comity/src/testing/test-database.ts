@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { connect } from '../postgres/index.ts'
+import { givenServer } from '../admin/index.ts'
 import { NoTestServer } from './errors.ts'
 
 /** The part of `@comity/embedded-postgres` that is used here; the package is loaded only when a test needs a server. */
@@ -16,24 +16,13 @@ let server: Promise<{ create(name: string): Promise<string> }> | undefined
  * that this process starts once and that ends with it.
  */
 export async function testDatabase(prefix: string): Promise<string> {
-  server ??= process.env.COMITY_TEST_SERVER === undefined ? embedded() : Promise.resolve(existing(process.env.COMITY_TEST_SERVER))
+  server ??= process.env.COMITY_TEST_SERVER === undefined ? embedded() : existing(process.env.COMITY_TEST_SERVER)
   return (await server).create(`${prefix.replaceAll('-', '_')}_${randomUUID().slice(0, 8)}`)
 }
 
-function existing(url: string): { create(name: string): Promise<string> } {
-  return {
-    async create(name) {
-      const admin = connect(url)
-      try {
-        await admin.query(`create database ${name}`)
-      } finally {
-        await admin.close()
-      }
-      const own = new URL(url)
-      own.pathname = `/${name}`
-      return own.href
-    },
-  }
+async function existing(url: string): Promise<{ create(name: string): Promise<string> }> {
+  const server = await givenServer(url)
+  return { create: (name) => server.createDatabase(name) }
 }
 
 async function embedded(): Promise<{ create(name: string): Promise<string> }> {
