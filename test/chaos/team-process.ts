@@ -108,7 +108,7 @@ async function start(running: AnyTeam): Promise<void> {
 function busOf(options: TeamProcessOptions, recorder: Recorder, failpoints: Failpoints): Transport {
   const bus = postgresTransport({ url: options.bus, leaseMs: options.bucketLease, answerTimeout: options.answerTimeout, allowUnsafe: true })
   const stopping: Transport = failpoints.has('mid-send') ? halfSending(bus, failpoints) : bus
-  const adverse = options.adversary === undefined ? stopping : adversarialTransport(stopping, { seed: options.adversary })
+  const adverse = options.adversary === undefined ? stopping : adversarialTransport(stopping, { seed: options.adversary, prefetch: 16 })
   return recordingTransport(adverse, recorder, {
     beforeSend: () => failpoints.pass('before-send'),
     afterSend: () => failpoints.pass('after-send'),

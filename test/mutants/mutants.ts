@@ -28,7 +28,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [{ file: `${comity}/relay/outbox-reader.ts`, find: 'this.#gaps.append(this.#last + 1, id - 1)', replace: '' }],
   },
   {
-    name: 'cursor (xid, id)',
+    name: 'cursor by xid and id',
     harm: 'a transaction that began before another one and committed after it is never read',
     stage: 'writers',
     edits: [

@@ -7,6 +7,8 @@ export interface AdversaryOptions {
   readonly copies?: number
   /** How far messages of different keys may overtake each other, in messages. Default 16. */
   readonly reorder?: number
+  /** Messages at the handler at once, at most. Few make small batches, and it is between batches that order is lost. Default: as asked. */
+  readonly prefetch?: number
 }
 
 /**
@@ -14,7 +16,7 @@ export interface AdversaryOptions {
  * overtake each other, and a suffix that was acknowledged already comes again, in order. Only receiving is disturbed.
  */
 export function adversarialTransport(inner: Transport, options: AdversaryOptions): Transport {
-  const { copies = 3, reorder = 16 } = options
+  const { copies = 3, reorder = 16, prefetch } = options
   const random = generator(options.seed)
 
   function receive(subscription: string, handler: DeliveryHandler, given: ReceiveOptions): Promise<void> {
@@ -24,6 +26,9 @@ export function adversarialTransport(inner: Transport, options: AdversaryOptions
     async function deliver(deliveries: readonly Delivery[]): Promise<readonly DeliveryResult[]> {
       const bucket = deliveries[0]?.bucket ?? 0
       const suffix = random() < 0.3 ? (done.get(bucket) ?? []).map((delivery) => ({ ...delivery, redelivered: true })) : []
+      // A part of it comes alone: an older message without the newer one that followed it.
+      const alone = suffix.splice(0, Math.floor(random() * (suffix.length + 1)))
+      if (alone.length > 0) await handler(alone)
       const shuffled = overtake([...suffix, ...deliveries], reorder, random)
       const calls: Promise<readonly DeliveryResult[]>[] = [handler(shuffled)]
       // In order as well, so that a key's messages come as 1 2 3 1 2 3: a repetition, never an inversion of first deliveries.
@@ -40,7 +45,7 @@ export function adversarialTransport(inner: Transport, options: AdversaryOptions
       return deliveries.map(({ message }) => (refused.has(message.id) ? 'later' : 'ack'))
     }
 
-    return inner.receive(subscription, deliver, given)
+    return inner.receive(subscription, deliver, prefetch === undefined ? given : { ...given, prefetch })
   }
 
   return { ...inner, receive }
