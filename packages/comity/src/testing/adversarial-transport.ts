@@ -26,9 +26,7 @@ export function adversarialTransport(inner: Transport, options: AdversaryOptions
     async function deliver(deliveries: readonly Delivery[]): Promise<readonly DeliveryResult[]> {
       const bucket = deliveries[0]?.bucket ?? 0
       const suffix = random() < 0.3 ? (done.get(bucket) ?? []).map((delivery) => ({ ...delivery, redelivered: true })) : []
-      // A part of it comes alone: an older message without the newer one that followed it.
       const alone = suffix.splice(0, Math.floor(random() * (suffix.length + 1)))
-      if (alone.length > 0) await handler(alone)
       const shuffled = overtake([...suffix, ...deliveries], reorder, random)
       const calls: Promise<readonly DeliveryResult[]>[] = [handler(shuffled)]
       // In order as well, so that a key's messages come as 1 2 3 1 2 3: a repetition, never an inversion of first deliveries.
@@ -36,6 +34,8 @@ export function adversarialTransport(inner: Transport, options: AdversaryOptions
         if (random() < 0.5) calls.push(handler(shuffled.map((delivery) => ({ ...delivery, redelivered: true }))))
       }
       const [first, ...others] = await Promise.all(calls)
+      // A part of the suffix comes alone, older messages without the newer ones that followed them; and last, so that no first delivery waits for it.
+      if (alone.length > 0) await handler(alone)
       const refused = new Set<string>()
       for (const [i, delivery] of shuffled.entries()) {
         if ([first, ...others].some((results) => results?.[i] !== 'ack')) refused.add(delivery.message.id)

@@ -2,7 +2,7 @@ import type { Entity } from '@comity/contract'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { full } from '../../../../../test/support/full.ts'
-import { onEachPostgres } from '../../../../../test/support/postgres.ts'
+import { onNewestPostgres } from '../../../../../test/support/postgres.ts'
 import type { Queryable } from '../../../src/postgres/index.ts'
 import { type CapturedDatabase, capturedDatabase, integer, nullable, plainEntity, string } from './captured-database.ts'
 
@@ -185,7 +185,7 @@ async function run(session: Queryable, table: Table, list: readonly Command[]): 
   }
 }
 
-onEachPostgres('any sequence of statements', (server) => {
+onNewestPostgres('any sequence of statements', (server) => {
   let crm: CapturedDatabase
   beforeAll(async () => {
     crm = await capturedDatabase(server)
