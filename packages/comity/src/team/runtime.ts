@@ -101,8 +101,10 @@ export function runtime<Tx>(options: {
     clock: systemClock,
     logger,
     async runOnce(signal) {
+      if (cleared.identity === undefined) return 'idle'
+      const { rows } = await database.query<{ name: string }>(NOT_YET)
       let ran = 0
-      for (const one of subscriptions.values()) if (cleared.identity !== undefined) ran += await one.retryNotYet(signal)
+      for (const { name } of rows) ran += (await subscriptions.get(name)?.retryNotYet(signal)) ?? 0
       return ran > 0 ? 'busy' : 'idle'
     },
   })
@@ -125,5 +127,7 @@ export function runtime<Tx>(options: {
 
 /** Between two looks at partitions, in milliseconds. */
 const CARE_EVERY = 600_000
+/** Asked once for all subscriptions: where nothing waits, a team that stands still does nothing more. */
+const NOT_YET = `select distinct subscription as name from comity.waiting_keys where reason = 'not-yet'`
 /** Between two looks at what was not there yet, in milliseconds. */
 const NOT_YET_EVERY = 2000
