@@ -1,4 +1,6 @@
 import type { Contract, ContractDescription, Entity } from '@comity/contract'
+import type { BreakerPolicy } from '../subscription/breaker.ts'
+import type { RetryPolicy } from '../subscription/lane.ts'
 
 /** What a team says of itself: frozen, and read by migration, provisioning, the running team and the operator's views alike. */
 export interface Declaration {
@@ -27,6 +29,7 @@ export interface Kept {
   readonly table: string
   readonly columns: Readonly<Record<string, string>>
   readonly audience?: string
+  readonly flow: Flow
 }
 
 export interface Handled {
@@ -39,8 +42,21 @@ export interface Handled {
   readonly batch: number
   /** Milliseconds for one message. */
   readonly timeout: number
-  /** Tries in place before the line. */
-  readonly attempts: number
+  readonly retry: RetryPolicy
+  /** Undefined: no breaker. */
+  readonly breaker: BreakerPolicy | undefined
+  readonly flow: Flow
+}
+
+/** How much of a subscription is taken at once, and how fast; what is undefined is the engine's own choice. */
+export interface Flow {
+  /** Transactions at once in one process. */
+  readonly concurrency?: number | undefined
+  readonly prefetch?: number | undefined
+  readonly prefetchBytes?: number | undefined
+  /** Messages a second. */
+  readonly rate?: number | undefined
+  readonly tenantRate?: number | undefined
 }
 
 /** Every contract that this team may publish. */

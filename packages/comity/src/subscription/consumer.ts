@@ -13,6 +13,19 @@ export interface Consumer<Tx> {
   consume(batch: Batch<Tx>): Promise<readonly Outcome[]>
   /** Ids of those messages whose effect has happened already: come again, they do not join a line. Absent: repetitions do no harm. */
   done?(batch: Pick<Batch<Tx>, 'messages' | 'subscription' | 'generation' | 'sql'>): Promise<ReadonlySet<string>>
+  /** What has been under way for a second or more. */
+  running?(): readonly Running[]
+}
+
+/** A handler under way. */
+export interface Running {
+  readonly message: string
+  readonly key: string
+  readonly since: Date
+  readonly attempt: number
+  /** What it has reported. */
+  readonly done?: number
+  readonly total?: number
 }
 
 export interface Batch<Tx> {
@@ -27,4 +40,6 @@ export interface Batch<Tx> {
   readonly sql: Queryable
   /** Aborts when the subscription stops waiting for this batch. */
   readonly signal: AbortSignal
+  /** Throws where a message may not begin any more: its tenant was paused meanwhile. Absent: all may. */
+  readonly mayBegin?: (message: Message) => void
 }

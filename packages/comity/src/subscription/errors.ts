@@ -12,15 +12,27 @@ export class PermanentError extends ComityError {
   }
 }
 
-/** Thrown by a handler: what this message needs has not arrived; its key waits and is tried again until it has. */
+/** What a message waits for: that this team's copy of `topic` has `key`, in this version or a later one. A token is one. */
+export interface Wanted {
+  readonly topic: string
+  readonly key: string
+  readonly version?: number
+}
+
+/**
+ * Thrown by a handler: what this message needs has not arrived; its key waits and is tried again until it has. With `until` it is
+ * tried when a copy of this team has that; without, every now and then.
+ */
 export class NotYetError extends ComityError {
   static readonly code = 'COMITY_NOT_YET'
   static readonly causeTemplate = '{message}'
   static readonly remedyTemplate = 'nothing: the message waits and is tried again; if it waits for long, look at the replica it needs'
   readonly code = 'COMITY_NOT_YET'
-  constructor(message: string, details: { readonly cause?: unknown } = {}) {
+  readonly until: Wanted | undefined
+  constructor(message: string, details: { readonly cause?: unknown; readonly until?: Wanted } = {}) {
     super(message, NotYetError.remedyTemplate, details)
     this.name = 'NotYetError'
+    this.until = details.until
   }
 }
 
@@ -63,6 +75,22 @@ export const LagUnknown: ErrorType<'transport'> = errorType(
   'COMITY_LAG_UNKNOWN',
   'the {transport} transport does not tell how many messages are left, so nobody knows when a subscription has caught up',
   'wait for what you expect to see in the database instead',
+)
+/** Internal: a batch met a message whose tenant was paused after it had begun; it is repeated without. */
+export const PausedMeanwhile: ErrorType<'subscription'> = errorType(
+  'COMITY_PAUSED_MEANWHILE',
+  'a tenant of {subscription} was paused while its messages were under way',
+  'nothing: they wait in their lines until it is resumed',
+)
+export const LinePaused: ErrorType<'subscription' | 'key' | 'reason'> = errorType(
+  'COMITY_LINE_PAUSED',
+  'the line of key {key} in {subscription} does not run: {reason}',
+  'run "comity resume" first',
+)
+export const NotTheHead: ErrorType<'subscription' | 'key' | 'message'> = errorType(
+  'COMITY_NOT_THE_HEAD',
+  'message {message} is not the head of the line of key {key} in {subscription}',
+  'look again with "comity dead-letters show": somebody may have been faster',
 )
 export const NothingWaits: ErrorType<'subscription' | 'key'> = errorType(
   'COMITY_NOTHING_WAITS',

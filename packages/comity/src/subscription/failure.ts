@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { ComityError } from '@comity/contract'
 import { classifyError, describeError as describeSqlError, sqlStateOf } from '../postgres/classify-error.ts'
 import {
@@ -5,6 +6,7 @@ import {
   HandlerLostConnection,
   InvalidMessage,
   NotYetError,
+  PausedMeanwhile,
   PermanentError,
   TooOldToProve,
   UnreadableMessage,
@@ -20,22 +22,66 @@ import {
  */
 export type Failure = 'outage' | 'contended' | 'permanent' | 'not-yet' | 'transient'
 
+/** What a subscription may say of an error of its handler; undefined leaves it to the rules above. */
+export type Decision = 'transient' | 'permanent' | 'not-yet' | undefined
+export type Decide = (error: unknown, attempt: number) => Decision
+
 const PERMANENT = [PermanentError, UnreadableMessage, ForgedMessage, InvalidMessage, TooOldToProve]
 
 /** So often a message may find others in the way before that counts as its own failure. */
 export const CONTENDED = 50
 
-export function failureOf(error: unknown): Failure {
+export function failureOf(error: unknown, decide?: Decide, attempt = 1): Failure {
+  const meaning = error instanceof HandlerLostConnection ? undefined : classifyError(error)
+  if (meaning === 'connection') return 'outage'
+  if (error instanceof PausedMeanwhile) return 'contended'
+  const decided = decide?.(error instanceof HandlerLostConnection ? error.cause : error, attempt)
+  if (decided !== undefined) return decided
   if (PERMANENT.some((type) => error instanceof type)) return 'permanent'
   if (error instanceof NotYetError) return 'not-yet'
-  if (error instanceof HandlerLostConnection) return 'transient'
-  const meaning = classifyError(error)
-  if (meaning === 'connection') return 'outage'
   return meaning === 'retryable' ? 'contended' : 'transient'
 }
 
-/** What is kept of an error beside a waiting message: a code and one line. Never values: Postgres' DETAIL stays out. */
-export function describeError(error: unknown): { readonly code: string; readonly message: string } {
-  const code = error instanceof ComityError ? error.code : (sqlStateOf(error) ?? (error as Error | undefined)?.name ?? 'Error')
-  return { code, message: (describeSqlError(error).split('\n')[0] as string).slice(0, 500) }
+/** What is kept of an error beside a waiting message. Never values: Postgres' DETAIL stays out. */
+export interface FailureRecord {
+  /** Of its class. */
+  readonly name: string
+  readonly code: string
+  /** One line. */
+  readonly message: string
+  /** The first frame of the stack that is the user's: `function (folder/file.ts)`, without a line, which every deploy moves. */
+  readonly frame: string
+  /** Equal for what fails alike: a hash of name, code and frame. */
+  readonly fingerprint: string
+}
+
+export function recordOf(error: unknown): FailureRecord {
+  const code = error instanceof ComityError ? error.code : (sqlStateOf(error) ?? codeOf(error) ?? '')
+  const name = (error as Error | undefined)?.name || (error as object | undefined)?.constructor?.name || 'Error'
+  const frame = ownFrame(error)
+  const message = (describeSqlError(error).split('\n')[0] as string).slice(0, 500)
+  const fingerprint = createHash('sha256')
+    .update(JSON.stringify([name, code, frame]))
+    .digest('hex')
+    .slice(0, 12)
+  return { name, code: code === '' ? name : code, message, frame, fingerprint }
+}
+
+/** As Node's own errors, and those of many libraries, have it. */
+function codeOf(error: unknown): string | undefined {
+  const { code } = (error ?? {}) as { readonly code?: unknown }
+  return typeof code === 'string' && /^[\w.-]{1,64}$/.test(code) ? code : undefined
+}
+
+function ownFrame(error: unknown): string {
+  const { stack } = (error ?? {}) as { readonly stack?: unknown }
+  if (typeof stack !== 'string') return ''
+  for (const line of stack.split('\n')) {
+    const match = /^\s+at (?:async )?(?:(.+?) \()?(?:file:\/\/)?([^()]+?)(?::\d+){0,2}\)?$/.exec(line)
+    const file = match?.[2]
+    if (file === undefined || /^node:|[/\\]node_modules[/\\]|^<anonymous>$|[/\\]packages[/\\]comity[/\\](src|dist)[/\\]/.test(file))
+      continue
+    return `${match?.[1] ?? 'anonymous'} (${file.split(/[/\\]/).slice(-2).join('/')})`
+  }
+  return ''
 }

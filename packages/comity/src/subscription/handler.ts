@@ -1,6 +1,7 @@
 import type { ContractDescription, DataOf, Entity, Event } from '@comity/contract'
+import { boundLogger, type Logger } from '../foundation/index.ts'
 import type { Validator } from '../schema/index.ts'
-import type { Batch, Consumer } from './consumer.ts'
+import type { Batch, Consumer, Running } from './consumer.ts'
 import { HandlerTimeout, InvalidMessage } from './errors.ts'
 import { recorded, recordFresh } from './inbox.ts'
 import type { Message, Outcome } from './message.ts'
@@ -35,10 +36,16 @@ export type MessageOf<C extends Entity | Event> = C extends Entity ? EntityMessa
 export interface HandlerContext<Tx> {
   /** The transaction of the user's own library: what is written through it commits with the acknowledgement, or not at all. */
   readonly tx: Tx
+  readonly key: string
+  readonly tenant: string | undefined
   /** 1 for the first try. */
   readonly attempt: number
-  /** Aborts at the time limit, and when the process stops. */
+  /** Aborts at the time limit, and when the process stops or the subscription is paused. */
   readonly signal: AbortSignal
+  /** The team's logger with the ids of this message in every line. Never log payloads. */
+  readonly logger: Logger
+  /** For what takes long: operators see how far it is. */
+  progress(done: number, total?: number): void
 }
 
 export interface HandlerOptions<Tx, Context> {
@@ -50,11 +57,13 @@ export interface HandlerOptions<Tx, Context> {
   /** Milliseconds for one message; below the lease. */
   readonly timeout: number
   readonly batch: number
+  readonly logger: Logger
 }
 
 /** dedupe + handle + record: the effect of each message happens once per generation. */
 export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context>): Consumer<Tx> {
   const { contract, validator, handle, contextFor, timeout } = options
+  const running = new Set<{ -readonly [Name in keyof Running]: Running[Name] }>()
 
   async function consume(batch: Batch<Tx>): Promise<readonly Outcome[]> {
     const fresh = new Set(await recordFresh(batch.sql, batch.subscription, batch.generation, batch.messages))
@@ -62,6 +71,7 @@ export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context
     for (const message of batch.messages) {
       // Whatever has not begun can begin elsewhere.
       batch.signal.throwIfAborted()
+      batch.mayBegin?.(message)
       if (fresh.delete(message.envelope.id)) {
         await run(message, batch)
         outcomes.push('applied')
@@ -86,10 +96,25 @@ export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context
     })
     if (batch.signal.aborted) abort.abort()
     batch.signal.addEventListener('abort', stop)
-    const context = contextFor({ tx: batch.tx, attempt: batch.attempt + 1, signal: abort.signal }, event)
+    const { id, key, tenant } = event
+    const attempt = batch.attempt + 1
+    const own: { -readonly [Name in keyof Running]: Running[Name] } = { message: id, key, since: new Date(), attempt }
+    running.add(own)
+    const context = contextFor(
+      {
+        ...{ tx: batch.tx, key, tenant, attempt, signal: abort.signal },
+        logger: boundLogger(options.logger, { subscription: batch.subscription, message: id, key, tenant, attempt }),
+        progress(done, total) {
+          own.done = done
+          if (total !== undefined) own.total = total
+        },
+      },
+      event,
+    )
     try {
       await Promise.race([handle(event as never, context), late])
     } finally {
+      running.delete(own)
       clearTimeout(timer)
       batch.signal.removeEventListener('abort', stop)
     }
@@ -118,9 +143,13 @@ export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context
     kind: 'handler',
     batch: options.batch,
     consume,
+    running: () => [...running].filter(({ since }) => Date.now() - since.getTime() >= LONG),
     done: ({ sql, subscription, generation, messages }) => recorded(sql, subscription, generation, messages),
   }
 }
+
+/** A handler that has been running so long is shown, in milliseconds. */
+const LONG = 1000
 
 function parse(text: string): unknown {
   try {

@@ -1,4 +1,3 @@
-import { arrayLiteral } from '../postgres/array-literal.ts'
 import { classifyError, describeError } from '../postgres/classify-error.ts'
 import type { Database, Queryable } from '../postgres/database.ts'
 import { TransactionIsOver } from '../postgres/errors.ts'
@@ -12,16 +11,13 @@ import type { Permit } from './permits.ts'
  */
 const LOCK_LANE = 'select 1 from comity.lanes where subscription = $1::text and lane = $2::int for update'
 
-const WAITING_KEYS = `
-  select w.key from unnest($2::text::text[]) k(key) join comity.waiting_keys w on w.subscription = $1::text and w.key = k.key`
-
 /*
  * The last statement of ours before COMMIT: in a transaction that an error has aborted it raises 25P02, so a handler that
  * caught a SQL error and returned can't have its message acknowledged with nothing committed.
  */
 const COUNT = `
   update comity.counts set applied = applied + $3::int, duplicate = duplicate + $4::int, stale = stale + $5::int,
-    waiting = waiting + $6::int, discarded = discarded + $7::int,
+    waiting = waiting + $6::int, discarded = discarded + $7::int, failed = failed + $9::int,
     last_time = greatest(last_time, $8::text::timestamptz), last_at = clock_timestamp()
   where subscription = $1::text and lane = $2::int`
 
@@ -39,12 +35,14 @@ interface Counting {
   readonly time?: string | undefined
   /** They stood in a line until now. */
   readonly waited?: boolean
+  /** How many of them have failed for good. */
+  readonly failed?: number
 }
 
 /** Runs `work` under the lane's lock and counts what it answers in the same transaction. */
 export function inLane<Tx, Result extends readonly Outcome[]>(
   { database, permit, subscription, lane }: Lane<Tx>,
-  { time, waited = false }: Counting,
+  { time, waited = false, failed = 0 }: Counting,
   work: (tx: Tx, sql: Queryable) => Promise<Result>,
 ): Promise<Result> {
   return permit(() =>
@@ -62,6 +60,7 @@ export function inLane<Tx, Result extends readonly Outcome[]>(
         count('waiting') - (waited ? outcomes.length : 0),
         count('discarded'),
         time ?? null,
+        failed,
       ])
       return outcomes
     }),
@@ -76,10 +75,4 @@ async function whoseFailure(error: unknown, sql: Queryable): Promise<unknown> {
     (other: unknown) => classifyError(other) === 'connection' || other instanceof TransactionIsOver,
   )
   return lost ? error : new HandlerLostConnection({ reason: describeError(error) }, { cause: error })
-}
-
-/** Which of these keys have a line. Under the lane's lock the answer stays true until the end of the transaction. */
-export async function waitingKeys(sql: Queryable, subscription: string, keys: readonly string[]): Promise<ReadonlySet<string>> {
-  const { rows } = await sql.query<{ key: string }>(WAITING_KEYS, [subscription, arrayLiteral(keys)])
-  return new Set(rows.map((row) => row.key))
 }

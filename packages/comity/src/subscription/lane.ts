@@ -1,12 +1,12 @@
 import { backoff, type Clock, type Logger } from '../foundation/index.ts'
 import { describeError } from '../postgres/classify-error.ts'
 import type { Delivery, DeliveryResult } from '../transport/transport.ts'
-import type { Consumer } from './consumer.ts'
-import { CONTENDED, failureOf } from './failure.ts'
+import { CONTENDED, type Decide, failureOf, recordOf } from './failure.ts'
+import { FairQueue } from './fair-queue.ts'
 import type { Handover } from './handover.ts'
-import { inLane, type Lane, waitingKeys } from './lane-transaction.ts'
+import { LaneWork, type LaneWorkOptions, tenantOf } from './lane-work.ts'
 import type { Message, Outcome } from './message.ts'
-import { append, type WaitingReason } from './waiting-line.ts'
+import type { Rate } from './rate.ts'
 
 /**
  * One lane: the messages of the keys whose hash is this lane, at most one of a key at a time.
@@ -15,20 +15,23 @@ import { append, type WaitingReason } from './waiting-line.ts'
  *     ▲                                 └─fails─▶ one by one ──fails─┬─ transient, attempts left ─▶ key rests ─┐
  *     └──────────────── the rest is over ◀───────────────────────────│────────────────────────────────────────┘
  *                                                                    └─ else ─▶ line of its key: ack
- *   at stop: whatever has not begun ▶ later
+ *   its tenant is paused, or has crowded out the others ▶ line of its key: ack
+ *   at stop, or when the gate is closed: whatever has not begun ▶ later
  *
  * A resting key keeps its messages, and the lane goes on with other keys. A failing database is nobody's attempt.
  */
-export interface LaneOptions<Tx> extends Lane<Tx> {
-  readonly generation: number
-  readonly consumer: Consumer<Tx>
+export interface LaneOptions<Tx> extends LaneWorkOptions<Tx> {
   readonly read: (delivery: Delivery) => Message
   readonly retry: RetryPolicy
-  readonly signal: AbortSignal
   readonly clock: Clock
   readonly logger: Logger
+  readonly rate?: Rate | undefined
   /** Told each outcome after it is durable. */
   readonly onEnded: (message: Delivery, outcome: Outcome, error?: unknown) => void
+  /** Told each failed attempt that was the message's own. */
+  readonly onFailed: (message: Delivery, attempt: number, error: unknown) => void
+  /** An operator has closed the gate: nothing more may begin in this session. */
+  readonly onClosed: () => void
 }
 
 export interface RetryPolicy {
@@ -36,9 +39,25 @@ export interface RetryPolicy {
   readonly attempts: number
   /** Bounds of the wait between two of them, in milliseconds. */
   readonly wait: { readonly min: number; readonly max: number }
+  readonly decide?: Decide | undefined
+}
+
+/** A key between two attempts. */
+export interface Resting {
+  readonly key: string
+  readonly message: string
+  /** Attempts that have failed. */
+  readonly attempts: number
+  readonly code: string
+  /** Of the next attempt. */
+  readonly at: Date
+  /** Its messages that wait, itself included. */
+  readonly messages: number
 }
 
 interface Item {
+  readonly key: string
+  readonly tenant: string | undefined
   readonly delivery: Delivery
   readonly handover: Handover
   readonly index: number
@@ -48,22 +67,37 @@ interface Item {
   contended: number
 }
 
+interface Rest {
+  readonly items: Item[]
+  readonly at: Date
+  readonly code: string
+}
+
 export class LaneQueue<Tx> {
   readonly #options: LaneOptions<Tx>
-  #queue: Item[] = []
+  readonly #queue = new FairQueue<Item>()
   /** Keys between two attempts, with what has come for them meanwhile; the head is the one that failed. */
-  readonly #resting = new Map<string, Item[]>()
+  readonly #resting = new Map<string, Rest>()
+  readonly #work: LaneWork<Tx>
   #draining: Promise<void> | undefined
 
   constructor(options: LaneOptions<Tx>) {
     this.#options = options
+    this.#work = new LaneWork(options)
   }
 
   /** Messages that have not ended. */
   get size(): number {
-    let size = this.#queue.length
-    for (const items of this.#resting.values()) size += items.length
+    let size = this.#queue.size
+    for (const { items } of this.#resting.values()) size += items.length
     return size
+  }
+
+  get resting(): readonly Resting[] {
+    return [...this.#resting].map(([key, { items, at, code }]) => {
+      const head = items[0] as Item
+      return { key, message: head.delivery.message.id, attempts: head.attempts, code, at, messages: items.length }
+    })
   }
 
   /** Takes the delivery at `index` of a handover, and answers it when it has ended. */
@@ -73,20 +107,24 @@ export class LaneQueue<Tx> {
       return
     }
     const delivery = handover.deliveries[index] as Delivery
-    const item = { delivery, handover, index, attempts: 0, contended: 0 }
-    const resting = this.#resting.get(delivery.message.key)
-    if (resting) resting.push(item)
+    const { key } = delivery.message
+    const tenant = tenantOf(delivery.message)
+    this.#options.shares.entered(tenant)
+    const item = { key, tenant, delivery, handover, index, attempts: 0, contended: 0 }
+    const resting = this.#resting.get(key)
+    if (resting) resting.items.push(item)
     else this.#queue.push(item)
     this.#drain()
   }
 
   /** At stop: what has not begun is answered `later`; resolves when nothing of this lane is in a transaction any more. */
   async close(): Promise<void> {
-    for (const items of [this.#queue, ...this.#resting.values()]) for (const item of items) answer(item, 'later')
-    this.#queue = []
+    for (const items of [this.#queue.takeAll(), ...[...this.#resting.values()].map((rest) => rest.items)]) this.#later(items)
     this.#resting.clear()
     await this.#draining
   }
+
+  readonly #read = (item: Item): Message => this.#options.read(item.delivery)
 
   #drain(): void {
     // A microtask later, so that what is pushed together is taken together.
@@ -94,117 +132,129 @@ export class LaneQueue<Tx> {
       .then(() => this.#run())
       .finally(() => {
         this.#draining = undefined
-        if (this.#queue.length > 0 && !this.#options.signal.aborted) this.#drain()
+        if (this.#queue.size > 0 && !this.#options.signal.aborted) this.#drain()
       })
   }
 
   async #run(): Promise<void> {
-    const { signal, consumer } = this.#options
+    const { signal, consumer, rate, shares } = this.#options
     // How many are to be run alone, because the batch they were in failed.
     let alone = 0
-    while (this.#queue.length > 0 && !signal.aborted) {
-      const items = this.#queue.splice(0, alone > 0 ? 1 : consumer.batch)
+    while (this.#queue.size > 0 && !signal.aborted) {
+      const crowding = shares.crowding
+      if (crowding !== undefined) await this.#makeRoom(crowding)
+      const most = alone > 0 ? 1 : consumer.batch
+      const granted = rate === undefined ? most : await rate.acquire(Math.min(most, Math.max(1, this.#queue.size)), signal)
+      const items = this.#queue.take(granted)
+      rate?.give(granted - items.length)
+      if (items.length === 0) continue
       alone = Math.max(0, alone - 1)
       try {
-        const outcomes = await this.#transact(items)
-        for (const [i, item] of items.entries()) this.#end(item, outcomes[i] as Outcome)
+        const outcomes = await this.#work.handle(items.map(this.#read), items[0]?.attempts ?? 0)
+        if (outcomes === undefined) this.#close(items)
+        else for (const [i, item] of items.entries()) this.#end(item, outcomes[i] as Outcome)
       } catch (error) {
         if (items.length === 1) await this.#failed(items[0] as Item, error)
-        else if (signal.aborted) for (const item of items) answer(item, 'later')
+        else if (signal.aborted) this.#later(items)
         else {
-          this.#queue.unshift(...items)
+          this.#queue.unshift(items)
           alone = items.length
         }
       }
     }
   }
 
-  async #transact(items: readonly Item[]): Promise<readonly Outcome[]> {
-    const { subscription, generation, consumer, signal, read } = this.#options
-    const messages = items.map((item) => read(item.delivery))
-    const newest = messages.reduce((time, { envelope }) => (envelope.time > time ? envelope.time : time), '')
-    return inLane(this.#options, { time: newest }, async (tx, sql) => {
-      const waiting = await waitingKeys(
-        sql,
-        subscription,
-        messages.map((message) => message.incoming.key),
-      )
-      const go = waiting.size === 0 ? messages : messages.filter((message) => !waiting.has(message.incoming.key))
-      const outcomes =
-        go.length === 0
-          ? []
-          : await consumer.consume({ messages: go, subscription, generation, attempt: items[0]?.attempts ?? 0, tx, sql, signal })
-      if (waiting.size === 0) return outcomes
-      const followers = messages.filter((message) => waiting.has(message.incoming.key))
-      const done = await consumer.done?.({ messages: followers, subscription, generation, sql })
-      const ended = outcomes[Symbol.iterator]()
-      const all: Outcome[] = []
-      for (const { incoming } of messages) {
-        if (!waiting.has(incoming.key)) all.push(ended.next().value as Outcome)
-        else if (done?.has(incoming.id)) all.push('duplicate')
-        else all.push(await append(sql, subscription, { message: incoming, reason: 'parked', generation, attempts: 0 }))
-      }
-      return all
-    })
+  /** The messages of a tenant that has crowded out the others go to their lines: the broker's queue moves on. */
+  async #makeRoom(tenant: string): Promise<void> {
+    const { clock, signal, logger, subscription } = this.#options
+    const items = this.#queue.takeTenant(tenant, MOST_ASIDE)
+    if (items.length === 0) return
+    try {
+      const outcomes = await this.#work.putAside(items.map(this.#read))
+      if (outcomes === undefined) this.#close(items)
+      else for (const [i, item] of items.entries()) this.#end(item, outcomes[i] as Outcome)
+    } catch (error) {
+      // One that can't be read, or a database that fails: they go on as the others do.
+      if (signal.aborted) return this.#later(items)
+      logger.warn({ subscription, error: describeError(error) }, 'messages could not be put aside; they are handled in their turn')
+      this.#queue.unshift(items)
+      await clock.sleep(100, signal)
+    }
   }
 
   /** Decides what a failure means, and either rests the key, parks the message, or waits for the database. */
   async #failed(item: Item, error: unknown): Promise<void> {
-    const { retry, clock, logger, signal, subscription } = this.#options
-    const { key } = item.delivery.message
-    if (signal.aborted) return answer(item, 'later')
-    const failure = failureOf(error)
+    const { retry, clock, logger, signal, subscription, probing } = this.#options
+    const { key } = item
+    if (signal.aborted) return this.#later([item])
+    const failure = failureOf(error, retry.decide, item.attempts + 1)
     if (failure === 'outage' || (failure === 'contended' && item.contended < CONTENDED)) {
       item.contended++
       logger.warn({ subscription, failure, error: describeError(error) }, 'the database could not take a message; trying again')
       await clock.sleep(backoff(item.contended, { min: 20, max: 2000 }) + 5, signal)
-      if (signal.aborted) return answer(item, 'later')
-      this.#queue.unshift(item)
+      if (signal.aborted) return this.#later([item])
+      this.#queue.unshift([item])
       return
     }
     item.attempts++
+    this.#options.onFailed(item.delivery, item.attempts, error)
+    if (probing) return this.#close([item])
     if (failure === 'permanent' || item.attempts >= retry.attempts)
       return this.#park(item, failure === 'not-yet' ? 'not-yet' : 'parked', error)
     // Everything of this key that is queued rests behind it, in order.
-    this.#resting.set(key, [item, ...this.#queue.filter((other) => other.delivery.message.key === key)])
-    this.#queue = this.#queue.filter((other) => other.delivery.message.key !== key)
-    void clock.sleep(backoff(item.attempts, retry.wait), signal).then(() => this.#wakeKey(key))
+    const wait = backoff(item.attempts, retry.wait)
+    const at = new Date(clock.now().getTime() + wait)
+    this.#resting.set(key, { items: [item, ...this.#queue.takeKey(key)], at, code: recordOf(error).code })
+    void clock.sleep(wait, signal).then(() => this.#wakeKey(key))
   }
 
   #wakeKey(key: string): void {
-    const items = this.#resting.get(key)
+    const rest = this.#resting.get(key)
     this.#resting.delete(key)
-    if (items === undefined) return
-    this.#queue.unshift(...items)
+    if (rest === undefined) return
+    this.#queue.unshift(rest.items)
     this.#drain()
   }
 
   /** Into the line, under the lane's lock; its followers find the line and join it. */
-  async #park(item: Item, reason: WaitingReason, error: unknown): Promise<void> {
-    const { subscription, generation, logger, signal, clock } = this.#options
+  async #park(item: Item, reason: 'parked' | 'not-yet', error: unknown): Promise<void> {
+    const { subscription, logger, signal, clock } = this.#options
     const { message } = item.delivery
     for (let failures = 0; !signal.aborted; failures++) {
       try {
-        const [outcome] = await inLane(this.#options, {}, async (_tx, sql) => [
-          await append(sql, subscription, { message, reason, generation, attempts: item.attempts, error }),
-        ])
+        const outcomes = await this.#work.park(message, reason, error, item.attempts)
+        if (outcomes === undefined) return this.#close([item])
         logger.warn({ subscription, message: message.id, reason }, 'a message waits, and its key with it')
-        this.#end(item, outcome as Outcome, error)
+        this.#end(item, outcomes[0] as Outcome, error)
         return
       } catch (problem) {
         logger.warn({ subscription, message: message.id, error: describeError(problem) }, 'a message could not be parked; trying again')
         await clock.sleep(backoff(failures, { min: 50, max: 5000 }) + 10, signal)
       }
     }
-    answer(item, 'later')
+    this.#later([item])
+  }
+
+  /** Nothing more begins in this session; what has not ended comes again in the next. */
+  #close(items: readonly Item[]): void {
+    this.#later(items)
+    this.#options.onClosed()
+  }
+
+  #later(items: readonly Item[]): void {
+    for (const item of items) this.#answer(item, 'later')
   }
 
   #end(item: Item, outcome: Outcome, error?: unknown): void {
-    answer(item, 'ack')
+    this.#answer(item, 'ack')
     this.#options.onEnded(item.delivery, outcome, error)
+  }
+
+  #answer({ handover, index, tenant }: Item, result: DeliveryResult): void {
+    this.#options.shares.left(tenant)
+    handover.answer(index, result)
   }
 }
 
-function answer({ handover, index }: Item, result: DeliveryResult): void {
-  handover.answer(index, result)
-}
+/** Messages of one tenant that go to their lines in one transaction. */
+const MOST_ASIDE = 200

@@ -10,13 +10,16 @@ export class Permits {
   readonly #count: number
   readonly #waiting = new Map<string, (() => void)[]>()
   readonly #taken = new Map<string, number>()
+  readonly #most = new Map<string, number>()
   #running = 0
 
   constructor(count: number) {
     this.#count = count
   }
 
-  of(subscription: string): Permit {
+  /** @param most of this subscription at once, where it is to be fewer than there are */
+  of(subscription: string, most: number = this.#count): Permit {
+    this.#most.set(subscription, most)
     if (!this.#taken.has(subscription)) this.#taken.set(subscription, 0)
     return async (work) => {
       if (!this.#mayRun(subscription)) {
@@ -41,7 +44,8 @@ export class Permits {
   }
 
   #mayRun(subscription: string): boolean {
-    const most = this.#taken.size > 1 ? Math.max(1, this.#count - 1) : this.#count
+    const fair = this.#taken.size > 1 ? Math.max(1, this.#count - 1) : this.#count
+    const most = Math.min(fair, this.#most.get(subscription) ?? fair)
     return this.#running < this.#count && this.#takenBy(subscription) < most
   }
 

@@ -1,21 +1,31 @@
-import type { ContractDescription } from '@comity/contract'
-import { bucketOf } from '@comity/contract'
+import { bucketOf, type ContractDescription } from '@comity/contract'
 import { backoff, type Clock, type Logger, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
 import { describeError } from '../postgres/classify-error.ts'
 import type { Database } from '../postgres/database.ts'
-import type { Delivery, DeliveryResult, IncomingMessage, Transport } from '../transport/transport.ts'
-import type { Consumer } from './consumer.ts'
-import { LagUnknown, NothingWaits, NotRegistered } from './errors.ts'
-import { Handover } from './handover.ts'
-import { LaneQueue, type RetryPolicy } from './lane.ts'
+import type { IncomingMessage, Transport } from '../transport/transport.ts'
+import { Breaker, type BreakerPolicy, type Sample } from './breaker.ts'
+import type { Consumer, Running } from './consumer.ts'
+import { LagUnknown, PausedMeanwhile, type Wanted } from './errors.ts'
+import type { Resting, RetryPolicy } from './lane.ts'
+import { type LineRun, type LineRunner, runLine } from './line-run.ts'
+import { Lines } from './lines.ts'
 import { type Message, type Outcome, readMessage } from './message.ts'
 import type { Permit } from './permits.ts'
-import { type LineRun, runLine } from './waiting-line.ts'
+import { claimProbe, closeBreaker, ENOUGH, openBreaker } from './probe.ts'
+import { Rate } from './rate.ts'
+import { type Registered, registrationOf } from './registration.ts'
+import { finishSeek } from './seek.ts'
+import { Session } from './session.ts'
+import { TenantShares } from './tenant-shares.ts'
 
 /**
  * One subscription of a team in this process: `verify → decode → lane → dedupe → handle → record → acknowledge`.
  * The transport delivers; a lane per key hash keeps the order; the consumer (a handler or a replica) does the work in
  * the lane's transaction; only what is committed is acknowledged.
+ *
+ *   looking ──nothing in the way──▶ receiving (a session) ──paused, sent back, lost──▶ looking
+ *      ├──its row names a place──▶ the broker's position goes there ──▶ looking
+ *      └──paused──▶ waiting; by the breaker: now and then a session that takes one message at a time ──▶ looking
  */
 export interface Subscription extends Service {
   readonly progress: SubscriptionProgress
@@ -25,17 +35,38 @@ export interface Subscription extends Service {
    */
   caughtUp(options?: { readonly signal?: AbortSignal }): Promise<{ readonly waiting: number }>
   /** Runs the line of a key again, in order, until it is empty or its head fails. */
-  retry(key: string): Promise<LineRun>
-  /** Runs every line whose head waits for something that had not arrived. @returns messages that ended */
-  retryNotYet(signal: AbortSignal): Promise<number>
+  retry(key: string, signal?: AbortSignal): Promise<LineRun>
+  /** Lines that go on by themselves: what has arrived meanwhile, the end of a pause, room for a tenant. */
+  readonly lines: Lines
+  /** What the database says now: a session that it contradicts is over. */
+  heed(desired: Desired): void
+  /** The counts of all processes: too many failures open the breaker. */
+  observe(sample: Sample): Promise<void>
+}
+
+/** What an operator (or the breaker) wants of a subscription. */
+export interface Desired {
+  readonly generation: number
+  readonly seeking: boolean
+  readonly pausedBy: 'operator' | 'breaker' | undefined
+  readonly pausedTenants: ReadonlySet<string>
 }
 
 export interface SubscriptionProgress {
   /** Delivered and not ended, in this process. */
   readonly inFlight: number
   readonly ended: Readonly<Record<Outcome, number>>
+  /** When the last message ended; undefined if none has. */
+  readonly lastEndedAt: Date | undefined
   /** Since when the broker can't be reached; undefined while it can. */
   readonly troubleSince: Date | undefined
+  readonly pausedBy: 'operator' | 'breaker' | undefined
+  /** Keys between two attempts. */
+  readonly resting: readonly Resting[]
+  /** Handlers that have been running for a second or more. */
+  readonly running: readonly Running[]
+  /** Who has most of what is in flight. */
+  readonly tenants: readonly { readonly tenant: string; readonly inside: number }[]
 }
 
 export interface SubscriptionOptions<Tx> {
@@ -52,50 +83,59 @@ export interface SubscriptionOptions<Tx> {
   /** Waits until this process may receive; the signal that it answers aborts when it no longer may. */
   readonly cleared?: (signal: AbortSignal) => Promise<AbortSignal>
   readonly retry?: RetryPolicy
+  /** Absent: it never opens. */
+  readonly breaker?: BreakerPolicy | undefined
   /** Most messages delivered and not ended. Default: 1000 for a handler, 8000 for a replica. */
-  readonly prefetch?: number
+  readonly prefetch?: number | undefined
+  /** Most bytes of them. Default: the transport's. */
+  readonly prefetchBytes?: number | undefined
+  /** Messages a second in this process. Default: no limit. */
+  readonly rate?: number | undefined
+  /** Of one tenant. Default: no limit. */
+  readonly tenantRate?: number | undefined
+  /** Whether a copy of this team has what a message waits for; undefined where it has no such copy. */
+  readonly arrived?: (wanted: Required<Wanted>) => Promise<boolean | undefined>
   readonly clock?: Clock
   readonly logger?: Logger
 }
 
-/** A subscription's row, which "comity migrate" makes. */
-interface Registered {
-  readonly lanes: number
-  readonly generation: number
-}
-
 /** Five tries within half a minute, then the line. */
-const RETRY: RetryPolicy = { attempts: 5, wait: { min: 200, max: 8000 } }
+export const RETRY: RetryPolicy = { attempts: 5, wait: { min: 200, max: 8000 } }
 
 export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription {
   const { name, contract, database, transport, consumer, clock = systemClock, logger = silentLogger } = options
   const { permit = (work) => work(), retry: policy = RETRY } = options
-  const brokerName = options.brokerName ?? name
+  const prefetch = options.prefetch ?? (consumer.kind === 'replica' ? 8000 : 1000)
+  // Copies are fast: nobody waits for another tenant there.
+  const shares = new TenantShares({
+    prefetch: consumer.kind === 'replica' ? Number.POSITIVE_INFINITY : prefetch,
+    rate: options.tenantRate,
+    clock,
+  })
+  const rate = options.rate === undefined ? undefined : new Rate(options.rate, clock)
+  const breaker = options.breaker === undefined ? undefined : new Breaker(options.breaker, clock)
   const ended: Record<Outcome, number> = { applied: 0, duplicate: 0, stale: 0, waiting: 0, discarded: 0 }
-  let lanes: LaneQueue<Tx>[] = []
+  let session: Session<Tx> | undefined
+  let pausedTenants: ReadonlySet<string> = new Set()
+  let pausedBy: 'operator' | 'breaker' | undefined
   let registered: Registered | undefined
+  let lastEndedAt: Date | undefined
   let troubleSince: Date | undefined
 
   const read = (message: IncomingMessage): Message => readMessage(message, contract)
 
   async function run(signal: AbortSignal): Promise<void> {
-    const closed = new Promise<void>((resolve) => {
-      signal.addEventListener('abort', () => resolve(Promise.all(lanes.map((lane) => lane.close())).then(() => undefined)), { once: true })
-    })
     for (let failures = 0; !signal.aborted; ) {
       try {
         const mayReceive = (await options.cleared?.(signal)) ?? signal
-        await open(signal)
+        if (signal.aborted) break
+        const row = await registration()
+        pausedBy = row.pausedBy ?? undefined
+        if (row.seek !== null) await finishSeek(database, transport, name, brokerNameOf(row))
+        else if (pausedBy === undefined) await receive(row, mayReceive, 'all')
+        else if (pausedBy === 'breaker' && (await claimProbe(database, name))) await receive(row, mayReceive, 'probe')
+        else await clock.sleep(LOOK_AGAIN, signal)
         failures = 0
-        await transport.receive(brokerName, dispatch, {
-          signal: mayReceive,
-          prefetch: options.prefetch ?? (consumer.kind === 'replica' ? 8000 : 1000),
-          onTrouble(error) {
-            troubleSince = error === undefined ? undefined : (troubleSince ?? clock.now())
-            if (error) logger.warn({ subscription: name, error: describeError(error) }, 'the broker can not be reached')
-            else logger.info({ subscription: name }, 'the broker is back')
-          },
-        })
       } catch (error) {
         if (signal.aborted) break
         troubleSince ??= clock.now()
@@ -103,46 +143,83 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
         await clock.sleep(backoff(failures++, { min: 100, max: 10_000 }) + 50, signal)
       }
     }
-    await closed
   }
 
   async function registration(): Promise<Registered> {
-    const { rows } = await database.query<Registered>('select lanes, generation from comity.subscriptions where name = $1::text', [name])
-    if (rows[0] === undefined) throw new NotRegistered({ subscription: name })
-    return rows[0]
+    registered = await registrationOf(database, name)
+    return registered
   }
 
-  async function open(signal: AbortSignal): Promise<void> {
-    if (lanes.length > 0) return
-    const { lanes: count, generation } = await registration()
-    lanes = Array.from(
-      { length: count },
-      (_, lane) =>
-        new LaneQueue<Tx>({
-          ...{ subscription: name, lane, generation, database, permit, consumer },
-          read: (delivery) => read(delivery.message),
-          retry: policy,
-          signal,
-          clock,
-          logger,
-          onEnded: (_delivery, outcome) => {
-            ended[outcome]++
-          },
-        }),
+  function brokerNameOf(row: Registered): string {
+    return row.brokerName ?? options.brokerName ?? name
+  }
+
+  async function receive(row: Registered, signal: AbortSignal, what: 'all' | 'probe'): Promise<void> {
+    let succeeded = 0
+    const mine = new Session<Tx>(
+      {
+        ...{ subscription: name, lanes: row.lanes, generation: row.generation, database, permit, consumer, shares, rate, clock, logger },
+        read: (delivery) => read(delivery.message),
+        retry: policy,
+        probing: what === 'probe',
+        mayBegin,
+        onEnded(_delivery, outcome) {
+          ended[outcome]++
+          lastEndedAt = clock.now()
+          if (what === 'probe' && outcome === 'applied' && ++succeeded >= ENOUGH) mine.end()
+        },
+        // What fails in a try comes again, in the next.
+        onFailed() {
+          if (what === 'probe') mine.end()
+        },
+      },
+      signal,
     )
+    session = mine
+    try {
+      await transport.receive(brokerNameOf(row), mine.dispatch, {
+        signal: mine.signal,
+        prefetch: what === 'probe' ? 1 : prefetch,
+        ...(options.prefetchBytes === undefined ? {} : { prefetchBytes: options.prefetchBytes }),
+        onTrouble(error) {
+          troubleSince = error === undefined ? undefined : (troubleSince ?? clock.now())
+          if (error) logger.warn({ subscription: name, error: describeError(error) }, 'the broker can not be reached')
+          else logger.info({ subscription: name }, 'the broker is back')
+        },
+      })
+    } finally {
+      mine.end()
+      await mine.closed
+      session = undefined
+    }
+    if (succeeded < ENOUGH) return
+    await closeBreaker(database, name)
+    logger.info({ subscription: name }, 'the breaker has closed: messages succeed again')
   }
 
-  function dispatch(deliveries: readonly Delivery[]): Promise<readonly DeliveryResult[]> {
-    const handover = new Handover(deliveries)
-    for (const [index, delivery] of deliveries.entries()) {
-      const lane = lanes[bucketOf(delivery.message.key, lanes.length)] as LaneQueue<Tx>
-      lane.push(handover, index)
-    }
-    return handover.results
+  function mayBegin({ envelope: { tenant } }: Message): void {
+    if (tenant !== undefined && pausedTenants.has(tenant)) throw new PausedMeanwhile({ subscription: name })
+  }
+
+  function heed(desired: Desired): void {
+    pausedTenants = desired.pausedTenants
+    if (session === undefined) return
+    const other = desired.generation !== session.generation || desired.seeking
+    if (other || desired.pausedBy === 'operator' || (desired.pausedBy === 'breaker' && pausedBy === undefined)) session.end()
+  }
+
+  async function observe(sample: Sample): Promise<void> {
+    const reason = breaker?.observe(sample)
+    if (reason === undefined) return
+    breaker?.reset()
+    if (await openBreaker(database, name, reason))
+      logger.error({ subscription: name, reason }, 'the breaker has opened: the subscription is paused')
+    session?.end()
   }
 
   async function caughtUp({ signal }: { readonly signal?: AbortSignal } = {}): Promise<{ waiting: number }> {
     if (transport.stats === undefined) throw new LagUnknown({ transport: transport.name })
+    const brokerName = brokerNameOf(registered ?? (await registration()))
     for (let turn = 0; !signal?.aborted; turn++) {
       const [stats] = await transport.stats([brokerName])
       if (stats === undefined || stats.backlog === 0) break
@@ -156,40 +233,44 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     return { waiting: rows[0]?.waiting ?? 0 }
   }
 
+  const runner = (lane: number, signal: AbortSignal): LineRunner<Tx> => ({
+    lane: { subscription: name, lane, database, permit },
+    ...{ consumer, read, attempts: policy.attempts, decide: policy.decide, clock, signal },
+  })
+
   async function retry(key: string, signal: AbortSignal = new AbortController().signal): Promise<LineRun> {
     // Also before this process may receive: a line needs no broker.
-    registered ??= await registration()
-    const lane = { subscription: name, lane: bucketOf(key, registered.lanes), database, permit }
-    return runLine({ lane, key, consumer, read, attempts: policy.attempts, clock, signal })
+    const { lanes } = registered ?? (await registration())
+    return runLine(runner(bucketOf(key, lanes), signal), key)
   }
 
-  async function retryNotYet(signal: AbortSignal): Promise<number> {
-    const { rows } = await database.query<{ key: string }>(
-      `select key from comity.waiting_keys where subscription = $1::text and reason = 'not-yet' order by tried_at limit $2::int`,
-      [name, LINES],
-    )
-    let ran = 0
-    for (const { key } of rows) {
-      if (signal.aborted) break
-      try {
-        ran += (await retry(key, signal)).ran
-      } catch (error) {
-        if (!(error instanceof NothingWaits)) throw error // another process was faster
-      }
-    }
-    return ran
-  }
-
+  const lines = new Lines<Tx>({
+    subscription: name,
+    database,
+    runner,
+    retry,
+    shares,
+    ...(options.arrived ? { arrived: options.arrived } : {}),
+  })
   const base = service({ name: `subscription ${name}`, run })
   return Object.defineProperties(base, {
     progress: {
-      get: (): SubscriptionProgress => ({ inFlight: lanes.reduce((sum, lane) => sum + lane.size, 0), ended: { ...ended }, troubleSince }),
+      get: (): SubscriptionProgress => ({
+        inFlight: session?.inFlight ?? 0,
+        ended: { ...ended },
+        resting: session?.resting ?? [],
+        running: consumer.running?.() ?? [],
+        tenants: shares.top(5),
+        ...{ lastEndedAt, troubleSince, pausedBy },
+      }),
     },
     caughtUp: { value: caughtUp },
-    retry: { value: (key: string) => retry(key) },
-    retryNotYet: { value: retryNotYet },
+    retry: { value: retry },
+    lines: { value: lines },
+    heed: { value: heed },
+    observe: { value: observe },
   }) as Subscription
 }
 
-/** Lines in one turn of retryNotYet. */
-const LINES = 100
+/** While it is paused, in milliseconds. */
+const LOOK_AGAIN = 500

@@ -1,7 +1,10 @@
 import { type Contract, checkSubscriptionName, defaultSubscriptionName, type Entity, fieldsOn } from '@comity/contract'
-import type { Declaration, Handled, Kept, Owned } from '../catalog/declaration.ts'
-import { BadOption, checkOptions, type Duration, parseDuration } from '../foundation/index.ts'
+import type { Declaration, Flow, Handled, Kept, Owned } from '../catalog/declaration.ts'
+import { BadOption, checkOptions, type Duration, type Frequency, parseDuration, parseFrequency } from '../foundation/index.ts'
 import { FieldNotGranted, ReplicaFieldUnknown } from '../replica/errors.ts'
+import { BREAKER, type BreakerPolicy } from '../subscription/breaker.ts'
+import type { Decision } from '../subscription/failure.ts'
+import { RETRY } from '../subscription/subscription.ts'
 import { AlreadyInUse, DeclaredTwice, NotAContract, NotAnEntity, NotTheOwner, OwnEntityKept } from './errors.ts'
 
 export interface OwnsOptions {
@@ -10,7 +13,16 @@ export interface OwnsOptions {
   /** Field → column, or `{ sql }` over one row of the table, where the names differ. */
   readonly columns?: Readonly<Record<string, string | { readonly sql: string }>>
 }
-export interface KeepsOptions<Field extends string> {
+/** How much of a subscription is taken at once, and how fast. */
+export interface FlowOptions {
+  /** Most messages delivered and not ended, in one process. Default 1000 for a handler, 8000 for a copy. */
+  readonly prefetch?: number
+  /** Most bytes of them. Default 64 MiB. */
+  readonly prefetchBytes?: number
+  /** Most messages in one process, e.g. `'50/s'`: for what a handler calls. Default: no limit. */
+  readonly rate?: Frequency
+}
+export interface KeepsOptions<Field extends string> extends FlowOptions {
   /** The fields to keep, beside key and tenant. */
   readonly fields: readonly Field[]
   /** The copy's table, `schema.table` or `table` (in `public`). Default: the entity's name in snake_case. */
@@ -21,7 +33,7 @@ export interface KeepsOptions<Field extends string> {
   readonly name?: string
   readonly audience?: string
 }
-export interface OnOptions {
+export interface OnOptions extends FlowOptions {
   /** The subscription's own name after the team's. Default: the contract's name. */
   readonly name?: string
   readonly audience?: string
@@ -31,6 +43,19 @@ export interface OnOptions {
   readonly timeout?: Duration
   /** Tries in place before the message waits in its key's line. Default 5. */
   readonly attempts?: number
+  /** Bounds of the wait between two tries: it doubles, with full jitter. Default `{ min: '200ms', max: '8s' }`. */
+  readonly backoff?: { readonly min: Duration; readonly max: Duration }
+  /**
+   * What an error means: `permanent` = park at once, `not-yet` = wait and try again without end, `transient` = try again, then park.
+   * undefined leaves it to the rules: PermanentError, NotYetError, anything else is transient.
+   */
+  readonly decide?: (error: unknown, attempt: number) => Decision
+  /** When too much fails, the subscription pauses and tries by itself. Default: more than 20 % of at least 100 messages in 30 s. */
+  readonly breaker?: false | { readonly share?: number; readonly atLeast?: number; readonly window?: Duration }
+  /** Its transactions at once in one process. Default: the team's `concurrency`, less one while there are other subscriptions. */
+  readonly concurrency?: number
+  /** Most messages of one tenant in one process; the others of it wait in the lines of their keys. Default: no limit. */
+  readonly tenantRate?: Frequency
 }
 
 /** Collects what a team declares, checked as it comes; `declaration` freezes it. */
@@ -81,7 +106,7 @@ export class Declaring {
   keeps(entity: Entity, options: KeepsOptions<string>): void {
     this.#open()
     checkContract(entity, 'keeps')
-    checkOptions(options, ['fields', 'table', 'columns', 'name', 'audience'], 'keeps')
+    checkOptions(options, ['fields', 'table', 'columns', 'name', 'audience', ...FLOW], 'keeps')
     if (entity.contractKind !== 'entity') throw new NotAnEntity({ contract: (entity as Contract).name, verb: 'keeps' })
     if (entity.owner === this.#team) throw new OwnEntityKept({ entity: entity.name })
     if (!Array.isArray(options.fields))
@@ -106,6 +131,7 @@ export class Declaring {
       schema,
       table,
       columns: options.columns ?? {},
+      flow: flowOf(options, 'keeps'),
       ...(options.audience === undefined ? {} : { audience: options.audience }),
     })
   }
@@ -113,7 +139,7 @@ export class Declaring {
   on(contract: Contract, handle: Handled['handle'], options: OnOptions): void {
     this.#open()
     checkContract(contract, 'on')
-    checkOptions(options, ['name', 'audience', 'batch', 'timeout', 'attempts'], 'on')
+    checkOptions(options, ON, 'on')
     fieldsOn(contract, options.audience)
     if (typeof handle !== 'function') throw new BadOption({ option: 'on.handle', expected: 'a function' }, { path: 'on.handle' })
     const timeout = parseDuration(options.timeout ?? '10s', 'on.timeout')
@@ -124,7 +150,17 @@ export class Declaring {
       handle,
       batch: wholeNumber(options.batch ?? 50, 'on.batch'),
       timeout,
-      attempts: wholeNumber(options.attempts ?? 5, 'on.attempts'),
+      retry: {
+        attempts: wholeNumber(options.attempts ?? RETRY.attempts, 'on.attempts'),
+        wait: waitOf(options.backoff),
+        ...(options.decide === undefined ? {} : { decide: options.decide }),
+      },
+      breaker: breakerOf(options.breaker),
+      flow: {
+        ...flowOf(options, 'on'),
+        ...(options.concurrency === undefined ? {} : { concurrency: wholeNumber(options.concurrency, 'on.concurrency') }),
+        ...(options.tenantRate === undefined ? {} : { tenantRate: parseFrequency(options.tenantRate, 'on.tenantRate') }),
+      },
       ...(options.audience === undefined ? {} : { audience: options.audience }),
     })
   }
@@ -152,6 +188,40 @@ export class Declaring {
 function checkContract(contract: unknown, verb: string): void {
   const { contractKind, name } = (contract ?? {}) as Partial<Contract>
   if ((contractKind !== 'entity' && contractKind !== 'event') || name === undefined) throw new NotAContract({ verb })
+}
+
+const FLOW = ['prefetch', 'prefetchBytes', 'rate']
+const ON = ['name', 'audience', 'batch', 'timeout', 'attempts', 'backoff', 'decide', 'breaker', 'concurrency', 'tenantRate', ...FLOW]
+
+function flowOf({ prefetch, prefetchBytes, rate }: FlowOptions, verb: string): Flow {
+  return {
+    ...(prefetch === undefined ? {} : { prefetch: wholeNumber(prefetch, `${verb}.prefetch`) }),
+    ...(prefetchBytes === undefined ? {} : { prefetchBytes: wholeNumber(prefetchBytes, `${verb}.prefetchBytes`) }),
+    ...(rate === undefined ? {} : { rate: parseFrequency(rate, `${verb}.rate`) }),
+  }
+}
+
+function waitOf(backoff: OnOptions['backoff']): { readonly min: number; readonly max: number } {
+  if (backoff === undefined) return RETRY.wait
+  checkOptions(backoff, ['min', 'max'], 'on.backoff')
+  const [min, max] = [parseDuration(backoff.min, 'on.backoff.min'), parseDuration(backoff.max, 'on.backoff.max')]
+  // A key that rests keeps its message from being acknowledged: not for longer than a lease.
+  if (min <= max && max <= 30_000) return { min, max }
+  throw new BadOption({ option: 'on.backoff', expected: "a min up to its max, and a max up to '30s'" }, { path: 'on.backoff' })
+}
+
+function breakerOf(given: OnOptions['breaker']): BreakerPolicy | undefined {
+  if (given === false) return undefined
+  if (given === undefined) return BREAKER
+  checkOptions(given, ['share', 'atLeast', 'window'], 'on.breaker')
+  const share = given.share ?? BREAKER.share
+  if (!(share > 0 && share <= 1))
+    throw new BadOption({ option: 'on.breaker.share', expected: 'a share above 0, up to 1' }, { path: 'on.breaker' })
+  return {
+    share,
+    atLeast: wholeNumber(given.atLeast ?? BREAKER.atLeast, 'on.breaker.atLeast'),
+    window: given.window === undefined ? BREAKER.window : parseDuration(given.window, 'on.breaker.window'),
+  }
 }
 
 function wholeNumber(value: number, option: string): number {

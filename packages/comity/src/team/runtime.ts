@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type ContractDescription, fieldsOn } from '@comity/contract'
-import { type Declaration, inNamespace } from '../catalog/declaration.ts'
+import { type Declaration, type Flow, type Handled, inNamespace } from '../catalog/declaration.ts'
 import { publishedContracts } from '../catalog/published-contracts.ts'
 import { type Clearance, clearance } from '../control/clearance.ts'
 import { type Loop, loop, systemClock } from '../foundation/index.ts'
@@ -9,7 +9,9 @@ import { type Relay, relay } from '../relay/relay.ts'
 import type { AppliedKeys } from '../replica/replica.ts'
 import { replicaConsumer } from '../replica/replica-consumer.ts'
 import { compile, partialSchema } from '../schema/index.ts'
+import { attention } from '../subscription/attention.ts'
 import type { Consumer } from '../subscription/consumer.ts'
+import type { Wanted } from '../subscription/errors.ts'
 import { type HandlerContext, handlerConsumer, type MessageBase } from '../subscription/handler.ts'
 import { Permits } from '../subscription/permits.ts'
 import { type Subscription, subscription } from '../subscription/subscription.ts'
@@ -31,6 +33,8 @@ export function runtime<Tx>(options: {
   /** Per replica (by subscription name): who waits for keys. */
   readonly applied: ReadonlyMap<string, AppliedKeys>
   readonly contextFor: (base: HandlerContext<Tx>, message: MessageBase) => unknown
+  /** Whether a copy of this team has what a message waits for; undefined where it has no such copy. */
+  readonly arrived: (wanted: Required<Wanted>) => Promise<boolean | undefined>
 }): Runtime {
   const { declaration, settings } = options
   const { team, namespace, database, transport, logger } = settings
@@ -52,7 +56,13 @@ export function runtime<Tx>(options: {
 
   const permits = new Permits(settings.concurrency)
   const subscriptions = new Map<string, Subscription>()
-  const subscribe = (name: string, contract: ContractDescription, consumer: Consumer<Tx>, attempts?: number): void => {
+  const subscribe = (
+    name: string,
+    contract: ContractDescription,
+    consumer: Consumer<Tx>,
+    flow: Flow,
+    more: Partial<Handled> = {},
+  ): void => {
     subscriptions.set(
       name,
       subscription({
@@ -62,23 +72,38 @@ export function runtime<Tx>(options: {
         database,
         transport,
         consumer,
-        permit: permits.of(name),
+        permit: permits.of(name, flow.concurrency),
         cleared: (signal) => cleared.cleared(signal),
-        ...(attempts === undefined ? {} : { retry: { attempts, wait: { min: 200, max: 8000 } } }),
+        ...(more.retry === undefined ? {} : { retry: more.retry }),
+        ...{
+          breaker: more.breaker,
+          prefetch: flow.prefetch,
+          prefetchBytes: flow.prefetchBytes,
+          rate: flow.rate,
+          tenantRate: flow.tenantRate,
+        },
+        arrived: options.arrived,
         logger,
       }),
     )
   }
-  for (const { name, entity, fields } of settings.subscriptions ? declaration.keeps : []) {
+  for (const { name, entity, fields, flow } of settings.subscriptions ? declaration.keeps : []) {
     const applied = options.applied.get(name) as AppliedKeys
     const kept = [...entity.keyFields, ...(entity.tenantField === undefined ? [] : [entity.tenantField]), ...fields]
     const validator = compile(partialSchema(entity, kept))
-    subscribe(name, entity, replicaConsumer<Tx>({ validator, onApplied: (keys) => applied.announce(keys) }))
+    subscribe(name, entity, replicaConsumer<Tx>({ validator, onApplied: (keys) => applied.announce(keys) }), flow)
   }
-  for (const { name, contract, audience, handle, batch, timeout, attempts } of settings.subscriptions ? declaration.handles : []) {
+  for (const handled of settings.subscriptions ? declaration.handles : []) {
+    const { name, contract, audience, handle, batch, timeout, flow } = handled
     const validator = compile(audience === undefined ? contract.schema : partialSchema(contract, fieldsOn(contract, audience)))
     const contextFor = options.contextFor as (base: HandlerContext<Tx>, message: MessageBase) => never
-    subscribe(name, contract, handlerConsumer<Tx, never>({ contract, validator, handle, contextFor, timeout, batch }), attempts)
+    subscribe(
+      name,
+      contract,
+      handlerConsumer<Tx, never>({ contract, validator, handle, contextFor, timeout, batch, logger }),
+      flow,
+      handled,
+    )
   }
 
   const care: Loop = loop({
@@ -95,21 +120,9 @@ export function runtime<Tx>(options: {
     },
   })
 
-  const notYet: Loop = loop({
-    name: `what is not yet there for ${team}`,
-    poll: { min: NOT_YET_EVERY, max: NOT_YET_EVERY },
-    clock: systemClock,
-    logger,
-    async runOnce(signal) {
-      if (cleared.identity === undefined) return 'idle'
-      const { rows } = await database.query<{ name: string }>(NOT_YET)
-      let ran = 0
-      for (const { name } of rows) ran += (await subscriptions.get(name)?.retryNotYet(signal)) ?? 0
-      return ran > 0 ? 'busy' : 'idle'
-    },
-  })
+  const watching = attention({ team, database, subscriptions, mayRun: () => cleared.identity !== undefined, logger })
 
-  const services = [cleared, ...(relaying ? [relaying] : []), ...subscriptions.values(), care, notYet]
+  const services = [cleared, ...(relaying ? [relaying] : []), ...subscriptions.values(), care, ...(subscriptions.size > 0 ? watching : [])]
   return {
     clearance: cleared,
     relay: relaying,
@@ -118,7 +131,7 @@ export function runtime<Tx>(options: {
       for (const service of services) await service.start()
     },
     async stop() {
-      await Promise.all([...subscriptions.values(), care, notYet].map((service) => service.stop()))
+      await Promise.all([...subscriptions.values(), care, ...watching].map((service) => service.stop()))
       await relaying?.stop()
       await cleared.stop()
     },
@@ -127,7 +140,3 @@ export function runtime<Tx>(options: {
 
 /** Between two looks at partitions, in milliseconds. */
 const CARE_EVERY = 600_000
-/** Asked once for all subscriptions: where nothing waits, a team that stands still does nothing more. */
-const NOT_YET = `select distinct subscription as name from comity.waiting_keys where reason = 'not-yet'`
-/** Between two looks at what was not there yet, in milliseconds. */
-const NOT_YET_EVERY = 2000

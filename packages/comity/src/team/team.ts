@@ -13,8 +13,8 @@ import { Publisher, type PublishOptions, tokenOf } from '../outbox/publisher.ts'
 import type { Queryable } from '../postgres/index.ts'
 import { AppliedKeys, type Replica, replica, type Token } from '../replica/replica.ts'
 import type { HandlerContext, MessageOf } from '../subscription/handler.ts'
+import type { LineRun } from '../subscription/line-run.ts'
 import type { Subscription } from '../subscription/subscription.ts'
-import type { LineRun } from '../subscription/waiting-line.ts'
 import type { ProvisionStep } from '../transport/index.ts'
 import { Declaring, type KeepsOptions, type OnOptions, type OwnsOptions } from './declare.ts'
 import { NoSuchSubscription, NotReplica } from './errors.ts'
@@ -93,6 +93,7 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
   const settings = new Settings<Tx>(name, options, () => declaring.longestHandler)
   const publishers = new Map<Contract, Publisher<Contract>>()
   const applied = new Map<string, AppliedKeys>()
+  const replicas = new Map<string, Replica>()
   let running: Runtime | undefined
 
   function publisherOf(contract: Contract): Publisher<Contract> {
@@ -148,16 +149,9 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
       return tokenOf(settings.database.join(tx), entity, typeof key === 'string' ? key : keyOf(entity, key))
     },
     replica(entity) {
-      const kept = declaring.declaration.keeps.find((other) => other.entity.name === entity.name)
-      if (kept === undefined) throw new NotReplica({ team: name, entity: entity.name })
-      return replica({
-        name: kept.name,
-        topic: entity.name,
-        database: settings.database,
-        applied: appliedOf(kept.name),
-        table: `${kept.schema}.${kept.table}`,
-        clock: systemClock,
-      })
+      const found = replicaOf(entity.name)
+      if (found === undefined) throw new NotReplica({ team: name, entity: entity.name })
+      return found
     },
 
     migrate: (given) => migrate(declaring.declaration, settings, given),
@@ -178,12 +172,17 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
           ...base,
           publish: (contract: Contract, data: never, given?: PublishOptions) => self.publish(base.tx, contract, data, given),
         }),
+        arrived: async ({ topic, key, version }) => {
+          const known = await replicaOf(topic)?.versionOf(key)
+          return known === undefined ? undefined : known >= Math.max(1, version)
+        },
       })
       await running.start()
     },
     async stop() {
       const stopping = running
       running = undefined
+      replicas.clear()
       await stopping?.stop()
       await settings.close()
     },
@@ -204,6 +203,23 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
     status: () => teamStatus(declaring.declaration, settings),
     with: (given) => assemble(name, given, declaring),
     [Symbol.asyncDispose]: () => self.stop(),
+  }
+
+  function replicaOf(topic: string): Replica | undefined {
+    const kept = declaring.declaration.keeps.find((other) => other.entity.name === topic)
+    if (kept === undefined) return undefined
+    const known = replicas.get(kept.name)
+    if (known !== undefined) return known
+    const made = replica({
+      name: kept.name,
+      topic,
+      database: settings.database,
+      applied: appliedOf(kept.name),
+      table: `${kept.schema}.${kept.table}`,
+      clock: systemClock,
+    })
+    replicas.set(kept.name, made)
+    return made
   }
 
   function appliedOf(subscription: string): AppliedKeys {

@@ -75,12 +75,16 @@ export class BucketWindow {
     this.#entries.push({ offset, size, delivery: { message, bucket: this.bucket, redelivered: false }, state: 'held' })
   }
 
-  take(most: number): WindowEntry[] {
+  /** Up to `most` messages and `bytes`; the first whatever its size. */
+  take(most: number, bytes: number = Number.POSITIVE_INFINITY): WindowEntry[] {
     const taken: WindowEntry[] = []
     if (!this.ready) return taken
-    while (this.#next < this.#entries.length && taken.length < most) {
-      const entry = this.#entries[this.#next++] as WindowEntry
+    for (let left = bytes; this.#next < this.#entries.length && taken.length < most; ) {
+      const entry = this.#entries[this.#next] as WindowEntry
+      if (entry.state === 'held' && taken.length > 0 && entry.size > left) break
+      this.#next++
       if (entry.state !== 'held') continue
+      left -= entry.size
       entry.state = 'out'
       this.held--
       this.heldBytes -= entry.size

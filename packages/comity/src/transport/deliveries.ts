@@ -5,6 +5,8 @@ export interface DeliveriesOptions {
   readonly handler: DeliveryHandler
   /** Most messages at the handler at once. */
   readonly prefetch: number
+  /** Most bytes of them. Default 64 MiB. */
+  readonly prefetchBytes?: number | undefined
   /** Whether the leases are known to hold now; asked before every call of the handler. */
   readonly mayDeliver: () => boolean
   /** The window's position moved: acknowledge it to the broker. */
@@ -13,13 +15,11 @@ export interface DeliveriesOptions {
   readonly onRoom: () => void
 }
 
-/** Handlers are given no more while this many bytes are at them. */
-const MOST_BYTES_OUT = 64 * 1024 * 1024
-
 /** The windows of one receiver and the calls of its handler: at most `prefetch` messages out, buckets in turn. */
 export class Deliveries {
   readonly windows: Map<number, BucketWindow> = new Map()
   readonly #options: DeliveriesOptions
+  readonly #mostBytes: number
   readonly #pauses = new Map<BucketWindow, NodeJS.Timeout>()
   readonly #calls = new Set<Promise<void>>()
   #out = 0
@@ -28,6 +28,7 @@ export class Deliveries {
 
   constructor(options: DeliveriesOptions) {
     this.#options = options
+    this.#mostBytes = options.prefetchBytes ?? 64 * 1024 * 1024
   }
 
   /** How many more messages should be fetched: as many wait here as may be at the handler. */
@@ -66,11 +67,11 @@ export class Deliveries {
    * each call that ends divided among the buckets again, calls would become smaller and smaller, down to one message each.
    */
   pump(): void {
-    while (!this.#stopped && this.#out < this.#options.prefetch && this.#bytesOut < MOST_BYTES_OUT && this.#options.mayDeliver()) {
+    while (!this.#stopped && this.#out < this.#options.prefetch && this.#bytesOut < this.#mostBytes && this.#options.mayDeliver()) {
       const window = this.#nextReady()
       if (window === undefined) break
       const share = Math.max(1, Math.ceil(this.#options.prefetch / this.windows.size))
-      this.#call(window, window.take(Math.min(share, this.#options.prefetch - this.#out)))
+      this.#call(window, window.take(Math.min(share, this.#options.prefetch - this.#out), this.#mostBytes - this.#bytesOut))
     }
     if (!this.#stopped && this.room > 0) this.#options.onRoom()
   }

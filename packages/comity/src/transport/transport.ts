@@ -127,6 +127,8 @@ export interface ReceiveOptions {
   readonly signal: AbortSignal
   /** Most messages delivered and not yet answered, over all buckets. Default 1000. */
   readonly prefetch?: number
+  /** Most bytes of them, data and attributes together; at least one message is delivered all the same. Default 64 MiB. */
+  readonly prefetchBytes?: number
   /** Called when the broker is lost (with the error) and when it is back (with undefined). */
   readonly onTrouble?: (error: Error | undefined) => void
 }

@@ -68,7 +68,7 @@ test('a permanent failure stops its own key, in order, and nobody else; a retry 
 
   expect(await team.team.retry('crm.marketing-sent', 'a')).toMatchObject({ ran: 0, error: { code: 'COMITY_PERMANENT' } })
   broken = false
-  expect(await team.team.retry('crm.marketing-sent', 'a')).toEqual({ ran: 4 })
+  expect(await team.team.retry('crm.marketing-sent', 'a')).toEqual({ ran: 4, stale: 0 })
   expect(await effects(team.db, 'a')).toEqual([1, 2, 3, 4, 5])
   await send(bus, message('a', 6))
   expect(await team.caughtUp()).toEqual({ waiting: 0 })
@@ -85,7 +85,7 @@ test('a line of any length runs in the order in which it was joined, and all of 
   await send(bus, ...all.map((n) => message('a', n)))
   expect(await team.caughtUp()).toEqual({ waiting: 120 })
   broken = false
-  expect(await team.team.retry('crm.marketing-sent', 'a')).toEqual({ ran: 120 })
+  expect(await team.team.retry('crm.marketing-sent', 'a')).toEqual({ ran: 120, stale: 0 })
   expect(await effects(team.db, 'a')).toEqual(all)
 })
 
@@ -98,14 +98,14 @@ test('a line that is empty is over: what waits later is counted alone', async ()
   await send(bus, message('a', 1), message('a', 2))
   expect(await team.caughtUp()).toEqual({ waiting: 2 })
   broken.clear()
-  expect(await team.team.retry('crm.marketing-sent', 'a')).toEqual({ ran: 2 })
+  expect(await team.team.retry('crm.marketing-sent', 'a')).toEqual({ ran: 2, stale: 0 })
   broken.add(3)
   await send(bus, message('a', 3))
   expect(await team.caughtUp()).toEqual({ waiting: 1 })
   const { subscriptions } = await team.team.status()
   expect(subscriptions[0]).toMatchObject({ waiting: 1, waitingKeys: 1, ended: { applied: 2, waiting: 1 } })
   broken.clear()
-  expect(await team.team.retry('crm.marketing-sent', 'a')).toEqual({ ran: 1 })
+  expect(await team.team.retry('crm.marketing-sent', 'a')).toEqual({ ran: 1, stale: 0 })
   expect(await effects(team.db, 'a')).toEqual([1, 2, 3])
 })
 

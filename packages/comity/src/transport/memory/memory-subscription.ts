@@ -1,8 +1,10 @@
 import { BucketWindow } from '../bucket-window.ts'
-import { Deliveries } from '../deliveries.ts'
+import { Deliveries, type DeliveriesOptions } from '../deliveries.ts'
 import { SubscriptionUnknown } from '../errors.ts'
 import type { DeliveryHandler, SubscriptionStats } from '../transport.ts'
 import type { BucketLog } from './bucket-log.ts'
+
+type FlowControl = Pick<DeliveriesOptions, 'prefetch' | 'prefetchBytes'>
 
 /**
  * A queue that is nothing but a position per bucket, and the receivers among whom the buckets are shared: shares differ
@@ -34,8 +36,8 @@ export class MemorySubscription {
   }
 
   /** Delivers until `end` is called on the receiver. */
-  join(handler: DeliveryHandler, prefetch: number): MemoryReceiver {
-    const receiver = new MemoryReceiver(handler, prefetch, {
+  join(handler: DeliveryHandler, flow: FlowControl): MemoryReceiver {
+    const receiver = new MemoryReceiver(handler, flow, {
       fill: () => this.#fill(receiver),
       moved: (window) => {
         this.positions[window.bucket] = window.position
@@ -152,7 +154,7 @@ export class MemoryReceiver {
 
   constructor(
     handler: DeliveryHandler,
-    prefetch: number,
+    flow: FlowControl,
     subscription: { fill: () => void; moved: (window: BucketWindow) => void; leave: () => void },
   ) {
     this.#fill = subscription.fill
@@ -163,7 +165,7 @@ export class MemoryReceiver {
     })
     this.deliveries = new Deliveries({
       handler,
-      prefetch,
+      ...flow,
       mayDeliver: () => true,
       onMoved: subscription.moved,
       onRoom: () => this.wake(),

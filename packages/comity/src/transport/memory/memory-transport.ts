@@ -162,10 +162,14 @@ export function memoryBus(options: MemoryBusOptions = {}): MemoryBus {
       return await work()
     }
 
-    async function receive(name: string, handler: DeliveryHandler, { signal, prefetch = 1000 }: ReceiveOptions): Promise<void> {
+    async function receive(
+      name: string,
+      handler: DeliveryHandler,
+      { signal, prefetch = 1000, prefetchBytes }: ReceiveOptions,
+    ): Promise<void> {
       const subscription = subscriptionNamed(name)
       if (signal.aborted) return
-      const receiver = subscription.join(handler, prefetch)
+      const receiver = subscription.join(handler, { prefetch, prefetchBytes })
       const end = (): void => void receiver.end()
       receivers.add(receiver)
       signal.addEventListener('abort', end, { once: true })

@@ -87,6 +87,7 @@ export class Receiver {
     this.#deliveries = new Deliveries({
       handler,
       prefetch: options.prefetch ?? 1000,
+      prefetchBytes: options.prefetchBytes,
       mayDeliver: () => this.#leased,
       onMoved: (window) => this.#acknowledge(window),
       onRoom: () => void this.#fetch(),

@@ -1,0 +1,96 @@
+import { type Clock, type Logger, type Loop, loop, systemClock } from '../foundation/index.ts'
+import type { Queryable } from '../postgres/database.ts'
+import type { Subscription } from './subscription.ts'
+
+/**
+ * What an operator wants, and which lines can go on, asked for all subscriptions of the process in one statement a second: so an
+ * act counts within two seconds everywhere, and a team that stands still does nothing more.
+ */
+const STATE = `
+  select
+    (select coalesce(json_agg(json_build_object('name', s.name, 'generation', s.generation, 'seeking', s.seek is not null, 'ended', c.ended, 'failed', c.failed)), '[]'::json)::text
+      from comity.subscriptions s
+      left join lateral (select sum(c.applied + c.stale + c.failed) as ended, sum(c.failed) as failed from comity.counts c where c.subscription = s.name) c on true
+    ) as subscriptions,
+    (select coalesce(json_agg(json_build_object('subscription', p.subscription, 'tenant', p.tenant, 'by', p.by)), '[]'::json)::text from comity.pauses p) as pauses,
+    (select coalesce(json_agg(s.name), '[]'::json)::text from comity.subscriptions s where exists (select from comity.waiting_keys k
+      where k.subscription = s.name and k.reason = 'not-yet' and (k.next_at <= clock_timestamp() or k.wants is not null))) as due,
+    (select coalesce(json_agg(s.name), '[]'::json)::text from comity.subscriptions s where exists (select from comity.waiting_keys k
+      where k.subscription = s.name and k.reason in ('paused', 'overflow')
+        and not exists (select from comity.pauses p where p.subscription in (k.subscription, '') and p.tenant in ('', k.tenant)))) as held`
+
+interface State {
+  readonly subscriptions: readonly {
+    readonly name: string
+    readonly generation: number
+    readonly seeking: boolean
+    readonly ended: number | null
+    readonly failed: number | null
+  }[]
+  readonly pauses: readonly { readonly subscription: string; readonly tenant: string; readonly by: 'operator' | 'breaker' }[]
+  /** Names of subscriptions with lines that can go on. */
+  readonly due: readonly string[]
+  readonly held: readonly string[]
+}
+
+/** Looks every second, passes on what it sees, and keeps the lines going that can go on. Two loops: a long line delays no look. */
+export function attention(options: {
+  readonly team: string
+  readonly database: Queryable
+  readonly subscriptions: ReadonlyMap<string, Subscription>
+  /** False while this process may not speak for its team. */
+  readonly mayRun: () => boolean
+  readonly clock?: Clock
+  readonly logger: Logger
+}): readonly [looking: Loop, running: Loop] {
+  const { team, database, subscriptions, clock = systemClock, logger } = options
+  let state: State = { subscriptions: [], pauses: [], due: [], held: [] }
+
+  const looking = loop({
+    name: `attention of ${team}`,
+    poll: { min: LOOK_EVERY, max: LOOK_EVERY },
+    ...{ clock, logger },
+    async runOnce() {
+      state = await look(database)
+      for (const row of state.subscriptions) {
+        const subscription = subscriptions.get(row.name)
+        if (subscription === undefined) continue
+        const own = state.pauses.filter((pause) => pause.subscription === row.name || pause.subscription === '')
+        const pausedBy = own.find(({ tenant }) => tenant === '')?.by
+        const pausedTenants = new Set(own.flatMap(({ tenant }) => (tenant === '' ? [] : [tenant])))
+        subscription.heed({ generation: row.generation, seeking: row.seeking, pausedBy, pausedTenants })
+        if (pausedBy === undefined) await subscription.observe({ ended: row.ended ?? 0, failed: row.failed ?? 0 })
+      }
+      if (state.due.length > 0 || state.held.length > 0) running.wake()
+      return 'idle'
+    },
+  })
+  const running: Loop = loop({
+    name: `lines of ${team}`,
+    poll: { min: 5, max: 60_000 },
+    ...{ clock, logger },
+    async runOnce(signal) {
+      if (!options.mayRun()) return 'idle'
+      const { due, held } = state
+      let ran = 0
+      for (const name of due) ran += (await subscriptions.get(name)?.lines.runNotYet(signal)) ?? 0
+      const turns = held.map((name) => subscriptions.get(name)?.lines.runHeld(signal) ?? 0)
+      for (const turn of await Promise.all(turns)) ran += turn
+      return ran > 0 ? 'busy' : 'idle'
+    },
+  })
+  return [looking, running]
+}
+
+async function look(database: Queryable): Promise<State> {
+  const row = (await database.query<Readonly<Record<keyof State, string>>>(STATE)).rows[0] as Readonly<Record<keyof State, string>>
+  return {
+    subscriptions: JSON.parse(row.subscriptions),
+    pauses: JSON.parse(row.pauses),
+    due: JSON.parse(row.due),
+    held: JSON.parse(row.held),
+  }
+}
+
+/** In milliseconds. */
+const LOOK_EVERY = 1000

@@ -1,0 +1,52 @@
+import { arrayLiteral } from '../postgres/array-literal.ts'
+import type { Queryable } from '../postgres/database.ts'
+
+/**
+ * What a transaction that consumes must know before it begins, read under its lane's lock: an act of an operator counts from its
+ * commit, in every process.
+ */
+export interface Gate {
+  /** False: the subscription is paused, goes back over history, or has done so since its messages were received. */
+  readonly open: boolean
+  /** Which of the keys have a line: what comes for them joins it. */
+  readonly waiting: ReadonlySet<string>
+  /** Which of the tenants are paused. */
+  readonly paused: ReadonlySet<string>
+}
+
+const GATE = `
+  select s.generation = $4::int and s.seek is null
+      and not exists (select from comity.pauses p where p.subscription = s.name and p.tenant = '' and not (p.by = 'breaker' and $5::int = 1)) as open,
+    (select coalesce(json_agg(w.key), '[]'::json)::text from unnest($2::text::text[]) k(key)
+      join comity.waiting_keys w on w.subscription = s.name and w.key = k.key) as waiting,
+    (select coalesce(json_agg(p.tenant), '[]'::json)::text from comity.pauses p
+      where p.subscription in (s.name, '') and p.tenant <> '' and p.tenant = any ($3::text::text[])) as paused
+  from comity.subscriptions s where s.name = $1::text`
+
+export interface GateQuestion {
+  readonly subscription: string
+  readonly generation: number
+  readonly keys: readonly string[]
+  readonly tenants: readonly string[]
+  /** A try of the breaker, which passes its own pause. */
+  readonly probing: boolean
+}
+
+/** Under the lane's lock the answer about keys stays true until the end of the transaction. */
+export async function gateOf(sql: Queryable, { subscription, generation, keys, tenants, probing }: GateQuestion): Promise<Gate> {
+  const { rows } = await sql.query<{ open: boolean; waiting: string; paused: string }>(GATE, [
+    subscription,
+    arrayLiteral(keys),
+    arrayLiteral(tenants),
+    generation,
+    probing ? 1 : 0,
+  ])
+  const row = rows[0]
+  // Removed while it was consumed.
+  if (row === undefined) return { open: false, waiting: new Set(), paused: new Set() }
+  return { open: row.open, waiting: setOf(row.waiting), paused: setOf(row.paused) }
+}
+
+function setOf(json: string): ReadonlySet<string> {
+  return new Set(JSON.parse(json) as string[])
+}

@@ -1,0 +1,133 @@
+import type { Queryable } from '../postgres/database.ts'
+import type { Consumer } from './consumer.ts'
+import { NotYetError } from './errors.ts'
+import { recordOf } from './failure.ts'
+import { type Gate, gateOf } from './gate.ts'
+import { inLane, type Lane } from './lane-transaction.ts'
+import type { Message, Outcome } from './message.ts'
+import type { TenantShares } from './tenant-shares.ts'
+import { append, type Standing, type WaitingReason } from './waiting-line.ts'
+
+export interface LaneWorkOptions<Tx> extends Lane<Tx> {
+  readonly lanes: number
+  readonly generation: number
+  readonly consumer: Consumer<Tx>
+  readonly signal: AbortSignal
+  readonly shares: TenantShares
+  /** A try of the breaker: its own pause is no gate to it. */
+  readonly probing: boolean
+  readonly mayBegin: (message: Message) => void
+}
+
+/**
+ * The transactions of one lane. Each begins at the gate, under the lane's lock, and answers an outcome for each message; undefined
+ * means that the gate is closed and nothing has happened.
+ */
+export class LaneWork<Tx> {
+  readonly #options: LaneWorkOptions<Tx>
+
+  constructor(options: LaneWorkOptions<Tx>) {
+    this.#options = options
+  }
+
+  /** dedupe → handle → record, of those messages that may be handled now; the others join the lines of their keys. */
+  handle(messages: readonly Message[], attempt: number): Promise<readonly Outcome[] | undefined> {
+    const { consumer, signal, generation, subscription, mayBegin } = this.#options
+    const newest = messages.reduce((time, { envelope }) => (envelope.time > time ? envelope.time : time), '')
+    return this.#throughGate(messages, { time: newest }, async (gate, tx, sql) => {
+      const go = this.#allowed(messages, gate)
+      const outcomes =
+        go.length === 0 ? [] : await consumer.consume({ messages: go, subscription, generation, attempt, tx, sql, signal, mayBegin })
+      if (go.length === messages.length) return outcomes
+      const ended = new Map(go.map((message, i) => [message, outcomes[i] as Outcome]))
+      const others = messages.filter((message) => !ended.has(message))
+      for (const [i, outcome] of (await this.#join(sql, others, gate)).entries()) ended.set(others[i] as Message, outcome)
+      return messages.map((message) => ended.get(message) as Outcome)
+    })
+  }
+
+  /** All of them join the lines of their keys, to make room for others. */
+  putAside(messages: readonly Message[]): Promise<readonly Outcome[] | undefined> {
+    return this.#throughGate(messages, {}, (gate, _tx, sql) => this.#join(sql, messages, gate))
+  }
+
+  /** The one that failed is the head of its key's line; its followers find the line and join it. It may be unreadable. */
+  park(
+    incoming: Message['incoming'],
+    reason: 'parked' | 'not-yet',
+    error: unknown,
+    attempts: number,
+  ): Promise<readonly Outcome[] | undefined> {
+    const wants = error instanceof NotYetError ? error.until : undefined
+    const standing = { ...this.#standing(reason), failure: recordOf(error), attempts, ...(wants === undefined ? {} : { wants }) }
+    const counting = { failed: reason === 'parked' ? 1 : 0 }
+    return this.#throughGate([{ incoming }], counting, (_gate, _tx, sql) => append(sql, [incoming], standing))
+  }
+
+  async #throughGate(
+    messages: readonly Pick<Message, 'incoming'>[],
+    counting: { readonly time?: string; readonly failed?: number },
+    work: (gate: Gate, tx: Tx, sql: Queryable) => Promise<readonly Outcome[]>,
+  ): Promise<readonly Outcome[] | undefined> {
+    const { subscription, generation, probing } = this.#options
+    const keys = messages.map(({ incoming }) => incoming.key)
+    const tenants = [...new Set(messages.flatMap(({ incoming }) => tenantOf(incoming) ?? []))]
+    let open = true
+    const outcomes = await inLane(this.#options, counting, async (tx, sql) => {
+      const gate = await gateOf(sql, { subscription, generation, keys, tenants, probing })
+      open = gate.open
+      return open ? work(gate, tx, sql) : []
+    })
+    return open ? outcomes : undefined
+  }
+
+  /** No line before them, their tenant neither paused nor beyond its rate. */
+  #allowed(messages: readonly Message[], { waiting, paused }: Gate): readonly Message[] {
+    const { shares, probing } = this.#options
+    const held = new Set<string>()
+    const go = messages.filter(({ incoming, envelope: { tenant } }) => {
+      if (waiting.has(incoming.key) || held.has(incoming.key)) return false
+      if ((tenant === undefined || !paused.has(tenant)) && (probing || shares.allows(tenant))) return true
+      held.add(incoming.key) // what follows it in this batch stays behind it
+      return false
+    })
+    return go.length === messages.length ? messages : go
+  }
+
+  /** To the end of their keys' lines, but for those whose effect has happened already. */
+  async #join(sql: Queryable, messages: readonly Message[], { waiting, paused }: Gate): Promise<readonly Outcome[]> {
+    const { consumer, subscription, generation } = this.#options
+    const done = await consumer.done?.({ messages, subscription, generation, sql })
+    const ended = new Map<Message, Outcome>()
+    const reasons = new Map<string, WaitingReason>()
+    const lines = new Map<WaitingReason, Message[]>()
+    for (const message of messages) {
+      const { incoming, envelope } = message
+      if (done?.has(incoming.id)) {
+        ended.set(message, 'duplicate')
+        continue
+      }
+      const isPaused = envelope.tenant !== undefined && paused.has(envelope.tenant)
+      // Of a key that has a line already, it is the line's.
+      const reason = reasons.get(incoming.key) ?? (isPaused ? 'paused' : waiting.has(incoming.key) ? 'parked' : 'overflow')
+      reasons.set(incoming.key, reason)
+      lines.set(reason, [...(lines.get(reason) ?? []), message])
+    }
+    for (const [reason, joining] of lines) {
+      const incoming = joining.map((message) => message.incoming)
+      const outcomes = await append(sql, incoming, this.#standing(reason))
+      for (const [i, outcome] of outcomes.entries()) ended.set(joining[i] as Message, outcome)
+    }
+    return messages.map((message) => ended.get(message) as Outcome)
+  }
+
+  #standing(reason: WaitingReason): Standing {
+    const { subscription, lanes, generation } = this.#options
+    return { subscription, lanes, generation, reason }
+  }
+}
+
+/** As the envelope has it, also where that can't be read as a whole. */
+export function tenantOf({ attributes }: Message['incoming']): string | undefined {
+  return attributes['ce-comitytenant']
+}

@@ -1,0 +1,35 @@
+import type { Queryable } from '../postgres/database.ts'
+
+/*
+ * The circuit breaker as its row in comity.pauses:
+ *
+ *   closed ──too much failed for good──▶ open (paused) ──probe_at──▶ half open: one process takes one message after the other
+ *     ▲                                    ▲                             │
+ *     │                                    └──────one fails: later───────┤
+ *     └───────────────────ENOUGH of them succeed──────────────────────────┘
+ *
+ * What fails in a try is not parked: it comes again. The pause between tries doubles, up to five minutes.
+ */
+const OPEN = `
+  insert into comity.pauses (subscription, by, reason, author, probe_at)
+  values ($1::text, 'breaker', $2::text, 'comity', clock_timestamp() + interval '10 seconds') on conflict do nothing returning reason`
+const CLAIM = `
+  update comity.pauses set probes = probes + 1,
+    probe_at = clock_timestamp() + least(interval '5 minutes', interval '10 seconds' * power(2, least(probes, 10)))
+  where subscription = $1::text and tenant = '' and by = 'breaker' and probe_at <= clock_timestamp() returning probes`
+const CLOSE = `delete from comity.pauses where subscription = $1::text and tenant = '' and by = 'breaker' returning probes`
+
+/** Successes, one after the other, that end the breaker's pause. */
+export const ENOUGH = 5
+
+/** Pauses the subscription. False: somebody else has paused it already. */
+export async function openBreaker(sql: Queryable, subscription: string, reason: string): Promise<boolean> {
+  return (await sql.query(OPEN, [subscription, reason])).rows.length > 0
+}
+/** Whether this process may try now. */
+export async function claimProbe(sql: Queryable, subscription: string): Promise<boolean> {
+  return (await sql.query(CLAIM, [subscription])).rows.length > 0
+}
+export async function closeBreaker(sql: Queryable, subscription: string): Promise<void> {
+  await sql.query(CLOSE, [subscription])
+}

@@ -1,0 +1,25 @@
+import type { Queryable } from '../postgres/database.ts'
+import { NotRegistered } from './errors.ts'
+
+/** A subscription's row, which `comity migrate` makes and operators change. */
+export interface Registered {
+  readonly lanes: number
+  readonly generation: number
+  /** Where the broker's position has to go first. */
+  readonly seek: string | null
+  /** What the broker calls it. Null: as its name says. */
+  readonly brokerName: string | null
+  /** Who has paused it as a whole. */
+  readonly pausedBy: 'operator' | 'breaker' | null
+}
+
+const REGISTERED = `
+  select s.lanes, s.generation, s.seek, s.broker_name as "brokerName", p.by as "pausedBy"
+  from comity.subscriptions s left join comity.pauses p on p.subscription = s.name and p.tenant = '' where s.name = $1::text`
+
+/** Throws COMITY_SUBSCRIPTION_NOT_REGISTERED. */
+export async function registrationOf(sql: Queryable, name: string): Promise<Registered> {
+  const row = (await sql.query<Registered>(REGISTERED, [name])).rows[0]
+  if (row === undefined) throw new NotRegistered({ subscription: name })
+  return row
+}

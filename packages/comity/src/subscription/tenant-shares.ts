@@ -1,0 +1,90 @@
+import type { Clock } from '../foundation/index.ts'
+import { Rate } from './rate.ts'
+
+export interface TenantShareOptions {
+  /** Most messages in this process, delivered and not ended. */
+  readonly prefetch: number
+  /** Messages a second that one tenant may have handled here; more waits in its keys' lines. Absent: no limit. */
+  readonly rate?: number | undefined
+  readonly clock: Clock
+}
+
+/**
+ * How much of a subscription each tenant has in this process. Where one has crowded out the others, its messages go on into the
+ * lines of their keys (`overflow`): that is a fast append, so the broker's queue moves on to what others sent after them.
+ */
+export class TenantShares {
+  readonly #options: TenantShareOptions
+  readonly #inside = new Map<string, number>()
+  /** When each was seen last: to one who is alone, nobody has to give way. */
+  readonly #seen = new Map<string, number>()
+  readonly #rates = new Map<string, Rate>()
+  #total = 0
+
+  constructor(options: TenantShareOptions) {
+    this.#options = options
+  }
+
+  entered(tenant: string | undefined): void {
+    this.#total++
+    if (tenant === undefined) return
+    this.#inside.set(tenant, (this.#inside.get(tenant) ?? 0) + 1)
+    this.#seen.set(tenant, this.#options.clock.monotonic())
+  }
+
+  left(tenant: string | undefined): void {
+    this.#total--
+    if (tenant === undefined) return
+    const left = (this.#inside.get(tenant) ?? 1) - 1
+    if (left === 0) this.#inside.delete(tenant)
+    else this.#inside.set(tenant, left)
+  }
+
+  /** The tenant that has to make room; undefined while there is room, or nobody to make it for. */
+  get crowding(): string | undefined {
+    const { prefetch } = this.#options
+    if (this.#total < prefetch * CROWDED) return undefined
+    for (const [tenant, inside] of this.#inside) if (inside > prefetch * MOST && this.#hasOthers(tenant)) return tenant
+    return undefined
+  }
+
+  /** Whether a tenant's rate lets one more message through now; if so, that one is counted. */
+  allows(tenant: string | undefined): boolean {
+    return this.take(tenant, 1) === 1
+  }
+
+  /** How many messages of a tenant, up to `most`, its rate lets through now. */
+  take(tenant: string | undefined, most: number): number {
+    const { rate, clock } = this.#options
+    if (rate === undefined || tenant === undefined) return most
+    let own = this.#rates.get(tenant)
+    if (own === undefined) {
+      own = new Rate(rate, clock)
+      this.#rates.set(tenant, own)
+    }
+    return own.take(most)
+  }
+
+  /** Who has most here, the first first. */
+  top(count: number): readonly { readonly tenant: string; readonly inside: number }[] {
+    return [...this.#inside]
+      .map(([tenant, inside]) => ({ tenant, inside }))
+      .sort((a, b) => b.inside - a.inside)
+      .slice(0, count)
+  }
+
+  #hasOthers(tenant: string): boolean {
+    const since = this.#options.clock.monotonic() - REMEMBERED
+    for (const [other, at] of this.#seen) {
+      if (at < since) this.#seen.delete(other)
+      else if (other !== tenant) return true
+    }
+    return false
+  }
+}
+
+/** Of prefetch: so full is crowded, and more than this is more than one tenant's share of it. */
+const CROWDED = 0.8
+const MOST = 0.4
+/** How long others are remembered, in milliseconds. */
+const REMEMBERED = 900_000
