@@ -70,3 +70,28 @@ export const EntityHasSource: ErrorType<'entity' | 'source' | 'remedy'> = errorT
   '{entity} is {source}, and an entity has one source at a time',
   '{remedy}',
 )
+export const OperationUnexplained: ErrorType<'kind' | 'missing'> = errorType(
+  'COMITY_OPERATION_UNEXPLAINED',
+  'the operation {kind} was given no {missing}',
+  'say who wants it and why: both are recorded in comity.operations',
+)
+export const OperationUnknown: ErrorType<'kind' | 'hint'> = errorType(
+  'COMITY_OPERATION_UNKNOWN',
+  'there is no operation "{kind}"',
+  '{hint}',
+)
+export const OperationArguments: ErrorType<'kind' | 'problem'> = errorType(
+  'COMITY_OPERATION_ARGUMENTS',
+  'the arguments of the operation {kind} do not fit: {problem}',
+  'correct them, and ask again with a new id',
+)
+export const OperationFailed: ErrorType<'kind' | 'reason'> = errorType(
+  'COMITY_OPERATION_FAILED',
+  'the operation {kind} failed and was rolled back: {reason}',
+  'remove the cause, and ask again with a new id',
+)
+export const NotProvisioned: ErrorType<'team' | 'missing'> = errorType(
+  'COMITY_NOT_PROVISIONED',
+  'the broker lacks what team {team} needs: {missing}',
+  'run "comity provision" as the operator of the broker ("comity provision --plan" shows what it would create)',
+)

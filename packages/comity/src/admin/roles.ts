@@ -70,6 +70,10 @@ const RUNNER: readonly Grant[] = [
   { rights: 'select, insert', on: 'comity.discarded', why: 'what was ended without its effect, by name' },
   { rights: 'select, insert, update', on: 'comity.tombstones', why: 'versions of deleted rows' },
   { rights: 'select, insert', on: 'comity.conflicts', why: 'versions that came with two contents' },
+  { rights: 'select, insert, update, delete', on: 'comity.processes', why: 'what each process is doing' },
+  { rights: 'select, insert, update', on: 'comity.announced, comity.teams', why: 'what this team and others say of themselves' },
+  { rights: 'select, insert', on: 'comity.answers', why: 'answers to commands' },
+  { rights: 'select, insert, update (done_at, outcome, error)', on: 'comity.operations', why: 'what was done, with its author and reason' },
 ]
 
 /**

@@ -1,9 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type ContractDescription, fieldsOn } from '@comity/contract'
+import { declarationReport } from '../admin/declaration-report.ts'
+import { operate } from '../admin/operations.ts'
 import { type Declaration, inNamespace } from '../catalog/declaration.ts'
 import { publishedContracts } from '../catalog/published-contracts.ts'
 import { type Clearance, clearance } from '../control/clearance.ts'
+import { control } from '../control/control.ts'
+import { patienceFor } from '../control/progress-tracker.ts'
 import { type Loop, loop, systemClock } from '../foundation/index.ts'
 import { type Relay, relay } from '../relay/relay.ts'
 import type { AppliedKeys } from '../replica/replica.ts'
@@ -109,7 +113,25 @@ export function runtime<Tx>(options: {
     },
   })
 
-  const services = [cleared, ...(relaying ? [relaying] : []), ...subscriptions.values(), care, notYet]
+  const controlling = control({
+    ...{ team, holder, database, transport, logger, operates: declaration.operates, operators: declaration.operators },
+    brokerName: (name) => inNamespace(namespace, name),
+    mayAnnounce: () => cleared.identity !== undefined,
+    cleared: (signal) => cleared.cleared(signal),
+    declared: declarationReport(declaration),
+    subscriptions: [...subscriptions].map(([name, one]) => ({
+      ...{ name, patience: patienceFor(declaration.handles.find((handled) => handled.name === name)?.timeout ?? 0) },
+      progress: () => one.progress,
+    })),
+    relay: relaying && (() => relaying.progress),
+    receives: settings.subscriptions,
+    async execute({ id, kind, arguments: args, author, reason }) {
+      const done = await operate(settings, declaration, { id, kind, arguments: args, author, reason, origin: 'command' })
+      return { doneAt: done.doneAt, ...(done.error === null ? { outcome: done.outcome } : { error: done.error }) }
+    },
+  })
+
+  const services = [cleared, ...(relaying ? [relaying] : []), ...subscriptions.values(), care, notYet, ...controlling]
   return {
     clearance: cleared,
     relay: relaying,
@@ -118,7 +140,7 @@ export function runtime<Tx>(options: {
       for (const service of services) await service.start()
     },
     async stop() {
-      await Promise.all([...subscriptions.values(), care, notYet].map((service) => service.stop()))
+      await Promise.all([...subscriptions.values(), care, notYet, ...controlling].map((service) => service.stop()))
       await relaying?.stop()
       await cleared.stop()
     },

@@ -3,10 +3,11 @@ import { asDatabase, type DatabaseOption } from '../adapters/as-database.ts'
 import { BadOption, checkOptions, type Duration, type Logger, parseDuration, silentLogger } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
 import { openTransport, type Transport } from '../transport/index.ts'
+import type { RelationOptions } from './declare.ts'
 import { NoDatabase, NoTransport } from './errors.ts'
 
 /** How a team reaches its database and its broker. Code > environment > default. */
-export interface TeamOptions<Tx> {
+export interface TeamOptions<Tx> extends RelationOptions {
   /** URL, `pg` pool, or an adapter (`fromDrizzle(db)`, …). Environment: COMITY_DATABASE_URL. */
   readonly database?: DatabaseOption<Tx> | undefined
   /** URL, or a transport value. Environment: COMITY_TRANSPORT. */
@@ -55,7 +56,11 @@ export class Settings<Tx> {
     checkTeamName(team)
     checkOptions(
       options,
-      ['database', 'transport', 'namespace', 'relay', 'subscriptions', 'concurrency', 'lease', 'autoMigrate', 'allowUnsafe', 'logger'],
+      [
+        ...['database', 'transport', 'namespace', 'relay', 'subscriptions', 'concurrency', 'lease', 'autoMigrate', 'allowUnsafe', 'logger'],
+        // Of the declaration: `with` passes over them.
+        ...['operates', 'operators'],
+      ],
       'team',
     )
     this.team = team
