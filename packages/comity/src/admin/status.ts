@@ -111,7 +111,10 @@ interface SubscriptionRow {
 }
 
 /** Reads a team's state from its own database, and its lag from the broker. Changes nothing. */
-export async function teamStatus(declaration: Declaration, environment: Environment): Promise<TeamStatus> {
+export async function teamStatus(
+  declaration: Declaration,
+  environment: Pick<Environment, 'team' | 'namespace' | 'transport'> & { readonly database: Queryable },
+): Promise<TeamStatus> {
   const { database, transport, namespace, team } = environment
   const declared = subscriptionsOf(declaration)
   const now = Date.now()
