@@ -5,6 +5,7 @@ import { type Declaration, inNamespace } from '../catalog/declaration.ts'
 import { publishedContracts } from '../catalog/published-contracts.ts'
 import { type Clearance, clearance } from '../control/clearance.ts'
 import { type Loop, loop, systemClock } from '../foundation/index.ts'
+import { type Mover, scheduledMover } from '../outbox/scheduled-mover.ts'
 import { type Relay, relay } from '../relay/relay.ts'
 import type { AppliedKeys } from '../replica/replica.ts'
 import { replicaConsumer } from '../replica/replica-consumer.ts'
@@ -19,6 +20,8 @@ import type { Settings } from './settings.ts'
 export interface Runtime {
   readonly clearance: Clearance
   readonly relay: Relay | undefined
+  /** Brings events for later to the outbox; in each process that relays, at work in the one that leads. */
+  readonly mover: Mover | undefined
   readonly subscriptions: ReadonlyMap<string, Subscription>
   start(): Promise<void>
   stop(): Promise<void>
@@ -49,6 +52,9 @@ export function runtime<Tx>(options: {
         logger,
       })
     : undefined
+
+  const mover =
+    relaying && scheduledMover({ team, database, leads: () => relaying.progress.leading, onMoved: () => relaying.wake(), logger })
 
   const permits = new Permits(settings.concurrency)
   const subscriptions = new Map<string, Subscription>()
@@ -109,16 +115,17 @@ export function runtime<Tx>(options: {
     },
   })
 
-  const services = [cleared, ...(relaying ? [relaying] : []), ...subscriptions.values(), care, notYet]
+  const services = [cleared, ...(relaying ? [relaying] : []), ...(mover ? [mover] : []), ...subscriptions.values(), care, notYet]
   return {
     clearance: cleared,
     relay: relaying,
+    mover,
     subscriptions,
     async start() {
       for (const service of services) await service.start()
     },
     async stop() {
-      await Promise.all([...subscriptions.values(), care, notYet].map((service) => service.stop()))
+      await Promise.all([...subscriptions.values(), care, notYet, ...(mover ? [mover] : [])].map((service) => service.stop()))
       await relaying?.stop()
       await cleared.stop()
     },
