@@ -20,7 +20,8 @@ declare
   contract_kind text := (select c.kind from comity.contracts c where c.topic = check_later.topic);
 begin
   if contract_kind is null then
-    perform comity.refuse('CM001', format('"%s" is not published by this team', topic), 'declare it with .publishes(…), and run "comity migrate"');
+    perform comity.refuse('CM001', format('"%s" is not published by this team', topic),
+                          'declare it with .publishes(…) or .owns(…), and run "comity migrate"');
   end if;
   if contract_kind = 'entity' then
     perform comity.refuse('CM010', format('"%s" is an entity: a state is announced when it is one, never for later', topic),
