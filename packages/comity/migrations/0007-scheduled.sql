@@ -130,8 +130,9 @@ end $$;
  */
 create function comity.move_scheduled(most integer default 1000, since timestamptz default '-infinity',
                                       out moved integer, out wait_ms integer, out settled text)
-  language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO'
-  set enable_sort = off as $$ -- whatever the statistics of a table that is mostly empty: along the index
+  language plpgsql volatile security definer set timezone = 'UTC' set datestyle = 'ISO'
+  set enable_sort = off -- along the index, whatever the statistics of a table that is mostly empty
+  set search_path = pg_catalog, pg_temp as $$
 declare
   started timestamptz := clock_timestamp();
   complete boolean := false;
