@@ -191,6 +191,23 @@ export function adapterLaws(name: string, open: OpenLibrary, server: ServerName)
       ])
     })
 
+    test("leaves alone what looks like a placeholder of some library's", async () => {
+      const look = `select 'it''s ? ?? \\? :name :p1 $1 $9 $x $$ é$1' as literal, $q$ ' ? :name $2 $q$ as quoted, $$?$$ as dollars,
+        '{"k":1}'::text::jsonb ? 'k' as operator, "a$1" as "column ? :name" from (select 1 as "a$1") x`
+      const row = {
+        literal: "it's ? ?? \\? :name :p1 $1 $9 $x $$ é$1",
+        quoted: " ' ? :name $2 ",
+        dollars: '?',
+        operator: true,
+        'column ? :name': 1,
+      }
+      expect((await library.database.query(look)).rows).toEqual([row])
+      const given = await library.database.transaction((tx) =>
+        library.database.join(tx).query(`${look} where $1::text = $2::text`, ['?', '?']),
+      )
+      expect(given.rows).toEqual([row])
+    })
+
     test('takes statements that were fired together, in order', async () => {
       const warnings: Error[] = []
       const listen = (warning: Error): void => void warnings.push(warning)
