@@ -158,6 +158,31 @@ describe.each(Object.entries(libraries))('%s', (_, open) => {
   })
 })
 
+test('Knex hears of its own statements only', async () => {
+  const heard: string[] = []
+  const listen = ({ sql }: { sql: string }): void => void heard.push(sql)
+  db.on('query', listen)
+  await fromKnex(db).transaction(async (tx) => void (await tx('seen').select('id')))
+  db.off('query', listen)
+  expect(heard.filter((text) => text.startsWith('select'))).toEqual(['select "id" from "seen"'])
+})
+
+test('TypeORM has to be initialized first', async () => {
+  const later = new DataSource({ type: 'postgres' })
+  await expect(fromTypeOrm(later).query('select 1 as x')).rejects.toThrow('Driver not Connected')
+  await expect(fromTypeOrm(later).transaction(() => Promise.resolve())).rejects.toThrow('Driver not Connected')
+})
+
+test('Sequelize runs outside of the transaction what is not told of it', async () => {
+  const failed = fromSequelize(sequelize).transaction(async (transaction) => {
+    await sequelize.query(`begin read write; insert into seen values ('outside'); commit`)
+    await sequelize.query(`insert into seen values ('inside')`, { transaction })
+    throw new RangeError('theirs')
+  })
+  await expect(failed).rejects.toThrow(RangeError)
+  expect(await seen()).toEqual(['outside'])
+})
+
 describe('MikroORM', () => {
   test('writes what a handler persisted, and a flush that fails is a failure of its work', async () => {
     const database = fromMikroOrm(orm)
