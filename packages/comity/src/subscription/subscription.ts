@@ -52,6 +52,8 @@ export interface Desired {
   readonly brokerName: string | null
   readonly pausedBy: 'operator' | 'breaker' | undefined
   readonly pausedTenants: ReadonlySet<string>
+  /** How many processes share a rate. */
+  readonly processes: number
 }
 
 export interface SubscriptionProgress {
@@ -91,7 +93,7 @@ export interface SubscriptionOptions<Tx> {
   readonly prefetch?: number | undefined
   /** Most bytes of them. Default: the transport's. */
   readonly prefetchBytes?: number | undefined
-  /** Messages a second in this process. Default: no limit. */
+  /** Messages a second, over all processes. Default: no limit. */
   readonly rate?: number | undefined
   /** Of one tenant. Default: no limit. */
   readonly tenantRate?: number | undefined
@@ -206,6 +208,8 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
 
   function heed(desired: Desired): void {
     pausedTenants = desired.pausedTenants
+    shares.processes = desired.processes
+    if (rate !== undefined) rate.perSecond = (options.rate as number) / desired.processes
     if (session === undefined) return
     const other = desired.generation !== session.generation || desired.seeking || desired.brokerName !== registered?.brokerName
     if (other || desired.pausedBy === 'operator' || (desired.pausedBy === 'breaker' && pausedBy === undefined)) session.end()

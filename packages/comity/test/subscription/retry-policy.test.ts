@@ -19,6 +19,7 @@ test('a subscription says what its errors mean: what is for good is not tried ag
     },
     {
       attempts: 3,
+      batch: 1,
       backoff: { min: '1ms', max: '5ms' },
       decide: (error) => ({ gone: 'permanent', later: 'not-yet' })[(error as Error).message] as 'permanent' | 'not-yet' | undefined,
     },
