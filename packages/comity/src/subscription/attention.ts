@@ -15,7 +15,8 @@ const STATE = `
     (select coalesce(json_agg(json_build_object('subscription', p.subscription, 'tenant', p.tenant, 'by', p.by)), '[]'::json)::text from comity.pauses p) as pauses,
     (select greatest(1, count(*))::text from comity.processes p where p.beat_at > clock_timestamp() - interval '30 seconds') as processes,
     (select coalesce(json_agg(s.name), '[]'::json)::text from comity.subscriptions s where exists (select from comity.waiting_keys k
-      where k.subscription = s.name and k.reason = 'not-yet' and (k.next_at <= clock_timestamp() or k.wants is not null))) as due,
+      where k.subscription = s.name and k.reason = 'not-yet' and (k.next_at <= clock_timestamp() or k.wants is not null))
+      and not exists (select from comity.pauses p where p.subscription = s.name and p.tenant = '')) as due,
     (select coalesce(json_agg(s.name), '[]'::json)::text from comity.subscriptions s where exists (select from comity.waiting_keys k
       where k.subscription = s.name and k.reason in ('paused', 'overflow')
         and not exists (select from comity.pauses p where p.subscription in (k.subscription, '') and p.tenant in ('', k.tenant)))) as held`
