@@ -127,6 +127,7 @@ export function runtime<Tx>(options: {
       const retain = `${Math.ceil(transport.guarantees.redeliveryWindow / 1000) + 2 * 86_400} seconds`
       await database.query('select comity.maintain_inbox($1::text::interval)::text', [retain])
       await database.query('select comity.maintain_waiting($1::text::interval)::text', [retain])
+      await database.query('select comity.fold_counts()::text')
       return 'idle'
     },
   })
