@@ -10,7 +10,12 @@ import { teamDatabase } from '../team-database.ts'
 onNewestPostgres('what an operating team hears', () => {
   let database: PostgresDatabase
   const lines: string[] = []
-  const logger = { debug: () => undefined, info: () => undefined, error: () => undefined, warn: (_: unknown, line: string) => void lines.push(line) }
+  const logger = {
+    debug: () => undefined,
+    info: () => undefined,
+    error: () => undefined,
+    warn: (_: unknown, line: string) => void lines.push(line),
+  }
   beforeAll(async () => {
     database = await teamDatabase()
   })
@@ -53,8 +58,18 @@ onNewestPostgres('what an operating team hears', () => {
   test('is an answer to its own commands, the first one', async () => {
     const id = '0190a1b2-0000-4000-8000-000000000001'
     const answer = (to: string, outcome: unknown) =>
-      delivery('comity.answer', { v: 1, command: id, to, team: 'crm', kind: 'ping', outcome, doneAt: '2026-11-05T10:15:00.123Z' }, ago(0), 'crm', to)
-    await answersHeard({ team: 'platform', sender: 'crm', database, logger })([answer('evil', 0), answer('platform', 1), answer('platform', 2)])
+      delivery(
+        'comity.answer',
+        { v: 1, command: id, to, team: 'crm', kind: 'ping', outcome, doneAt: '2026-11-05T10:15:00.123Z' },
+        ago(0),
+        'crm',
+        to,
+      )
+    await answersHeard({ team: 'platform', sender: 'crm', database, logger })([
+      answer('evil', 0),
+      answer('platform', 1),
+      answer('platform', 2),
+    ])
     expect((await database.query('select outcome::text from comity.answers')).rows).toEqual([{ outcome: '1' }])
   })
 })
