@@ -117,6 +117,7 @@ const order = [
     'testing',
   ].map((layer) => `comity/src/${layer}`),
   'cli',
+  'nestjs',
   'embedded-postgres',
 ]
 
