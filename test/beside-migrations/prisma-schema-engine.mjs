@@ -27,11 +27,11 @@ pg.Result.prototype.addFields = function (fields) {
   return addFields.call(this, fields)
 }
 class Driver extends PrismaPg {
-  connect = async () => knowingChar(await super.connect())
-  connectToShadowDb = async () => knowingChar(await super.connectToShadowDb())
+  connect = async () => adjusted(await super.connect())
+  connectToShadowDb = async () => adjusted(await super.connectToShadowDb())
 }
-function knowingChar(connection) {
-  const { performIO, queryRaw } = connection
+function adjusted(connection) {
+  const { performIO, queryRaw, executeScript } = connection
   let fields = []
   connection.performIO = async (query) => {
     const result = await performIO.call(connection, query)
@@ -42,6 +42,8 @@ function knowingChar(connection) {
     const result = await queryRaw.call(connection, query)
     return { ...result, columnTypes: result.columnTypes.map((type, at) => (chars.has(fields[at]) ? ColumnTypeEnum.Character : type)) }
   }
+  // The driver drops its shadow database while the server still ends the last session there.
+  connection.executeScript = (text) => executeScript.call(connection, text.replace(/^DROP DATABASE "[^"]+"$/, '$& WITH (FORCE)'))
   return connection
 }
 
