@@ -3,6 +3,7 @@
  * What PRISMA_SCHEMA_ENGINE_BINARY names in our tests. Prisma's command line fetches its schema engine as a program from elsewhere; npm has the
  * same engine, of the same commit, as wasm. This answers the command line's JSON-RPC with that one, over Prisma's own driver for `pg`.
  */
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
@@ -28,10 +29,23 @@ pg.Result.prototype.addFields = function (fields) {
 }
 class Driver extends PrismaPg {
   connect = async () => adjusted(await super.connect())
-  connectToShadowDb = async () => adjusted(await super.connectToShadowDb())
+  /** The driver's own drops the database before it leaves it, and lets a connection string win over the database's name. */
+  connectToShadowDb = async () => {
+    const database = `prisma_migrate_shadow_db_${randomUUID()}`
+    const admin = await super.connect()
+    await admin.executeScript(`CREATE DATABASE "${database}"`)
+    const shadow = await new Driver({ ...server, database }).connect()
+    const { dispose } = shadow
+    shadow.dispose = async () => {
+      await dispose.call(shadow)
+      await admin.executeScript(`DROP DATABASE "${database}" WITH (FORCE)`)
+      await admin.dispose()
+    }
+    return shadow
+  }
 }
 function adjusted(connection) {
-  const { performIO, queryRaw, executeScript } = connection
+  const { performIO, queryRaw } = connection
   let fields = []
   connection.performIO = async (query) => {
     const result = await performIO.call(connection, query)
@@ -42,8 +56,6 @@ function adjusted(connection) {
     const result = await queryRaw.call(connection, query)
     return { ...result, columnTypes: result.columnTypes.map((type, at) => (chars.has(fields[at]) ? ColumnTypeEnum.Character : type)) }
   }
-  // The driver drops its shadow database while the server still ends the last session there.
-  connection.executeScript = (text) => executeScript.call(connection, text.replace(/^DROP DATABASE "[^"]+"$/, '$& WITH (FORCE)'))
   return connection
 }
 
@@ -58,7 +70,6 @@ instance.exports.__wbindgen_start()
 globalThis.PRISMA_WASM_PANIC_REGISTRY = { set_message: (message) => process.stderr.write(`${message}\n`) }
 
 const datamodels = valuesOf('--datamodels').map((file) => [file, readFileSync(file, 'utf8')])
-// In parts: a connection string would win over the name that the driver gives its shadow database.
 const { hostname, port, username, pathname } = new URL(url ?? 'postgres://none')
 const server = { host: hostname, port: Number(port), user: username, database: pathname.slice(1) }
 const adapter = bindMigrationAwareSqlAdapterFactory(new Driver(server))
