@@ -109,3 +109,11 @@ test('rolling everything back is refused as well; after "comity release" it runs
   await database.query(`insert into customers (id, name) values ('c2', 'Bob')`)
   expect((await announced(database)).at(-1)).toMatchObject({ key: 'c2' })
 })
+
+test('a migration that drops a trigger of Comity is repaired by "comity migrate"', async () => {
+  await database.query('drop trigger "zz_comity shop.customer update" on customers')
+  expect((await shop.migrate({ check: true })).pending).toEqual(['capture customers as shop.customer'])
+  await shop.migrate()
+  await database.query(`update customers set name = 'Rob' where id = 'c2'`)
+  expect((await announced(database)).at(-1)).toMatchObject({ key: 'c2', state: { name: 'Rob' } })
+})
