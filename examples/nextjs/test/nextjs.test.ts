@@ -72,6 +72,15 @@ test.runIf(full)('Next.js builds and serves it', { timeout: 600_000 }, async () 
   const env = { ...process.env, NEXT_TELEMETRY_DISABLED: '1', NODE_ENV: 'production' as const }
   const install = ['install', '--workspaces=false', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock']
   await promisify(execFile)('npm', install, { cwd, env })
+  // As if they had come from a registry: Next.js bundles what is linked, and leaves to Node what is installed.
+  for (const [name, place] of [
+    ['contract', '@comity/contract'],
+    ['comity', 'comity'],
+  ] as const)
+    for (const part of ['package.json', 'dist', 'migrations'].filter((part) => name === 'comity' || part !== 'migrations'))
+      await cp(new URL(`../../../packages/${name}/${part}`, import.meta.url), new URL(`node_modules/${place}/${part}`, folder), {
+        recursive: true,
+      })
   const next = fileURLToPath(new URL('node_modules/next/dist/bin/next', folder))
   await promisify(execFile)(process.execPath, [next, 'build'], { cwd, env })
   const server = spawn(process.execPath, [next, 'start', '--port', '0'], { cwd, env, stdio: ['ignore', 'pipe', 'inherit'] })
