@@ -27,6 +27,8 @@ export interface Kept {
   readonly table: string
   readonly columns: Readonly<Record<string, string>>
   readonly audience?: string
+  /** How far behind its owner the copy may be, in milliseconds. */
+  readonly freshness?: number
 }
 
 export interface Handled {

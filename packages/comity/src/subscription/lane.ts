@@ -1,8 +1,7 @@
-import { backoff, type Clock, type Logger } from '../foundation/index.ts'
-import { describeError } from '../postgres/classify-error.ts'
+import { backoff, type Clock, type Logger, logEvent } from '../foundation/index.ts'
 import type { Delivery, DeliveryResult } from '../transport/transport.ts'
 import type { Consumer } from './consumer.ts'
-import { CONTENDED, failureOf } from './failure.ts'
+import { CONTENDED, describeError, failureOf } from './failure.ts'
 import type { Handover } from './handover.ts'
 import { inLane, type Lane, waitingKeys } from './lane-transaction.ts'
 import type { Message, Outcome } from './message.ts'
@@ -156,7 +155,7 @@ export class LaneQueue<Tx> {
     const failure = failureOf(error)
     if (failure === 'outage' || (failure === 'contended' && item.contended < CONTENDED)) {
       item.contended++
-      logger.warn({ subscription, failure, error: describeError(error) }, 'the database could not take a message; trying again')
+      logEvent(logger, 'comity.message.database_failed', { subscription, reason: failure, error: describeError(error) })
       await clock.sleep(backoff(item.contended, { min: 20, max: 2000 }) + 5, signal)
       if (signal.aborted) return answer(item, 'later')
       this.#queue.unshift(item)
@@ -188,11 +187,17 @@ export class LaneQueue<Tx> {
         const [outcome] = await inLane(this.#options, {}, async (_tx, sql) => [
           await append(sql, subscription, { message, reason, generation, attempts: item.attempts, error }),
         ])
-        logger.warn({ subscription, message: message.id, reason }, 'a message waits, and its key with it')
+        logEvent(logger, 'comity.message.waiting', {
+          subscription,
+          message: message.id,
+          attempt: item.attempts,
+          reason,
+          error: describeError(error),
+        })
         this.#end(item, outcome as Outcome, error)
         return
       } catch (problem) {
-        logger.warn({ subscription, message: message.id, error: describeError(problem) }, 'a message could not be parked; trying again')
+        logEvent(logger, 'comity.message.not_parked', { subscription, message: message.id, error: describeError(problem) })
         await clock.sleep(backoff(failures, { min: 50, max: 5000 }) + 10, signal)
       }
     }

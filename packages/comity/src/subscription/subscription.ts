@@ -1,11 +1,11 @@
 import type { ContractDescription } from '@comity/contract'
 import { bucketOf } from '@comity/contract'
-import { backoff, type Clock, type Logger, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
-import { describeError } from '../postgres/classify-error.ts'
+import { backoff, type Clock, type Logger, logEvent, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Delivery, DeliveryResult, IncomingMessage, Transport } from '../transport/transport.ts'
 import type { Consumer } from './consumer.ts'
 import { LagUnknown, NothingWaits, NotRegistered } from './errors.ts'
+import { describeError } from './failure.ts'
 import { Handover } from './handover.ts'
 import { LaneQueue, type RetryPolicy } from './lane.ts'
 import { type Message, type Outcome, readMessage } from './message.ts'
@@ -92,14 +92,14 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
           prefetch: options.prefetch ?? (consumer.kind === 'replica' ? 8000 : 1000),
           onTrouble(error) {
             troubleSince = error === undefined ? undefined : (troubleSince ?? clock.now())
-            if (error) logger.warn({ subscription: name, error: describeError(error) }, 'the broker can not be reached')
-            else logger.info({ subscription: name }, 'the broker is back')
+            if (error) logEvent(logger, 'comity.subscription.broker_lost', { subscription: name, error: describeError(error) })
+            else logEvent(logger, 'comity.subscription.broker_back', { subscription: name })
           },
         })
       } catch (error) {
         if (signal.aborted) break
         troubleSince ??= clock.now()
-        logger.error({ subscription: name, error: describeError(error) }, 'receiving stopped and will be started again')
+        logEvent(logger, 'comity.subscription.stopped_receiving', { subscription: name, error: describeError(error) })
         await clock.sleep(backoff(failures++, { min: 100, max: 10_000 }) + 50, signal)
       }
     }

@@ -20,6 +20,8 @@ export interface KeepsOptions<Field extends string> {
   /** The subscription's own name after the team's. Default: the entity's name. */
   readonly name?: string
   readonly audience?: string
+  /** How far behind its owner the copy may be: an objective, for status, metrics and alerts. */
+  readonly freshness?: Duration
 }
 export interface OnOptions {
   /** The subscription's own name after the team's. Default: the contract's name. */
@@ -81,7 +83,7 @@ export class Declaring {
   keeps(entity: Entity, options: KeepsOptions<string>): void {
     this.#open()
     checkContract(entity, 'keeps')
-    checkOptions(options, ['fields', 'table', 'columns', 'name', 'audience'], 'keeps')
+    checkOptions(options, ['fields', 'table', 'columns', 'name', 'audience', 'freshness'], 'keeps')
     if (entity.contractKind !== 'entity') throw new NotAnEntity({ contract: (entity as Contract).name, verb: 'keeps' })
     if (entity.owner === this.#team) throw new OwnEntityKept({ entity: entity.name })
     if (!Array.isArray(options.fields))
@@ -106,6 +108,7 @@ export class Declaring {
       schema,
       table,
       columns: options.columns ?? {},
+      ...(options.freshness === undefined ? {} : { freshness: parseDuration(options.freshness, 'keeps.freshness') }),
       ...(options.audience === undefined ? {} : { audience: options.audience }),
     })
   }

@@ -5,6 +5,7 @@ import { type Declaration, inNamespace } from '../catalog/declaration.ts'
 import { publishedContracts } from '../catalog/published-contracts.ts'
 import { type Clearance, clearance } from '../control/clearance.ts'
 import { type Loop, loop, systemClock } from '../foundation/index.ts'
+import { outsideOfSpans, telemetry } from '../foundation/telemetry/index.ts'
 import { type Relay, relay } from '../relay/relay.ts'
 import type { AppliedKeys } from '../replica/replica.ts'
 import { replicaConsumer } from '../replica/replica-consumer.ts'
@@ -13,13 +14,20 @@ import type { Consumer } from '../subscription/consumer.ts'
 import { type HandlerContext, handlerConsumer, type MessageBase } from '../subscription/handler.ts'
 import { Permits } from '../subscription/permits.ts'
 import { type Subscription, subscription } from '../subscription/subscription.ts'
+import { tracedConsumer, tracedHandler } from '../subscription/traced-consumer.ts'
+import { tracedTransport } from '../transport/traced-transport.ts'
+import { gauges } from './gauges.ts'
 import type { Settings } from './settings.ts'
+import { VitalSigns, watchedPermit, watchedTransport } from './vital-signs.ts'
 
 /** Everything that runs for a team in this process. */
 export interface Runtime {
   readonly clearance: Clearance
   readonly relay: Relay | undefined
   readonly subscriptions: ReadonlyMap<string, Subscription>
+  /** What is looked after from time to time. */
+  readonly loops: readonly Loop[]
+  readonly vitalSigns: VitalSigns
   start(): Promise<void>
   stop(): Promise<void>
 }
@@ -35,13 +43,15 @@ export function runtime<Tx>(options: {
   const { declaration, settings } = options
   const { team, namespace, database, transport, logger } = settings
   const holder = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`
+  const signals = telemetry()
+  const vitalSigns = new VitalSigns()
   const cleared = clearance({ team: inNamespace(namespace, team), holder, database, transport, logger })
 
   const relaying = settings.relay
     ? relay({
         team,
         database,
-        transport,
+        transport: tracedTransport(transport, { telemetry: signals, team }),
         holder,
         lease: settings.lease,
         identity: () => cleared.identity,
@@ -52,7 +62,8 @@ export function runtime<Tx>(options: {
 
   const permits = new Permits(settings.concurrency)
   const subscriptions = new Map<string, Subscription>()
-  const subscribe = (name: string, contract: ContractDescription, consumer: Consumer<Tx>, attempts?: number): void => {
+  const subscribe = (name: string, contract: ContractDescription, consumer: Consumer<Tx>, attempts?: number, patience?: number): void => {
+    const pulse = vitalSigns.watch(name, patience)
     subscriptions.set(
       name,
       subscription({
@@ -60,25 +71,32 @@ export function runtime<Tx>(options: {
         brokerName: inNamespace(namespace, name),
         contract,
         database,
-        transport,
+        transport: watchedTransport(pulse, transport),
         consumer,
-        permit: permits.of(name),
+        permit: watchedPermit(pulse, permits.of(name)),
         cleared: (signal) => cleared.cleared(signal),
         ...(attempts === undefined ? {} : { retry: { attempts, wait: { min: 200, max: 8000 } } }),
         logger,
       }),
     )
   }
+  const traced = (name: string, contract: ContractDescription) => ({
+    ...{ telemetry: signals, team, subscription: name, topic: contract.name, system: transport.name },
+    join: (tx: Tx) => database.join(tx),
+  })
   for (const { name, entity, fields } of settings.subscriptions ? declaration.keeps : []) {
     const applied = options.applied.get(name) as AppliedKeys
     const kept = [...entity.keyFields, ...(entity.tenantField === undefined ? [] : [entity.tenantField]), ...fields]
     const validator = compile(partialSchema(entity, kept))
-    subscribe(name, entity, replicaConsumer<Tx>({ validator, onApplied: (keys) => applied.announce(keys) }))
+    const consumer = replicaConsumer<Tx>({ validator, onApplied: (keys) => applied.announce(keys) })
+    subscribe(name, entity, tracedConsumer(traced(name, entity), consumer))
   }
   for (const { name, contract, audience, handle, batch, timeout, attempts } of settings.subscriptions ? declaration.handles : []) {
     const validator = compile(audience === undefined ? contract.schema : partialSchema(contract, fieldsOn(contract, audience)))
     const contextFor = options.contextFor as (base: HandlerContext<Tx>, message: MessageBase) => never
-    subscribe(name, contract, handlerConsumer<Tx, never>({ contract, validator, handle, contextFor, timeout, batch }), attempts)
+    const handled = tracedHandler<Tx>(traced(name, contract), handle)
+    const consumer = handlerConsumer<Tx, never>({ contract, validator, handle: handled, contextFor, timeout, batch })
+    subscribe(name, contract, consumer, attempts, timeout * batch)
   }
 
   const care: Loop = loop({
@@ -110,14 +128,16 @@ export function runtime<Tx>(options: {
   })
 
   const services = [cleared, ...(relaying ? [relaying] : []), ...subscriptions.values(), care, notYet]
+  const parts = { clearance: cleared, relay: relaying, subscriptions, loops: [care, notYet], vitalSigns }
+  const stopShowing = gauges({ telemetry: signals, declaration, namespace, database, transport, runtime: parts })
   return {
-    clearance: cleared,
-    relay: relaying,
-    subscriptions,
-    async start() {
-      for (const service of services) await service.start()
-    },
+    ...parts,
+    start: () =>
+      outsideOfSpans(async () => {
+        for (const service of services) await service.start()
+      }),
     async stop() {
+      stopShowing()
       await Promise.all([...subscriptions.values(), care, notYet].map((service) => service.stop()))
       await relaying?.stop()
       await cleared.stop()
