@@ -44,10 +44,10 @@ export function gauges(options: {
   readonly namespace: string
   readonly database: Queryable
   readonly transport: Transport
-  readonly runtime: Pick<Runtime, 'clearance' | 'relay' | 'subscriptions'>
+  readonly runtime: Pick<Runtime, 'clearance' | 'relay' | 'subscriptions' | 'vitalSigns'>
 }): () => void {
   const { telemetry, declaration, namespace, database, transport, runtime } = options
-  const { clearance, relay, subscriptions } = runtime
+  const { clearance, relay, subscriptions, vitalSigns } = runtime
   const team = { 'comity.team': declaration.team } as const
   const of = (subscription: string) => ({ ...team, 'messaging.destination.subscription.name': subscription }) as const
 
@@ -65,7 +65,7 @@ export function gauges(options: {
       observe('comity.broker.trouble', troubles.some((since) => since !== undefined) ? 1 : 0, team)
       if (relay) observe('comity.relay.leading', relay.progress.leading ? 1 : 0, team)
       for (const [name, { progress }] of subscriptions) {
-        observe('comity.subscription.in_flight', progress.inFlight, of(name))
+        observe('comity.subscription.in_flight', vitalSigns.inFlight(name), of(name))
         for (const [outcome, ended] of Object.entries(progress.ended))
           observe('comity.subscription.ended', ended, { ...of(name), 'comity.outcome': outcome })
       }

@@ -63,7 +63,7 @@ export function runtime<Tx>(options: {
   const permits = new Permits(settings.concurrency)
   const subscriptions = new Map<string, Subscription>()
   const subscribe = (name: string, contract: ContractDescription, consumer: Consumer<Tx>, attempts?: number, patience?: number): void => {
-    const pulse = vitalSigns.watch(name, patience)
+    const signs = vitalSigns.watch(name, patience)
     subscriptions.set(
       name,
       subscription({
@@ -71,9 +71,9 @@ export function runtime<Tx>(options: {
         brokerName: inNamespace(namespace, name),
         contract,
         database,
-        transport: watchedTransport(pulse, transport),
+        transport: watchedTransport(signs, transport),
         consumer,
-        permit: watchedPermit(pulse, permits.of(name)),
+        permit: watchedPermit(signs, permits.of(name)),
         cleared: (signal) => cleared.cleared(signal),
         ...(attempts === undefined ? {} : { retry: { attempts, wait: { min: 200, max: 8000 } } }),
         logger,

@@ -17,22 +17,26 @@ import type { Runtime } from './runtime.ts'
  */
 export class VitalSigns {
   readonly #clock: Clock
-  readonly #subscriptions = new Map<string, { readonly pulse: Pulse; readonly patience: number }>()
+  readonly #subscriptions = new Map<string, SubscriptionSigns>()
 
   constructor(clock: Clock = systemClock) {
     this.#clock = clock
   }
 
   /** @param patience milliseconds that one step of it may take */
-  watch(subscription: string, patience = 0): Pulse {
-    const pulse = new Pulse(this.#clock)
-    this.#subscriptions.set(subscription, { pulse, patience })
-    return pulse
+  watch(subscription: string, patience = 0): SubscriptionSigns {
+    const signs = { pulse: new Pulse(this.#clock), patience, inFlight: 0 }
+    this.#subscriptions.set(subscription, signs)
+    return signs
+  }
+  /** Messages that were delivered to this process and not answered yet. */
+  inFlight(subscription: string): number {
+    return this.#subscriptions.get(subscription)?.inFlight ?? 0
   }
 
   /** @param stuckAfter milliseconds without a sign */
   live(runtime: Runtime, stuckAfter: number): Health {
-    const { relay, subscriptions, clearance, loops } = runtime
+    const { relay, clearance, loops } = runtime
     const now = this.#clock.monotonic()
     const stuck = ({ turn }: Loop, limit: number): string | undefined =>
       turn.since !== undefined && now - turn.since > limit ? `one turn has been running for ${seconds(now - turn.since)}` : undefined
@@ -43,8 +47,7 @@ export class VitalSigns {
       const { silentFor } = relay.pulse
       checks.push(check(relay.name, silentFor > stuckAfter ? `it has made no step for ${seconds(silentFor)}` : undefined))
     }
-    for (const [name, { pulse, patience }] of this.#subscriptions) {
-      const inFlight = subscriptions.get(name)?.progress.inFlight ?? 0
+    for (const [name, { pulse, patience, inFlight }] of this.#subscriptions) {
       const { silentFor } = pulse
       const silent = inFlight > 0 && silentFor > Math.max(stuckAfter, 2 * patience)
       checks.push(
@@ -56,6 +59,13 @@ export class VitalSigns {
     }
     return healthOf(checks)
   }
+}
+
+/** What is known of one subscription of this process. */
+export interface SubscriptionSigns {
+  readonly pulse: Pulse
+  readonly patience: number
+  inFlight: number
 }
 
 /** Whether a team's process can do its work now: what it reports comes from what it has tried last, and from asking its database. */
@@ -86,19 +96,23 @@ export async function readiness(runtime: Runtime, environment: Environment, stuc
 }
 
 /** A subscription's transactions and deliveries, each of them a sign of life. */
-export function watchedPermit(pulse: Pulse, permit: Permit): Permit {
+export function watchedPermit({ pulse }: SubscriptionSigns, permit: Permit): Permit {
   return (work) =>
     permit(() => {
       pulse.beat()
       return work().finally(() => pulse.beat())
     })
 }
-export function watchedTransport(pulse: Pulse, inner: Transport): Transport {
+export function watchedTransport(signs: SubscriptionSigns, inner: Transport): Transport {
   return decorateTransport(inner, {
     receive: (subscription, handler, options) => {
       const watched: DeliveryHandler = (deliveries) => {
-        pulse.beat()
-        return handler(deliveries)
+        signs.pulse.beat()
+        const answered = handler(deliveries)
+        signs.inFlight += deliveries.length
+        return answered.finally(() => {
+          signs.inFlight -= deliveries.length
+        })
       }
       return inner.receive(subscription, watched, options)
     },

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
 import { traceparentOf } from '../../src/foundation/telemetry/index.ts'
-import { type RegisteredSdk, registeredSdk } from './registered-sdk.ts'
+import { type RegisteredSdk, registeredSdk } from '../../../../test/support/registered-sdk.ts'
 
 const Customer = entity('crm.customer', {
   key: 'id',
