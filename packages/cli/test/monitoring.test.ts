@@ -82,6 +82,16 @@ function alert(name: string, team: string, subscription?: string): string {
   return [...labels, ...(subscription === undefined ? [] : [`messaging_destination_subscription_name="${subscription}"`])].join(', ')
 }
 
+test('a port that is taken is refused, with what to do', async () => {
+  const nothing = (): void => undefined
+  const first = await monitoring([], { port: 0, host: '127.0.0.1', metrics: nothing })
+  const port = Number(new URL(first.url).port)
+  await expect(monitoring([], { port, host: '127.0.0.1', metrics: nothing })).rejects.toMatchObject({
+    code: 'COMITY_MONITORING_NOT_STARTED',
+  })
+  await first.close()
+})
+
 const suite = promtoolIsHere ? describe : describe.skip
 suite(
   promtoolIsHere ? 'alerts' : 'alerts (skipped: no promtool; Debian: node scripts/promtool.mjs as root, or apt-get install prometheus)',

@@ -6,8 +6,8 @@ import { type TestTeam, testBus, testTeam } from 'comity/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
-import { traceparentOf } from '../../src/foundation/telemetry/index.ts'
 import { type RegisteredSdk, registeredSdk } from '../../../../test/support/registered-sdk.ts'
+import { METRICS, SPANS, traceparentOf } from '../../src/foundation/telemetry/index.ts'
 
 const Customer = entity('crm.customer', {
   key: 'id',
@@ -114,6 +114,39 @@ test('one email: from the SQL statement in CRM to the row in Data Analysis, in o
   expect(linked('process analysis.marketing-campaign')).toEqual([`${traceId} ${welcome.spanContext().spanId}`])
   const all = sdk.spans().flatMap((span) => JSON.stringify([span.name, span.attributes, span.status]))
   expect(all.filter((text) => /c1|welcome"|example/.test(text.replaceAll('marketing.welcome', '')))).toEqual([])
+})
+
+test('spans and metrics have the attributes of the page, and no others', async () => {
+  await crm.db.query(`insert into customers values ('c5', 'c5@example.com')`)
+  await analysis.caughtUp()
+  expect(new Set(sdk.spans().map(({ name }) => name.split(' ')[0]))).toEqual(new Set(Object.keys(SPANS)))
+  for (const { name, attributes } of sdk.spans()) {
+    const type = name.split(' ')[0] as keyof typeof SPANS
+    const listed: readonly string[] = SPANS[type].attributes
+    expect(
+      Object.keys(attributes).filter((attribute) => !listed.includes(attribute)),
+      name,
+    ).toEqual([])
+  }
+  const seen = new Map<string, Set<string>>()
+  for (const [, name, labels] of (await sdk.scrape()).matchAll(/^(\w+)\{(.*)\} /gm)) {
+    const metric = Object.keys(METRICS).find(
+      (one) => (name as string).replace(/_(total|bucket|sum|count)$/, '') === one.replaceAll('.', '_'),
+    )
+    const attributes = seen.get(metric as string) ?? new Set()
+    for (const [, label] of (labels as string).matchAll(/(\w+)="/g)) if (label !== 'le') attributes.add(label as string)
+    seen.set(metric as string, attributes)
+  }
+  // Nobody has declared an objective here.
+  expect([...seen.keys()].sort()).toEqual(
+    Object.keys(METRICS)
+      .filter((name) => name !== 'comity.replica.freshness.objective')
+      .sort(),
+  )
+  for (const [metric, attributes] of seen) {
+    const listed = METRICS[metric as keyof typeof METRICS].attributes.map((name: string) => name.replaceAll('.', '_'))
+    expect(listed.filter((name) => name !== 'error_type').sort(), metric).toEqual([...attributes].sort())
+  }
 })
 
 test('a session that sets nothing, or nonsense, writes as ever; its changes begin a trace of their own, which a resend would repeat', async () => {
