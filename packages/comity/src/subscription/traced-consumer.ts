@@ -18,8 +18,9 @@ export interface Traced {
 export function tracedHandler<Tx>(
   traced: Traced & { readonly join: (tx: Tx) => Queryable },
   handle: (message: never, context: never) => Promise<void> | void,
-): (message: never, context: never) => Promise<void> {
-  const { join } = traced
+): (message: never, context: never) => Promise<void> | void {
+  const { join, telemetry } = traced
+  if (!telemetry.active) return handle
   /** Transactions whose SQL has been given a traceparent: the next message of theirs must not keep it. */
   const carrying = new WeakSet<object>()
 
@@ -48,6 +49,7 @@ export function tracedHandler<Tx>(
 
 /** A replica each of whose batches is a span, with links to what created its messages. */
 export function tracedConsumer<Tx>(traced: Traced, inner: Consumer<Tx>): Consumer<Tx> {
+  if (!traced.telemetry.active) return inner
   return {
     ...inner,
     consume(batch) {

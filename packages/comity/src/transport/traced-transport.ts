@@ -9,6 +9,7 @@ import type { OutgoingMessage, SendOptions, SendResult, Transport } from './tran
 /** The transport as its relay uses it: each call of `send` is a span and is counted. Everything else goes through as it is. */
 export function tracedTransport(inner: Transport, options: { readonly telemetry: Telemetry; readonly team: string }): Transport {
   const { telemetry, team } = options
+  if (!telemetry.active) return inner
 
   async function send(topic: string, messages: readonly OutgoingMessage[], given?: SendOptions): Promise<readonly SendResult[]> {
     const attributes = {

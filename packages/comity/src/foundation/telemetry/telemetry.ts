@@ -3,10 +3,12 @@ import {
   type Context,
   type Counter,
   context,
+  createNoopMeter,
   type Histogram,
   type Link,
   metrics,
   type Observable,
+  ProxyTracerProvider,
   ROOT_CONTEXT,
   type Span,
   SpanKind,
@@ -34,11 +36,11 @@ export type SignalAttributes = Readonly<Partial<Record<AttributeName, string | n
 export type Observe = (name: ObservableName, value: number, attributes?: SignalAttributes) => void
 
 /**
- * The little of OpenTelemetry that the engine speaks. Where no SDK is registered all of it does nothing. Meters are bound when this is made
- * (the API has no proxy for them), tracers when a span starts.
+ * The little of OpenTelemetry that the engine speaks. Made when a team starts: an SDK is registered before, for the API has no proxy for meters.
  */
 export interface Telemetry {
-  readonly tracer: Tracer
+  /** Whether an SDK was registered, for spans or for metrics, when this was made: if not, nothing is decorated, and nothing is paid. */
+  readonly active: boolean
   count(name: CounterName, value: number, attributes: SignalAttributes): void
   record(name: HistogramName, value: number, attributes: SignalAttributes): void
   /** `collect` runs whenever somebody collects metrics; the answer ends that. Whatever it throws leaves a gap, and disturbs nobody. */
@@ -47,7 +49,7 @@ export interface Telemetry {
 
 const KINDS = { producer: SpanKind.PRODUCER, client: SpanKind.CLIENT, consumer: SpanKind.CONSUMER } as const
 
-export const tracer: Tracer = trace.getTracer('comity')
+const tracer: Tracer = trace.getTracer('comity')
 
 export function telemetry(): Telemetry {
   const meter = metrics.getMeter('comity')
@@ -63,7 +65,7 @@ export function telemetry(): Telemetry {
     else observables.set(name as ObservableName, meter.createObservableGauge(name, options))
   }
   return {
-    tracer,
+    active: meter !== createNoopMeter() || isTracing(),
     count: (name, value, attributes) => counters.get(name)?.add(value, attributes),
     record: (name, value, attributes) => histograms.get(name)?.record(value, attributes),
     observe(names, collect) {
@@ -79,6 +81,12 @@ export function telemetry(): Telemetry {
       return () => meter.removeBatchObservableCallback(callback, instruments)
     },
   }
+}
+
+/** A provider that is registered stands behind the API's proxy. */
+function isTracing(): boolean {
+  const provider = trace.getTracerProvider()
+  return !(provider instanceof ProxyTracerProvider) || provider.getDelegateTracer('comity') !== undefined
 }
 
 /** Seconds, as the conventions advise for messaging. */
