@@ -167,6 +167,32 @@ test('a session that sets nothing, or nonsense, writes as ever; its changes begi
   }
 })
 
+test('a session says it once, for one row and for many, for a deletion, a truncation, and for comity.publish', async () => {
+  const traceparent = `00-${'c'.repeat(32)}-${'d'.repeat(16)}-00`
+  const announced = async (db: TestTeam<Queryable>['db'], ...statements: string[]): Promise<readonly unknown[]> => {
+    const { rows: last } = await db.query<{ id: string }>('select coalesce(max(id), 0)::text as id from comity.outbox')
+    await db.transaction(async (tx) => {
+      await tx.query(`select set_config('comity.traceparent', $1, true)`, [traceparent])
+      for (const statement of statements) await tx.query(statement)
+    })
+    const { rows } = await db.query<{ headers: string }>('select headers from comity.outbox where id > $1 order by id', [last[0]?.id])
+    return rows.map(({ headers }) => headers && JSON.parse(headers))
+  }
+  const carried = { traceparent }
+  const many = `insert into customers select 'd' || i, 'x@example.com' from generate_series(1, 3) i`
+  expect(await announced(crm.db, many, `delete from customers where id = 'd1'`)).toEqual(new Array(4).fill(carried))
+  expect(new Set((await announced(crm.db, 'truncate customers')).map((one) => JSON.stringify(one)))).toEqual(
+    new Set([JSON.stringify(carried)]),
+  )
+  const data = '{"customerId":"c9","subject":"x"}'
+  const own = `{"traceparent":"00-${'e'.repeat(32)}-${'f'.repeat(16)}-01"}`
+  const publish = [
+    `select comity.publish('marketing.email-sent', '${data}')`,
+    `select comity.publish('marketing.email-sent', '${data}', null, '${own}')`,
+  ]
+  expect(await announced(marketing.db, ...publish)).toEqual([carried, JSON.parse(own)])
+})
+
 test('publish carries the traceparent that was passed, or the active span; and where there is neither, none', async () => {
   const headers = async (): Promise<unknown> => {
     const { rows } = await marketing.db.query<{ headers: string | null }>('select headers from comity.outbox order by id desc limit 1')
