@@ -5,12 +5,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { entity, event } from '@comity/contract'
 import { metrics } from '@opentelemetry/api'
-import { memoryBus, PermanentError, type Queryable, type Team, type Transport, team } from 'comity'
+import { type Database, memoryBus, PermanentError, type Queryable, type Team, type Transport, team } from 'comity'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../test/support/postgres.ts'
 import { promtool, promtoolIsHere } from '../../../test/support/promtool.ts'
-import { connect, type PostgresDatabase } from '../../comity/src/postgres/index.ts'
 import { collectMetrics, type Monitoring, monitoring } from '../src/monitoring.ts'
 
 const rules = fileURLToPath(new URL('../monitoring/prometheus-rules.yml', import.meta.url))
@@ -28,19 +27,16 @@ let server: Monitoring
 
 interface Running {
   readonly team: Team<Queryable>
-  readonly db: PostgresDatabase
+  readonly db: Database<Queryable>
 }
 /** @param before what is wrong with the database already when the team starts */
 async function run(declared: Team<Queryable>, { before = '', transport = bus.connect() as Transport } = {}): Promise<Running> {
   const { url } = await freshDatabase()
-  const db = connect(url)
-  const started = declared.with<Queryable>({ database: url as never, transport, allowUnsafe: true, autoMigrate: true })
+  const started = declared.with<Queryable>({ database: url as never, transport, allowUnsafe: true, autoMigrate: true, concurrency: 6 })
+  const db = started.environment.database
   await started.migrate()
   if (before !== '') await db.query(before)
-  ending.unshift(
-    () => db.close(),
-    () => started.stop(),
-  )
+  ending.unshift(() => started.stop())
   await started.start()
   teams.push(started)
   return { team: started, db }

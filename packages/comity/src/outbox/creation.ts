@@ -1,6 +1,5 @@
 import { context, trace } from '@opentelemetry/api'
 import { contextOf, failSpan, parentOf, startSpan, traceparentOf } from '../foundation/telemetry/index.ts'
-import type { PublishOptions } from './publisher.ts'
 
 export interface Created {
   readonly topic: string
@@ -38,7 +37,10 @@ export function inCreation<Result>(
 }
 
 /** What a handler publishes belongs to the trace of its message, also where no SDK is registered: the traceparent is passed on. */
-export function continuing(traceparent: string | undefined, given: PublishOptions | undefined): PublishOptions | undefined {
+export function continuing<Options extends { readonly traceparent?: string }>(
+  traceparent: string | undefined,
+  given: Options | undefined,
+): Options | { readonly traceparent: string } | undefined {
   if (traceparent === undefined || given?.traceparent !== undefined || trace.getActiveSpan() !== undefined) return given
   return { ...given, traceparent }
 }

@@ -3,7 +3,8 @@ import type { Observe, Telemetry } from '../foundation/telemetry/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import type { WaitingReason } from '../subscription/waiting-line.ts'
 import type { SubscriptionStats, Transport } from '../transport/transport.ts'
-import type { Runtime } from './runtime.ts'
+import type { Parts } from './parts.ts'
+import type { VitalSigns } from './vital-signs.ts'
 
 interface Counted {
   readonly pending: number
@@ -44,10 +45,11 @@ export function gauges(options: {
   readonly namespace: string
   readonly database: Queryable
   readonly transport: Transport
-  readonly runtime: Pick<Runtime, 'clearance' | 'relay' | 'subscriptions' | 'vitalSigns'>
+  readonly parts: Parts
+  readonly vitalSigns: VitalSigns
 }): () => void {
-  const { telemetry, declaration, namespace, database, transport, runtime } = options
-  const { clearance, relay, subscriptions, vitalSigns } = runtime
+  const { telemetry, declaration, namespace, database, transport, vitalSigns } = options
+  const { clearance, relay, subscriptions } = options.parts
   const team = { 'comity.team': declaration.team } as const
   const of = (subscription: string) => ({ ...team, 'messaging.destination.subscription.name': subscription }) as const
 

@@ -3,10 +3,10 @@ import { hostname } from 'node:os'
 import { type ContractDescription, fieldsOn } from '@comity/contract'
 import { type Declaration, inNamespace } from '../catalog/declaration.ts'
 import { publishedContracts } from '../catalog/published-contracts.ts'
-import { type Clearance, clearance } from '../control/clearance.ts'
+import { clearance } from '../control/clearance.ts'
 import { type Loop, loop, systemClock } from '../foundation/index.ts'
 import { outsideOfSpans, telemetry } from '../foundation/telemetry/index.ts'
-import { type Relay, relay } from '../relay/relay.ts'
+import { relay } from '../relay/relay.ts'
 import type { AppliedKeys } from '../replica/replica.ts'
 import { replicaConsumer } from '../replica/replica-consumer.ts'
 import { compile, partialSchema } from '../schema/index.ts'
@@ -17,16 +17,12 @@ import { type Subscription, subscription } from '../subscription/subscription.ts
 import { tracedConsumer, tracedHandler } from '../subscription/traced-consumer.ts'
 import { tracedTransport } from '../transport/traced-transport.ts'
 import { gauges } from './gauges.ts'
+import type { Parts } from './parts.ts'
 import type { Settings } from './settings.ts'
 import { VitalSigns, watchedPermit, watchedTransport } from './vital-signs.ts'
 
 /** Everything that runs for a team in this process. */
-export interface Runtime {
-  readonly clearance: Clearance
-  readonly relay: Relay | undefined
-  readonly subscriptions: ReadonlyMap<string, Subscription>
-  /** What is looked after from time to time. */
-  readonly loops: readonly Loop[]
+export interface Runtime extends Parts {
   readonly vitalSigns: VitalSigns
   start(): Promise<void>
   stop(): Promise<void>
@@ -128,10 +124,11 @@ export function runtime<Tx>(options: {
   })
 
   const services = [cleared, ...(relaying ? [relaying] : []), ...subscriptions.values(), care, notYet]
-  const parts = { clearance: cleared, relay: relaying, subscriptions, loops: [care, notYet], vitalSigns }
-  const stopShowing = gauges({ telemetry: signals, declaration, namespace, database, transport, runtime: parts })
+  const parts = { clearance: cleared, relay: relaying, subscriptions, loops: [care, notYet] }
+  const stopShowing = gauges({ telemetry: signals, declaration, namespace, database, transport, parts, vitalSigns })
   return {
     ...parts,
+    vitalSigns,
     start: () =>
       outsideOfSpans(async () => {
         for (const service of services) await service.start()

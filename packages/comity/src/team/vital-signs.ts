@@ -6,7 +6,7 @@ import { describeError } from '../postgres/classify-error.ts'
 import type { Permit } from '../subscription/permits.ts'
 import { decorateTransport } from '../transport/decorate-transport.ts'
 import type { DeliveryHandler, Transport } from '../transport/transport.ts'
-import type { Runtime } from './runtime.ts'
+import type { Parts } from './parts.ts'
 
 /**
  * Whether what runs for a team makes progress, computed from progress alone:
@@ -35,8 +35,8 @@ export class VitalSigns {
   }
 
   /** @param stuckAfter milliseconds without a sign */
-  live(runtime: Runtime, stuckAfter: number): Health {
-    const { relay, clearance, loops } = runtime
+  live(parts: Parts, stuckAfter: number): Health {
+    const { relay, clearance, loops } = parts
     const now = this.#clock.monotonic()
     const stuck = ({ turn }: Loop, limit: number): string | undefined =>
       turn.since !== undefined && now - turn.since > limit ? `one turn has been running for ${seconds(now - turn.since)}` : undefined
@@ -69,8 +69,8 @@ export interface SubscriptionSigns {
 }
 
 /** Whether a team's process can do its work now: what it reports comes from what it has tried last, and from asking its database. */
-export async function readiness(runtime: Runtime, environment: Environment, stuckAfter: number): Promise<Health> {
-  const { clearance, relay, subscriptions } = runtime
+export async function readiness(parts: Parts, environment: Environment, stuckAfter: number): Promise<Health> {
+  const { clearance, relay, subscriptions } = parts
   const unreachable = await problemOf(() => environment.database.query('select 1 as answer'))
   const checks: Check[] = [check('database', unreachable)]
   checks.push(

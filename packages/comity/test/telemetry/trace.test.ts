@@ -1,6 +1,5 @@
 import { entity, event } from '@comity/contract'
 import { type Span, trace } from '@opentelemetry/api'
-import type { ReadableSpan } from '@opentelemetry/sdk-trace-base'
 import { type Queryable, team } from 'comity'
 import { type TestTeam, testBus, testTeam } from 'comity/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
@@ -18,6 +17,8 @@ const EmailSent = event('marketing.email-sent', {
   data: z.object({ customerId: z.string(), subject: z.string() }),
 })
 const Campaign = entity('marketing.campaign', { key: 'id', state: z.object({ id: z.string() }) })
+
+type ReadableSpan = ReturnType<RegisteredSdk['spans']>[number]
 
 let sdk: RegisteredSdk
 let crm: TestTeam<Queryable>
