@@ -1,6 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { type Clock, type Logger, type Loop, libraryVersion, logEvent, loop, silentLogger, systemClock } from '../foundation/index.ts'
-import { describeError } from '../postgres/classify-error.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { acquireLease, type Lease } from '../postgres/lease.ts'
 import type { OutgoingMessage, Transport } from '../transport/transport.ts'

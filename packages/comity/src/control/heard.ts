@@ -1,5 +1,4 @@
 import { type Logger, logEvent, silentLogger } from '../foundation/index.ts'
-import { describeError } from '../postgres/classify-error.ts'
 import type { Queryable } from '../postgres/database.ts'
 import type { DeliveryHandler, IncomingMessage } from '../transport/transport.ts'
 import type { Answer, SystemType } from './contracts.ts'

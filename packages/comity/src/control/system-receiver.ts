@@ -1,5 +1,4 @@
 import { backoff, type Clock, type Logger, logEvent, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
-import { describeError } from '../postgres/classify-error.ts'
 import type { DeliveryHandler, Transport } from '../transport/transport.ts'
 
 /**
