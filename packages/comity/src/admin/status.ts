@@ -125,6 +125,8 @@ function problemsOf(status: Omit<TeamStatus, 'problems'>): readonly string[] {
   if (outbox.topics.length > 0 && outbox.relay === null) problems.push('nobody relays this outbox: is "comity run" running?')
   if ((outbox.oldestPendingSeconds ?? 0) > 60)
     problems.push(`the oldest unsettled change is ${Math.round(outbox.oldestPendingSeconds as number)} s old${heldUp(outbox.heldUpBy)}`)
+  const everywhere = status.subscriptions[0]?.pausedTenants.filter((pause) => pause.everywhere) ?? []
+  if (everywhere.length > 0) problems.push(`${everywhere.length} tenants are paused in all subscriptions (${few(everywhere)})`)
   for (const subscription of status.subscriptions) problems.push(...subscriptionProblems(subscription))
   for (const { table, conflicts } of status.replicas)
     if (conflicts > 0) problems.push(`${conflicts} versions of ${table} came with two contents`)
@@ -139,10 +141,8 @@ function subscriptionProblems(subscription: SubscriptionStatus): readonly string
       `no code declares ${name} any more, and what comes for it piles up: declare it again, or "comity subscriptions rename" or "remove" it`,
     )
   if (paused !== null) problems.push(`${name} is paused ${byWhom(paused)}; "comity resume ${name}" ends that`)
-  if (pausedTenants.length > 0) {
-    const names = pausedTenants.slice(0, 3).map(({ tenant }) => tenant)
-    problems.push(`${pausedTenants.length} tenants are paused in ${name} (${names.join(', ')}${pausedTenants.length > 3 ? ', …' : ''})`)
-  }
+  const here = pausedTenants.filter(({ everywhere }) => !everywhere)
+  if (here.length > 0) problems.push(`${here.length} tenants are paused in ${name} (${few(here)})`)
   if (state === 'stuck') problems.push(`${name} has messages in flight and ends none: look for a handler that hangs`)
   if (waitingKeys > 0) {
     const dead = waitingFor.parked === 0 ? '' : `, ${waitingFor.parked} of them dead letters: "comity dead-letters" lists them`
@@ -152,6 +152,11 @@ function subscriptionProblems(subscription: SubscriptionStatus): readonly string
     problems.push(`${expired} messages for ${name} were not taken in time, and the broker's retention has removed them`)
   if (lagUnknown !== null && state !== 'orphaned') problems.push(`the lag of ${name} is unknown: ${lagUnknown}`)
   return problems
+}
+
+function few(pauses: readonly { readonly tenant: string }[]): string {
+  const names = pauses.slice(0, 3).map(({ tenant }) => tenant)
+  return [...names, ...(pauses.length > 3 ? ['…'] : [])].join(', ')
 }
 
 function byWhom({ by, author, reason, since }: Pause): string {

@@ -6,6 +6,7 @@ import { cursorOf, limitOf, type Page, type PageOptions, pageOf } from './page.t
 
 /** Dead letters that failed alike. Times are ISO 8601. */
 export interface DeadLetterGroup {
+  /** '' = parked by a version that recorded none. */
   readonly fingerprint: string
   readonly errorName: string | null
   readonly errorCode: string | null
@@ -18,14 +19,14 @@ export interface DeadLetterGroup {
   /** The ten with most of them. */
   readonly tenants: readonly { readonly tenant: string | null; readonly count: number }[]
   readonly totalTenants: number
-  /** The one that was tried last. */
-  readonly sample: { readonly subscription: string; readonly key: string; readonly message: string; readonly error: string | null }
+  /** The one that was tried last; null where nobody knows how they failed. */
+  readonly sample: { readonly subscription: string; readonly key: string; readonly message: string; readonly error: string | null } | null
 }
 
 type GroupRow = Omit<DeadLetterGroup, 'subscriptions' | 'tenants' | 'sample'> & {
   readonly subscriptions: string
   readonly tenants: string
-  readonly sample: string
+  readonly sample: string | null
 }
 
 /** By what failed, the largest group first. */
@@ -58,13 +59,12 @@ export async function deadLetterGroups(environment: Environment, asked: LineSele
     )
     select g.fingerprint, g.count, ${isoTime('g.first')} as "firstSeen", ${isoTime('g.last')} as "lastSeen", g.subscriptions,
       t.top as tenants, t.total as "totalTenants", s.error_name as "errorName", s.error_code as "errorCode", s.frame,
-      json_build_object('subscription', s.subscription, 'key', s.key, 'message', coalesce(s.message, ''), 'error', s.error)::text as sample
+      case when s.key is not null then json_build_object('subscription', s.subscription, 'key', s.key, 'message', coalesce(s.message, ''), 'error', s.error) end::text as sample
     from groups g join tenants t on t.fingerprint = g.fingerprint
-    cross join lateral (
-      select k.* from comity.waiting_keys k
-      where k.reason = 'parked' and (k.fingerprint = g.fingerprint or g.fingerprint = '' and k.fingerprint is null) and ${selected}
+    left join lateral (
+      select k.* from comity.waiting_keys k where k.reason = 'parked' and k.fingerprint = g.fingerprint and ${selected}
       order by k.tried_at desc limit 1
-    ) s
+    ) s on true
     order by g.count desc, g.fingerprint`,
     where.values,
   )
@@ -72,5 +72,5 @@ export async function deadLetterGroups(environment: Environment, asked: LineSele
 }
 
 function groupOf({ subscriptions, tenants, sample, ...group }: GroupRow): DeadLetterGroup {
-  return { ...group, subscriptions: JSON.parse(subscriptions), tenants: JSON.parse(tenants), sample: JSON.parse(sample) }
+  return { ...group, subscriptions: JSON.parse(subscriptions), tenants: JSON.parse(tenants), sample: JSON.parse(sample ?? 'null') }
 }

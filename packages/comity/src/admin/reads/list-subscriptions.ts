@@ -13,7 +13,7 @@ export interface SubscriptionFilter {
   readonly sort?: SubscriptionSort | undefined
 }
 
-export const SUBSCRIPTION_SORTS = ["name", "lag", "oldest", "waiting"] as const
+export const SUBSCRIPTION_SORTS = ['name', 'lag', 'oldest', 'waiting'] as const
 export type SubscriptionSort = (typeof SUBSCRIPTION_SORTS)[number]
 
 /** Numbers: the larger come first. What nobody knows comes before everything. */

@@ -22,8 +22,8 @@ export interface TenantReport {
 }
 
 const BY = {
-  /** Most messages waiting first. */
-  waiting: 'waiting',
+  /** Most keys waiting first. */
+  waiting: 'keys',
   'dead-letters': 'parked',
   /** The longest wait first. */
   oldest: 'coalesce(-extract(epoch from oldest) * 1000000, -9000000000000000000)',
@@ -37,14 +37,9 @@ const tenants = (by: string): string => `
   with lines as materialized (
     select k.subscription, k.tenant, k.reason, count(*)::int as n, min(k.since) as oldest
     from comity.waiting_keys k where $1::text is null or k.subscription = $1::text group by 1, 2, 3
-  ), messages as (
-    select k.tenant, count(*)::int as n from comity.waiting_keys k
-    join comity.waiting w on w.subscription = k.subscription and w.key = k.key and w.seq > k.done
-    where $1::text is null or k.subscription = $1::text group by k.tenant
   ), all_of as (
-    select coalesce(a.tenant, '') as place, a.tenant, coalesce(m.n, 0) as waiting, l.*
+    select coalesce(a.tenant, '') as place, a.tenant, l.*
     from (select tenant from lines union select tenant from comity.pauses where tenant <> '' and ($1::text is null or subscription in ($1::text, ''))) a
-    left join messages m on m.tenant is not distinct from a.tenant
     cross join lateral (
       select coalesce(sum(l.n), 0)::int as keys, coalesce(sum(l.n) filter (where l.reason = 'parked'), 0)::int as parked,
         coalesce(sum(l.n) filter (where l.reason = 'paused'), 0)::int as held, coalesce(sum(l.n) filter (where l.reason = 'overflow'), 0)::int as overflow,
@@ -53,16 +48,23 @@ const tenants = (by: string): string => `
     ) l
   ), sorted as (
     select *, (${by})::bigint as weight from all_of
+  ), page as materialized (
+    select * from sorted s
+    where ($2::text is null or (-s.weight, s.place) > ($2::text::bigint, $3::text)) and ($5::text is null or s.tenant = $5::text)
+    order by -s.weight, s.place limit $4::int
+  ), messages as (
+    select coalesce(k.tenant, '') as place, count(*)::int as n from comity.waiting_keys k
+    join comity.waiting w on w.subscription = k.subscription and w.key = k.key and w.seq > k.done
+    where coalesce(k.tenant, '') in (select p.place from page p) and ($1::text is null or k.subscription = $1::text) group by 1
   )
-  select s.place, s.weight::text as weight, s.tenant, s.waiting, s.keys, s.parked, s.held, s.overflow, s.not_yet, ${isoTime('s.oldest')} as oldest,
+  select s.place, s.weight::text as weight, s.tenant, coalesce(m.n, 0) as waiting, s.keys, s.parked, s.held, s.overflow, s.not_yet, ${isoTime('s.oldest')} as oldest,
     (select coalesce(json_agg(json_build_object('subscription', p.subscription, 'author', p.author, 'reason', p.reason,
         'since', ${isoTime('p.since')}) order by p.subscription), '[]')
       from comity.pauses p where p.tenant = s.tenant and p.tenant <> '')::text as paused,
     (select coalesce(json_agg(json_build_object('subscription', t.subscription, 'waitingKeys', t.n) order by t.n desc, t.subscription), '[]') from (
         select l.subscription, sum(l.n)::int as n from lines l where l.tenant is not distinct from s.tenant group by 1 order by 2 desc, 1 limit 3) t)::text as top
-  from sorted s
-  where ($2::text is null or (-s.weight, s.place) > ($2::text::bigint, $3::text)) and ($5::text is null or s.tenant = $5::text)
-  order by -s.weight, s.place limit $4::int`
+  from page s left join messages m on m.place = s.place
+  order by -s.weight, s.place`
 
 interface TenantRow {
   readonly place: string
