@@ -20,6 +20,8 @@ create table comity.pauses (
 alter table comity.subscriptions
   -- Where the broker's position must go before anything is consumed again: 'beginning', 'end' or a time. Until then nothing is.
   add column seek text,
+  -- Messages from before this time are repetitions that somebody asked for.
+  add column replayed_until timestamptz,
   -- What the broker calls it, where that is another name: a subscription that was renamed keeps its queue.
   add column broker_name text;
 
@@ -69,7 +71,7 @@ create table comity.edited (
 create table comity.jobs (
   id text primary key,
   kind text not null check (kind in ('retry', 'skip', 'discard')),
-  -- { subscription?, fingerprint?, key?, tenant?, from?, to? }
+  -- { subscription?, fingerprint?, key?, tenant?, from?, to?, reasons }
   selection text not null,
   author text not null,
   reason text not null,

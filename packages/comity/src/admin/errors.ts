@@ -95,3 +95,84 @@ export const MessageUnknown: ErrorType<'id' | 'teams'> = errorType(
   'nothing is known of message {id} at {teams}',
   'check the id; the outbox keeps what is settled for a day, and the inbox for as long as a repetition can come: ask every team that may have had it',
 )
+export const OperationUnexplained: ErrorType<'kind' | 'missing'> = errorType(
+  'COMITY_OPERATION_UNEXPLAINED',
+  'the operation {kind} was given no {missing}',
+  'say who wants it and why: both are recorded in comity.operations',
+)
+export const OperationUnknown: ErrorType<'kind' | 'hint'> = errorType(
+  'COMITY_OPERATION_UNKNOWN',
+  'there is no operation "{kind}"',
+  '{hint}',
+)
+export const OperationArguments: ErrorType<'kind' | 'problem'> = errorType(
+  'COMITY_OPERATION_ARGUMENTS',
+  'the arguments of the operation {kind} do not fit: {problem}',
+  'correct them, and ask again with a new id',
+)
+export const OperationFailed: ErrorType<'kind' | 'reason'> = errorType(
+  'COMITY_OPERATION_FAILED',
+  'the operation {kind} failed and was rolled back: {reason}',
+  'remove the cause, and ask again with a new id',
+)
+export const NotProvisioned: ErrorType<'team' | 'missing'> = errorType(
+  'COMITY_NOT_PROVISIONED',
+  'the broker lacks what team {team} needs: {missing}',
+  'run "comity provision" as the operator of the broker ("comity provision --plan" shows what it would create)',
+)
+export const SubscriptionNotHere: ErrorType<'team' | 'subscription' | 'hint'> = errorType(
+  'COMITY_SUBSCRIPTION_NOT_HERE',
+  '{team} has no subscription {subscription}',
+  '{hint} "comity subscriptions" lists them',
+)
+export const SubscriptionDeclared: ErrorType<'subscription'> = errorType(
+  'COMITY_SUBSCRIPTION_DECLARED',
+  '{subscription} is declared by the code that was given',
+  'take it out of the code and deploy that first; then nobody runs it any more',
+)
+export const SubscriptionInUse: ErrorType<'subscription'> = errorType(
+  'COMITY_SUBSCRIPTION_IN_USE',
+  '{subscription} has consumed messages of its own',
+  'choose a name that is free, or remove that subscription first',
+)
+export const CountDiffers: ErrorType<'what' | 'given' | 'found'> = errorType(
+  'COMITY_COUNT_DIFFERS',
+  'there are {found} {what}, and {given} were expected',
+  'look again, and give the count that you mean to end',
+)
+export const PauseWithoutTarget: ErrorType<'kind'> = errorType(
+  'COMITY_PAUSE_WITHOUT_TARGET',
+  '{kind} was given neither a subscription nor a tenant',
+  'name one of them, or both',
+)
+export const NothingPaused: ErrorType<'what'> = errorType(
+  'COMITY_NOTHING_PAUSED',
+  '{what} is not paused',
+  'list what is with "comity subscriptions --state paused"',
+)
+export const NoReplay: ErrorType<'transport'> = errorType(
+  'COMITY_NO_REPLAY',
+  'the {transport} transport keeps no acknowledged messages',
+  'use a transport whose guarantees say replay',
+)
+export const ReplayTooFar: ErrorType<'subscription' | 'time' | 'floor'> = errorType(
+  'COMITY_REPLAY_TOO_FAR',
+  '{subscription} can go back to {floor}, not to {time}',
+  'give a later time that is not in the future; what is older is a case for a backfill',
+)
+export const JobUnknown: ErrorType<'job'> = errorType('COMITY_JOB_UNKNOWN', 'there is no job {job}', 'list them with "comity jobs"')
+export const JobEnded: ErrorType<'job' | 'state'> = errorType(
+  'COMITY_JOB_ENDED',
+  'the job {job} has ended already ({state})',
+  'nothing: it does nothing any more',
+)
+export const EditingIsOff: ErrorType<'team'> = errorType(
+  'COMITY_EDITING_IS_OFF',
+  '{team} does not allow messages to be edited',
+  "set the team's option allowEdit, or correct the data at its owner and skip the message",
+)
+export const EditedDataDiffers: ErrorType<'problem'> = errorType(
+  'COMITY_EDITED_DATA_DIFFERS',
+  'the data does not fit the contract: {problem}',
+  'correct it; key and tenant stay those of the original',
+)

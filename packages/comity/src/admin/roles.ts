@@ -65,15 +65,23 @@ const RUNNER: readonly Grant[] = [
   { rights: 'select, insert', on: 'comity.inbox', why: 'what had its effect' },
   { rights: 'select, update', on: 'comity.counts', why: 'how messages ended' },
   {
-    rights: 'select, insert, update (message, data, attempts, error_code, error, edited_from)',
+    rights: 'select, insert, update (message, attributes, data, attempts, error_code, error, edited_from)',
     on: 'comity.waiting',
     why: 'lines of keys that wait',
   },
   { rights: 'select, insert, update, delete', on: 'comity.waiting_keys', why: 'and their cursors' },
   { rights: 'usage', on: 'comity.waiting_seq', why: 'their order' },
+  { rights: 'update (generation, seek, replayed_until)', on: 'comity.subscriptions', why: 'a subscription that goes back over history' },
+  { rights: 'select, insert, update, delete', on: 'comity.pauses', why: 'what an operator, or the breaker, has paused' },
+  { rights: 'select, insert, update', on: 'comity.jobs', why: 'acts over many lines' },
+  { rights: 'select, insert', on: 'comity.edited', why: 'originals of messages that an operator has edited' },
   { rights: 'select, insert', on: 'comity.discarded', why: 'what was ended without its effect, by name' },
   { rights: 'select, insert, update', on: 'comity.tombstones', why: 'versions of deleted rows' },
   { rights: 'select, insert', on: 'comity.conflicts', why: 'versions that came with two contents' },
+  { rights: 'select, insert, update, delete', on: 'comity.processes', why: 'what each process is doing' },
+  { rights: 'select, insert, update', on: 'comity.announced, comity.teams', why: 'what this team and others say of themselves' },
+  { rights: 'select, insert', on: 'comity.answers', why: 'answers to commands' },
+  { rights: 'select, insert, update (done_at, outcome, error)', on: 'comity.operations', why: 'what was done, with its author and reason' },
 ]
 
 /** One right of a runner, as Postgres' functions ask for it. */

@@ -66,7 +66,10 @@ const HOLDERS = `
   order by seconds desc nulls last limit 10`
 
 /** Reads a team's state from its own database, and its lag from the broker. Changes nothing. */
-export async function teamStatus(declaration: Declaration, environment: Environment): Promise<TeamStatus> {
+export async function teamStatus(
+  declaration: Declaration,
+  environment: Pick<Environment, 'team' | 'namespace' | 'transport'> & { readonly database: Queryable },
+): Promise<TeamStatus> {
   const { database, team } = environment
   const [outbox, subscriptions, captures] = await Promise.all([
     outboxStatus(database),

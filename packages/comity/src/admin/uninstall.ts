@@ -1,5 +1,6 @@
 import { type Declaration, inNamespace, subscriptionsOf } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
+import { systemSubscriptions } from '../control/system-topics.ts'
 import { releaseSql, runWithLockTimeout } from '../outbox/capture/index.ts'
 import type { Queryable } from '../postgres/index.ts'
 import { UninstallBlocked, UninstallWhileRunning } from './errors.ts'
@@ -52,10 +53,14 @@ const LOSSES = `
     from comity.waiting_keys k join comity.waiting w on w.subscription = k.subscription and w.key = k.key and w.seq > k.done group by k.subscription
   union all
   select format('%s states of %s, which has no table', count(*), h.topic)
-    from comity.heads h join comity.contracts c on c.topic = h.topic and c.kind = 'entity' where not h.deleted group by h.topic`
+    from comity.heads h join comity.contracts c on c.topic = h.topic and c.kind = 'entity' where not h.deleted group by h.topic
+  union all
+  select format('the record of %s operations', count(*)) from comity.operations having count(*) > 0`
 
 function remains(replicas: readonly string[], declaration: Declaration, { namespace, team }: Environment): readonly string[] {
-  const subscriptions = subscriptionsOf(declaration).map(({ name }) => inNamespace(namespace, name))
+  const subscriptions = [...subscriptionsOf(declaration), ...systemSubscriptions(declaration)].map(({ name }) =>
+    inNamespace(namespace, name),
+  )
   const { writer, runner, bus } = teamRoles(team, namespace)
   return [
     ...replicas.map((table) => `${table}: a plain table, no longer kept up to date`),
@@ -69,7 +74,7 @@ function remains(replicas: readonly string[], declaration: Declaration, { namesp
 async function refuseWhileRunning(database: Queryable, team: string): Promise<void> {
   const holders = await textsOf(
     database,
-    `select holder as text from comity.leases where expires_at > clock_timestamp() and holder is not null`,
+    `select distinct holder as text from comity.leases where expires_at > clock_timestamp() and holder is not null`,
   )
   if (holders.length > 0) throw new UninstallWhileRunning({ team, holder: holders.join(', ') })
 }

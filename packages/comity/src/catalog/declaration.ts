@@ -9,6 +9,10 @@ export interface Declaration {
   readonly publishes: readonly Contract[]
   readonly keeps: readonly Kept[]
   readonly handles: readonly Handled[]
+  /** The teams that this one hears and commands. */
+  readonly operates: readonly string[]
+  /** The teams whose commands this one obeys. */
+  readonly operators: readonly string[]
 }
 
 export interface Owned {

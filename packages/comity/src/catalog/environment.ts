@@ -9,6 +9,8 @@ export interface Environment<Tx = unknown> {
   readonly database: Database<Tx>
   readonly transport: Transport
   readonly allowUnsafe: boolean
+  /** Whether operators may edit messages that wait. */
+  readonly allowEdit: boolean
   /** A start migrates first: it runs as the owner of the schema. */
   readonly autoMigrate: boolean
   readonly logger: Logger

@@ -5,3 +5,33 @@ export const CloneOfLiveDatabase: ErrorType<'team' | 'holder' | 'seconds'> = err
   'another life of the database of team {team} is alive ({holder}, heard {seconds} s ago); this one looks like a copy of it and sends nothing',
   'give a copy a namespace of its own: set COMITY_NAMESPACE, and run "comity uninstall" and "comity migrate"; if this database replaces the other one, stop the other first',
 )
+export const SystemMessageUnreadable: ErrorType<'problem'> = errorType(
+  'COMITY_SYSTEM_MESSAGE_UNREADABLE',
+  'a message on a system topic can not be read: {problem}',
+  'it is ignored; find out who sends it: on a system topic only Comity itself should',
+)
+export const CommandRefused: ErrorType<'source' | 'team' | 'operators'> = errorType(
+  'COMITY_COMMAND_REFUSED',
+  'a command from {source} was refused: team {team} obeys {operators}',
+  "if it may command this team, name it in the option 'operators' of {team}, and provision",
+)
+export const CommandInvalid: ErrorType<'problem'> = errorType(
+  'COMITY_COMMAND_INVALID',
+  'the command is not one that this version understands: {problem}',
+  'send it by team.command(…) of the same or an older version',
+)
+export const CommandUnanswered: ErrorType<'team' | 'kind' | 'command' | 'limit'> = errorType(
+  'COMITY_COMMAND_UNANSWERED',
+  'team {team} has not answered the command {kind} ({command}) within {limit}',
+  'the command stays valid, and is carried out and answered when a process of {team} gets it; look whether the team is alive (team.teams()), and ask again with the same id to wait longer',
+)
+export const CommandNotSent: ErrorType<'team' | 'reason'> = errorType(
+  'COMITY_COMMAND_NOT_SENT',
+  'the broker did not take the command for {team}: {reason}',
+  'make its arguments smaller',
+)
+export const NotOperated: ErrorType<'team' | 'other' | 'operates'> = errorType(
+  'COMITY_NOT_OPERATED',
+  '{team} does not operate {other}; it operates {operates}',
+  "name it in the option 'operates' of {team}, and {team} in the option 'operators' of {other}; then provision both",
+)

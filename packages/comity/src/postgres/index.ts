@@ -1,5 +1,5 @@
 export { arrayLiteral } from './array-literal.ts'
-export { sqlStateOf } from './classify-error.ts'
+export { classifyError, describeError, sqlStateOf } from './classify-error.ts'
 export type { Queryable } from './database.ts'
 export { loadMigrations } from './load-migrations.ts'
 export { applyMigrations, type Migration, type MigrationPlan, pendingMigrations, printMigrations } from './migrate.ts'

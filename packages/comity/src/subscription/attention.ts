@@ -8,7 +8,7 @@ import type { Subscription } from './subscription.ts'
  */
 const STATE = `
   select
-    (select coalesce(json_agg(json_build_object('name', s.name, 'generation', s.generation, 'seeking', s.seek is not null, 'ended', c.ended, 'failed', c.failed)), '[]'::json)::text
+    (select coalesce(json_agg(json_build_object('name', s.name, 'generation', s.generation, 'seeking', s.seek is not null, 'brokerName', s.broker_name, 'ended', c.ended, 'failed', c.failed)), '[]'::json)::text
       from comity.subscriptions s
       left join lateral (select sum(c.applied + c.stale + c.failed) as ended, sum(c.failed) as failed from comity.counts c where c.subscription = s.name) c on true
     ) as subscriptions,
@@ -24,6 +24,7 @@ interface State {
     readonly name: string
     readonly generation: number
     readonly seeking: boolean
+    readonly brokerName: string | null
     readonly ended: number | null
     readonly failed: number | null
   }[]
@@ -58,7 +59,8 @@ export function attention(options: {
         const own = state.pauses.filter((pause) => pause.subscription === row.name || pause.subscription === '')
         const pausedBy = own.find(({ tenant }) => tenant === '')?.by
         const pausedTenants = new Set(own.flatMap(({ tenant }) => (tenant === '' ? [] : [tenant])))
-        subscription.heed({ generation: row.generation, seeking: row.seeking, pausedBy, pausedTenants })
+        const { generation, seeking, brokerName } = row
+        subscription.heed({ generation, seeking, brokerName, pausedBy, pausedTenants })
         if (pausedBy === undefined) await subscription.observe({ ended: row.ended ?? 0, failed: row.failed ?? 0 })
       }
       if (state.due.length > 0 || state.held.length > 0) running.wake()

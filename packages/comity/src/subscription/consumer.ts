@@ -33,6 +33,8 @@ export interface Batch<Tx> {
   readonly messages: readonly Message[]
   readonly subscription: string
   readonly generation: number
+  /** Messages of this generation from before this time are repetitions that somebody asked for. */
+  readonly replayedUntil?: string | undefined
   /** Failed attempts of the first message before this one. */
   readonly attempt: number
   /** The transaction as the user's library sees it, and as our SQL does. */

@@ -83,7 +83,7 @@ export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context
   }
 
   async function run(message: Message, batch: Batch<Tx>): Promise<void> {
-    const event = decode(message, batch.generation)
+    const event = decode(message, batch.replayedUntil)
     // Not AbortSignal.any: for each of its results the longer-lived signal keeps a few bytes for ever (Node 20).
     const abort = new AbortController()
     const stop = (): void => abort.abort()
@@ -120,7 +120,7 @@ export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context
     }
   }
 
-  function decode({ incoming, envelope }: Message, generation: number): MessageBase {
+  function decode({ incoming, envelope }: Message, replayedUntil: string | undefined): MessageBase {
     const base = {
       id: envelope.id,
       type: envelope.type,
@@ -128,7 +128,7 @@ export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context
       tenant: envelope.tenant,
       version: envelope.version,
       time: envelope.time,
-      replayed: generation > 1,
+      replayed: replayedUntil !== undefined && envelope.time < replayedUntil,
       traceparent: envelope.traceparent,
       kind: envelope.kind,
     }

@@ -14,6 +14,7 @@ export interface LaneWorkOptions<Tx> extends Lane<Tx> {
   readonly consumer: Consumer<Tx>
   readonly signal: AbortSignal
   readonly shares: TenantShares
+  readonly replayedUntil: string | undefined
   /** A try of the breaker: its own pause is no gate to it. */
   readonly probing: boolean
   readonly mayBegin: (message: Message) => void
@@ -32,12 +33,14 @@ export class LaneWork<Tx> {
 
   /** dedupe → handle → record, of those messages that may be handled now; the others join the lines of their keys. */
   handle(messages: readonly Message[], attempt: number): Promise<readonly Outcome[] | undefined> {
-    const { consumer, signal, generation, subscription, mayBegin } = this.#options
+    const { consumer, signal, generation, subscription, mayBegin, replayedUntil } = this.#options
     const newest = messages.reduce((time, { envelope }) => (envelope.time > time ? envelope.time : time), '')
     return this.#throughGate(messages, { time: newest }, async (gate, tx, sql) => {
       const go = this.#allowed(messages, gate)
       const outcomes =
-        go.length === 0 ? [] : await consumer.consume({ messages: go, subscription, generation, attempt, tx, sql, signal, mayBegin })
+        go.length === 0
+          ? []
+          : await consumer.consume({ messages: go, subscription, generation, attempt, tx, sql, signal, mayBegin, replayedUntil })
       if (go.length === messages.length) return outcomes
       const ended = new Map(go.map((message, i) => [message, outcomes[i] as Outcome]))
       const others = messages.filter((message) => !ended.has(message))

@@ -16,6 +16,8 @@ export interface LineRunner<Tx> {
   /** Tries before a transient failure parks a line that runs by itself. */
   readonly attempts: number
   readonly decide?: Decide | undefined
+  /** The newest generation, and until when its messages are repetitions. */
+  readonly replayed?: { readonly generation: number; readonly until: string | undefined } | undefined
   readonly clock: Clock
   readonly signal: AbortSignal
 }
@@ -94,6 +96,7 @@ export async function runLine<Tx>(runner: LineRunner<Tx>, key: string): Promise<
         const { generation, attempts } = head
         const outcomes = await consumer.consume({
           ...{ messages: [runner.read(incoming(head))], subscription, generation, attempt: attempts, tx, sql, signal },
+          replayedUntil: replayedUntil(runner, generation),
         })
         await sql.query(ADVANCE, [subscription, key, head.seq])
         return outcomes
@@ -218,17 +221,20 @@ async function heldRows(sql: Queryable, subscription: string, lines: readonly { 
   })
 }
 
-async function consumeRows<Tx>(
-  { lane, consumer, read, signal }: LineRunner<Tx>,
-  rows: readonly WaitingRow[],
-  tx: Tx,
-  sql: Queryable,
-): Promise<readonly Outcome[]> {
+async function consumeRows<Tx>(runner: LineRunner<Tx>, rows: readonly WaitingRow[], tx: Tx, sql: Queryable): Promise<readonly Outcome[]> {
   const first = rows[0]
   if (first === undefined) return []
+  const { lane, consumer, read, signal } = runner
   const messages = rows.map((row) => read(incoming(row)))
   const { generation, attempts } = first
-  return consumer.consume({ messages, subscription: lane.subscription, generation, attempt: attempts, tx, sql, signal })
+  const { subscription } = lane
+  return consumer.consume({
+    ...{ messages, subscription, generation, attempt: attempts, tx, sql, signal, replayedUntil: replayedUntil(runner, generation) },
+  })
+}
+
+function replayedUntil<Tx>({ replayed }: LineRunner<Tx>, generation: number): string | undefined {
+  return replayed?.generation === generation ? replayed.until : undefined
 }
 
 function incoming(row: WaitingRow): IncomingMessage {

@@ -7,6 +7,8 @@ export interface Registered {
   readonly generation: number
   /** Where the broker's position has to go first. */
   readonly seek: string | null
+  /** RFC 3339, UTC, microseconds, as envelopes have it; null if it has never been replayed. */
+  readonly replayedUntil: string | null
   /** What the broker calls it. Null: as its name says. */
   readonly brokerName: string | null
   /** Who has paused it as a whole. */
@@ -14,7 +16,8 @@ export interface Registered {
 }
 
 const REGISTERED = `
-  select s.lanes, s.generation, s.seek, s.broker_name as "brokerName", p.by as "pausedBy"
+  select s.lanes, s.generation, s.seek, s.broker_name as "brokerName", p.by as "pausedBy",
+    to_char(s.replayed_until at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as "replayedUntil"
   from comity.subscriptions s left join comity.pauses p on p.subscription = s.name and p.tenant = '' where s.name = $1::text`
 
 /** Throws COMITY_SUBSCRIPTION_NOT_REGISTERED. */

@@ -48,6 +48,8 @@ export interface Subscription extends Service {
 export interface Desired {
   readonly generation: number
   readonly seeking: boolean
+  /** Null: as its name says. */
+  readonly brokerName: string | null
   readonly pausedBy: 'operator' | 'breaker' | undefined
   readonly pausedTenants: ReadonlySet<string>
 }
@@ -162,6 +164,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
         read: (delivery) => read(delivery.message),
         retry: policy,
         probing: what === 'probe',
+        replayedUntil: row.replayedUntil ?? undefined,
         mayBegin,
         onEnded(_delivery, outcome) {
           ended[outcome]++
@@ -204,7 +207,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
   function heed(desired: Desired): void {
     pausedTenants = desired.pausedTenants
     if (session === undefined) return
-    const other = desired.generation !== session.generation || desired.seeking
+    const other = desired.generation !== session.generation || desired.seeking || desired.brokerName !== registered?.brokerName
     if (other || desired.pausedBy === 'operator' || (desired.pausedBy === 'breaker' && pausedBy === undefined)) session.end()
   }
 
@@ -235,6 +238,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
 
   const runner = (lane: number, signal: AbortSignal): LineRunner<Tx> => ({
     lane: { subscription: name, lane, database, permit },
+    replayed: registered && { generation: registered.generation, until: registered.replayedUntil ?? undefined },
     ...{ consumer, read, attempts: policy.attempts, decide: policy.decide, clock, signal },
   })
 

@@ -1,4 +1,4 @@
-import { type Contract, checkSubscriptionName, defaultSubscriptionName, type Entity, fieldsOn } from '@comity/contract'
+import { type Contract, checkSubscriptionName, checkTeamName, defaultSubscriptionName, type Entity, fieldsOn } from '@comity/contract'
 import type { Declaration, Flow, Handled, Kept, Owned } from '../catalog/declaration.ts'
 import { BadOption, checkOptions, type Duration, type Frequency, parseDuration, parseFrequency } from '../foundation/index.ts'
 import { FieldNotGranted, ReplicaFieldUnknown } from '../replica/errors.ts'
@@ -58,6 +58,13 @@ export interface OnOptions extends FlowOptions {
   readonly tenantRate?: Frequency
 }
 
+export interface RelationOptions {
+  /** Teams that this one operates: it hears their heartbeats and declarations, and may command them where they name it in `operators`. */
+  readonly operates?: readonly string[]
+  /** Teams whose commands this one obeys. Default: none. */
+  readonly operators?: readonly string[]
+}
+
 /** Collects what a team declares, checked as it comes; `declaration` freezes it. */
 export class Declaring {
   readonly #team: string
@@ -67,8 +74,13 @@ export class Declaring {
   readonly #handles: Handled[] = []
   #frozen: Declaration | undefined
 
-  constructor(team: string) {
+  readonly #operates: readonly string[]
+  readonly #operators: readonly string[]
+
+  constructor(team: string, relations: RelationOptions = {}) {
     this.#team = team
+    this.#operates = otherTeams(team, relations.operates, 'team.operates')
+    this.#operators = otherTeams(team, relations.operators, 'team.operators')
   }
 
   get declaration(): Declaration {
@@ -78,6 +90,8 @@ export class Declaring {
       publishes: Object.freeze(this.#publishes),
       keeps: Object.freeze(this.#keeps),
       handles: Object.freeze(this.#handles),
+      operates: this.#operates,
+      operators: this.#operators,
     })
     return this.#frozen
   }
@@ -222,6 +236,14 @@ function breakerOf(given: OnOptions['breaker']): BreakerPolicy | undefined {
     atLeast: wholeNumber(given.atLeast ?? BREAKER.atLeast, 'on.breaker.atLeast'),
     window: given.window === undefined ? BREAKER.window : parseDuration(given.window, 'on.breaker.window'),
   }
+}
+
+function otherTeams(team: string, given: readonly string[] | undefined, option: string): readonly string[] {
+  if (given === undefined) return Object.freeze([])
+  if (!Array.isArray(given) || given.includes(team))
+    throw new BadOption({ option, expected: 'a list of names of other teams' }, { path: option })
+  for (const other of given) checkTeamName(other)
+  return Object.freeze([...new Set(given)])
 }
 
 function wholeNumber(value: number, option: string): number {

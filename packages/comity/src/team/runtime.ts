@@ -1,9 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type ContractDescription, fieldsOn } from '@comity/contract'
+import { declarationReport } from '../admin/declaration-report.ts'
+import { jobRunner } from '../admin/jobs/job-runner.ts'
+import { operate } from '../admin/operations.ts'
 import { type Declaration, type Flow, type Handled, inNamespace } from '../catalog/declaration.ts'
 import { publishedContracts } from '../catalog/published-contracts.ts'
 import { type Clearance, clearance } from '../control/clearance.ts'
+import { control } from '../control/control.ts'
+import { patienceFor } from '../control/progress-tracker.ts'
 import { type Loop, loop, systemClock } from '../foundation/index.ts'
 import { type Relay, relay } from '../relay/relay.ts'
 import type { AppliedKeys } from '../replica/replica.ts'
@@ -121,8 +126,28 @@ export function runtime<Tx>(options: {
   })
 
   const watching = attention({ team, database, subscriptions, mayRun: () => cleared.identity !== undefined, logger })
+  const working = jobRunner({ holder, database, subscriptions, logger })
 
-  const services = [cleared, ...(relaying ? [relaying] : []), ...subscriptions.values(), care, ...(subscriptions.size > 0 ? watching : [])]
+  const controlling = control({
+    ...{ team, holder, database, transport, logger, operates: declaration.operates, operators: declaration.operators },
+    brokerName: (name) => inNamespace(namespace, name),
+    mayAnnounce: () => cleared.identity !== undefined,
+    cleared: (signal) => cleared.cleared(signal),
+    declared: declarationReport(declaration),
+    subscriptions: [...subscriptions].map(([name, one]) => ({
+      ...{ name, patience: patienceFor(declaration.handles.find((handled) => handled.name === name)?.timeout ?? 0) },
+      progress: () => one.progress,
+    })),
+    relay: relaying && (() => relaying.progress),
+    receives: settings.subscriptions,
+    async execute({ id, kind, arguments: args, author, reason }) {
+      const done = await operate(settings, declaration, { id, kind, arguments: args, author, reason, origin: 'command' })
+      return { doneAt: done.doneAt, ...(done.error === null ? { outcome: done.outcome } : { error: done.error }) }
+    },
+  })
+
+  const consuming = [...subscriptions.values(), ...(subscriptions.size > 0 ? [...watching, working] : [])]
+  const services = [cleared, ...(relaying ? [relaying] : []), ...consuming, care, ...controlling]
   return {
     clearance: cleared,
     relay: relaying,
@@ -131,7 +156,7 @@ export function runtime<Tx>(options: {
       for (const service of services) await service.start()
     },
     async stop() {
-      await Promise.all([...subscriptions.values(), care, ...watching].map((service) => service.stop()))
+      await Promise.all([...consuming, care, ...controlling].map((service) => service.stop()))
       await relaying?.stop()
       await cleared.stop()
     },

@@ -3,10 +3,11 @@ import { asDatabase, type DatabaseOption } from '../adapters/as-database.ts'
 import { BadOption, checkOptions, type Duration, type Logger, parseDuration, silentLogger } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
 import { openTransport, type Transport } from '../transport/index.ts'
+import type { RelationOptions } from './declare.ts'
 import { NoDatabase, NoTransport } from './errors.ts'
 
 /** How a team reaches its database and its broker. Code > environment > default. */
-export interface TeamOptions<Tx> {
+export interface TeamOptions<Tx> extends RelationOptions {
   /** URL, `pg` pool, or an adapter (`fromDrizzle(db)`, …). Environment: COMITY_DATABASE_URL. */
   readonly database?: DatabaseOption<Tx> | undefined
   /** URL, or a transport value. Environment: COMITY_TRANSPORT. */
@@ -28,6 +29,8 @@ export interface TeamOptions<Tx> {
   readonly autoMigrate?: boolean
   /** Start on a server that can lose committed work (fsync off): tests only. Default false. */
   readonly allowUnsafe?: boolean
+  /** Let operators put other data in the place of a dead letter's; the original is kept. Default false. */
+  readonly allowEdit?: boolean
   /** Default: silence. */
   readonly logger?: Logger
 }
@@ -42,6 +45,7 @@ export class Settings<Tx> {
   readonly lease: Duration
   readonly autoMigrate: boolean
   readonly allowUnsafe: boolean
+  readonly allowEdit: boolean
   readonly logger: Logger
   readonly options: TeamOptions<Tx>
   #database: Database<Tx> | undefined
@@ -55,7 +59,23 @@ export class Settings<Tx> {
     checkTeamName(team)
     checkOptions(
       options,
-      ['database', 'transport', 'namespace', 'relay', 'subscriptions', 'concurrency', 'lease', 'autoMigrate', 'allowUnsafe', 'logger'],
+      [
+        ...[
+          'database',
+          'transport',
+          'namespace',
+          'relay',
+          'subscriptions',
+          'concurrency',
+          'lease',
+          'autoMigrate',
+          'allowUnsafe',
+          'allowEdit',
+          'logger',
+        ],
+        // Of the declaration: `with` passes over them.
+        ...['operates', 'operators'],
+      ],
       'team',
     )
     this.team = team
@@ -72,6 +92,7 @@ export class Settings<Tx> {
       throw new BadOption({ option: 'team.lease', expected: "at least '500ms'" }, { path: 'team.lease' })
     this.autoMigrate = options.autoMigrate ?? false
     this.allowUnsafe = options.allowUnsafe ?? false
+    this.allowEdit = options.allowEdit ?? false
     this.logger = options.logger ?? silentLogger
   }
 

@@ -4,8 +4,11 @@ import { migrate } from '../admin/migrate.ts'
 import { provision } from '../admin/provision.ts'
 import { type TeamStatus, teamStatus } from '../admin/status.ts'
 import { verify } from '../admin/verify.ts'
-import type { Declaration } from '../catalog/declaration.ts'
+import { verifySubscribed } from '../admin/verify-subscribed.ts'
+import { type Declaration, inNamespace } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
+import { type CommandAnswer, type CommandOptions, giveCommand } from '../control/give-command.ts'
+import { type OperatedTeam, operatedTeams } from '../control/operated-teams.ts'
 import { systemClock } from '../foundation/index.ts'
 import { EntityIsCaptured, NotPublishedHere } from '../outbox/errors.ts'
 import { Publisher, type PublishOptions, tokenOf } from '../outbox/publisher.ts'
@@ -80,13 +83,20 @@ export interface Team<Tx = unknown> extends AsyncDisposable {
   retry(subscription: string, key: string): Promise<LineRun>
   /** What an operator sees. */
   status(): Promise<TeamStatus>
+  /** The teams that this one operates, with the last that was heard of each. */
+  teams(): Promise<readonly OperatedTeam[]>
+  /**
+   * Has an operation done by a team that this one operates, and waits for its answer; a process of this team must run to receive it.
+   * Throws COMITY_COMMAND_UNANSWERED when the time is over: the command stays valid, and the same `id` asks again.
+   */
+  command(team: string, options: CommandOptions): Promise<CommandAnswer>
   /** The same declaration elsewhere: another database, transport or namespace. */
   with<OtherTx = Tx>(options: TeamOptions<OtherTx>): Team<OtherTx>
 }
 
 /** By a URL, `tx` is a Queryable; by an adapter, the transaction of its library. */
 export function team<Tx = Queryable>(name: string, options: TeamOptions<Tx> = {}): Team<Tx> {
-  return assemble(name, options, new Declaring(name))
+  return assemble(name, options, new Declaring(name, options))
 }
 
 function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declaring): Team<Tx> {
@@ -163,6 +173,7 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
         await provision(declaring.declaration, settings)
       }
       await verify(declaring.declaration, settings)
+      if (settings.subscriptions) await verifySubscribed(declaring.declaration, settings)
       for (const { name: subscription } of declaring.declaration.keeps) appliedOf(subscription)
       running = runtime<Tx>({
         declaration: declaring.declaration,
@@ -201,6 +212,12 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
       return found.retry(key)
     },
     status: () => teamStatus(declaring.declaration, settings),
+    teams: () => operatedTeams(settings.database, declaring.declaration.operates),
+    command(to, given) {
+      const { database, transport, namespace } = settings
+      const { operates } = declaring.declaration
+      return giveCommand({ team: name, operates, database, transport, topicNamed: (topic) => inNamespace(namespace, topic) }, to, given)
+    },
     with: (given) => assemble(name, given, declaring),
     [Symbol.asyncDispose]: () => self.stop(),
   }

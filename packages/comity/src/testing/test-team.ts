@@ -53,6 +53,7 @@ export async function testTeam<Tx>(config: Team<Tx>, options: TestTeamOptions<Tx
   await options.setup?.(db)
   const transport = bus.memory.connect()
   const started = config.with<Tx>({
+    ...config.options,
     database: options.database?.(url) ?? (url as DatabaseOption<Tx>),
     transport,
     autoMigrate: true,

@@ -1,14 +1,8 @@
 import { BadTime } from '../errors.ts'
+import type { LineSelection } from '../jobs/selection.ts'
 
-/** Which lines; what is left out does not matter. `from` (included) and `to` (not) are ISO 8601, of the last try. */
-export interface LineSelection {
-  readonly subscription?: string | undefined
-  readonly fingerprint?: string | undefined
-  readonly key?: string | undefined
-  readonly tenant?: string | undefined
-  readonly from?: string | undefined
-  readonly to?: string | undefined
-}
+/** Which dead letters: as a job over their lines would take them. */
+export type LetterSelection = Omit<LineSelection, 'reasons'>
 
 /** The conditions of a WHERE clause, and the values of their parameters. Only what is asked for is in it, so that each question has its own plan. */
 export class Conditions {
@@ -31,15 +25,15 @@ export class Conditions {
   }
 }
 
-/** Of rows `k` of comity.waiting_keys. Throws COMITY_BAD_TIME. */
-export function selecting({ subscription, fingerprint, key, tenant, from, to }: LineSelection): Conditions {
+/** Of rows `k` of comity.waiting_keys whose head waits for whatever reason. Throws COMITY_BAD_TIME. */
+export function selecting({ subscription, fingerprint, key, tenant, from, to }: LetterSelection): Conditions {
   const conditions = new Conditions()
   if (subscription !== undefined) conditions.add('k.subscription = ?::text', subscription)
   if (fingerprint !== undefined) conditions.add('k.fingerprint = ?::text', fingerprint)
   if (key !== undefined) conditions.add('k.key = ?::text', key)
   if (tenant !== undefined) conditions.add('k.tenant = ?::text', tenant)
-  if (from !== undefined) conditions.add('k.tried_at >= ?::text::timestamptz', checkTime(from))
-  if (to !== undefined) conditions.add('k.tried_at < ?::text::timestamptz', checkTime(to))
+  if (from !== undefined) conditions.add('k.since >= ?::text::timestamptz', checkTime(from))
+  if (to !== undefined) conditions.add('k.since < ?::text::timestamptz', checkTime(to))
   return conditions
 }
 

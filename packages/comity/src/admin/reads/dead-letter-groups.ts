@@ -1,6 +1,6 @@
 import type { Environment } from '../../catalog/environment.ts'
 import { requireInstalled } from '../installation.ts'
-import { type LineSelection, selecting } from './conditions.ts'
+import { type LetterSelection, selecting } from './conditions.ts'
 import { isoTime } from './iso-time.ts'
 import { cursorOf, limitOf, type Page, type PageOptions, pageOf } from './page.ts'
 
@@ -30,7 +30,7 @@ type GroupRow = Omit<DeadLetterGroup, 'subscriptions' | 'tenants' | 'sample'> & 
 }
 
 /** By what failed, the largest group first. */
-export async function deadLetterGroups(environment: Environment, asked: LineSelection & PageOptions = {}): Promise<Page<DeadLetterGroup>> {
+export async function deadLetterGroups(environment: Environment, asked: LetterSelection & PageOptions = {}): Promise<Page<DeadLetterGroup>> {
   const limit = limitOf(asked)
   const cursor = cursorOf(asked, 2)
   const where = selecting(asked)

@@ -1,6 +1,6 @@
 import type { Environment } from '../../catalog/environment.ts'
 import { arrayLiteral } from '../../postgres/index.ts'
-import type { LineSelection } from './conditions.ts'
+import type { LetterSelection } from './conditions.ts'
 import { type DeadLetter, listDeadLetters } from './list-dead-letters.ts'
 
 /** One dead letter on its own line of NDJSON. */
@@ -20,7 +20,7 @@ const HEADS = `
 /** All dead letters of a selection, page by page: none is held in memory longer than it takes to hand it on. @param options with `data` the attributes and data of each head too */
 export async function* exportDeadLetters(
   environment: Environment,
-  selection: LineSelection = {},
+  selection: LetterSelection = {},
   options: { readonly data?: boolean } = {},
 ): AsyncGenerator<ExportedDeadLetter> {
   // Data can be large: fewer of it at a time.

@@ -1,6 +1,6 @@
 import type { Environment } from '../../catalog/environment.ts'
 import { requireInstalled } from '../installation.ts'
-import { type LineSelection, selecting } from './conditions.ts'
+import { type LetterSelection, selecting } from './conditions.ts'
 import { exactTime, isoTime } from './iso-time.ts'
 import { cursorOf, limitOf, type Page, type PageOptions, pageOf } from './page.ts'
 
@@ -35,7 +35,7 @@ export const DEAD_LETTER_COLUMNS: string = `
     select from comity.waiting w where w.subscription = k.subscription and w.key = k.key and w.seq > k.done limit 10001) counted) as behind`
 
 /** The dead letters, what was tried longest ago first: one that is tried meanwhile comes once more at the end, none is left out. */
-export async function listDeadLetters(environment: Environment, asked: LineSelection & PageOptions = {}): Promise<Page<DeadLetter>> {
+export async function listDeadLetters(environment: Environment, asked: LetterSelection & PageOptions = {}): Promise<Page<DeadLetter>> {
   const limit = limitOf(asked)
   const cursor = cursorOf(asked, 3)
   const where = selecting(asked)
