@@ -86,6 +86,10 @@ export const raisedBySql: Readonly<Record<string, Meaning>> = {
     cause: 'the contract view of a captured table is gone',
     remedy: 'run "comity migrate" to capture it again, or "comity release" to go on without announcing it',
   },
+  CM010: {
+    cause: 'an entity was published for later, or a time is more than ten years ahead or none at all',
+    remedy: 'leave not_before out for entities; give a time within ten years',
+  },
   CB001: { cause: 'the bus has no such topic', remedy: 'run "comity provision" of the team that owns it' },
   CB002: { cause: 'the bus has no such subscription', remedy: 'run "comity provision" of its team' },
   CB003: {

@@ -46,6 +46,8 @@ function rowsOf(report: TeamReport): readonly Row[] {
       NONE,
     ])
   }
+  if (outbox.nextDue !== null)
+    rows.push([{ text: '  scheduled' }, { text: `next at ${outbox.nextDue}` }, NONE, NONE, count(outbox.scheduled, pc.cyan), NONE, NONE])
   for (const topic of outbox.topics) rows.push([{ text: '  topic' }, { text: topic }, NONE, NONE, NONE, NONE, NONE])
   for (const { name, topic, kind, lag, oldestSeconds, waiting } of subscriptions) {
     const replica = kind === 'replica' ? replicas.find(({ entity }) => entity === topic) : undefined

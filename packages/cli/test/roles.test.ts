@@ -98,6 +98,12 @@ onEachPostgres('comity migrate --roles', (server) => {
     const parked = await watchTable(agency.crm, 'comity.waiting_keys')
     await marketingApp.query(`select comity.publish('marketing.email-sent', '{"customerId":"bad","agencyId":"a1"}')`)
     await parked()
+    const later = `select comity.publish('marketing.email-sent', '{"customerId":"c1","agencyId":"a1"}', not_before => now() + interval`
+    await marketingApp.query(`${later} '1 day')`)
+    expect((await marketingApp.query(`select comity.cancel_scheduled('marketing.email-sent', 'c1') as gone`)).rows).toEqual([{ gone: 1 }])
+    const handledLater = await watchTable(agency.crm, 'customers')
+    await marketingApp.query(`${later} '100 ms')`)
+    await handledLater()
     const withheld = await watchTable(agency.marketing, 'comity.withheld')
     await marketingApp.query(`select comity.publish('marketing.email-sent', '{"customerId":"c2","agencyId":7}')`)
     await withheld()
@@ -128,6 +134,8 @@ onEachPostgres('comity migrate --roles', (server) => {
         `update comity.checkpoint set id = 0`,
         'select comity.notice_incarnation()',
         'select comity.horizon()',
+        'select comity.move_scheduled()',
+        'select from comity.scheduled',
         `select nextval('comity.outbox_id')`,
         `select comity.release_capture('crm.customer')`,
         `select comity.drop_leaf('outbox_first')`,
@@ -141,6 +149,8 @@ onEachPostgres('comity migrate --roles', (server) => {
         'update comity.outbox set payload = null',
         'delete from comity.outbox',
         'truncate comity.outbox',
+        'delete from comity.scheduled',
+        `insert into comity.scheduled (due, topic, key, payload) values (now(), 'crm.customer', 'x', '{}')`,
         `select setval('comity.outbox_id', 1)`,
         `select nextval('comity.outbox_id')`,
         `update comity.contracts set source = 'published'`,

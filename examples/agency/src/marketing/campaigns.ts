@@ -10,6 +10,8 @@ export interface Campaign {
   readonly id: string
   readonly agencyId: string
   readonly title: string
+  /** When it is launched, and its emails begin to go out (RFC 3339); now, if it does not say. */
+  readonly startsAt?: string
 }
 
 interface Send {
@@ -18,11 +20,21 @@ interface Send {
   readonly campaign_id: string
 }
 
-/** The emails go out afterwards, by {@link sendNext}. */
-export async function launch(pool: Pool, { id, agencyId, title }: Campaign): Promise<void> {
+/** The emails go out afterwards, by {@link sendNext}. Until its start, CampaignLaunched waits in Marketing's own database. */
+export async function launch(pool: Pool, { id, agencyId, title, startsAt }: Campaign): Promise<void> {
   await inTransaction(pool, async (tx) => {
-    await tx.query('insert into campaigns (id, agency_id, title) values ($1, $2, $3)', [id, agencyId, title])
-    await marketing.publish(tx, CampaignLaunched, { campaignId: id, agencyId, title })
+    await tx.query('insert into campaigns (id, agency_id, title, starts_at) values ($1, $2, $3, coalesce($4, now()))', [
+      id,
+      agencyId,
+      title,
+      startsAt,
+    ])
+    await marketing.publish(
+      tx,
+      CampaignLaunched,
+      { campaignId: id, agencyId, title },
+      startsAt === undefined ? {} : { notBefore: startsAt },
+    )
   })
 }
 
@@ -70,9 +82,9 @@ export function confirmNext(pool: Pool, most: number): Promise<number> {
   })
 }
 
-/** Campaigns whose emails have not all been sent, the oldest first: also those of a process that died in the middle. */
+/** Campaigns that have started, and whose emails have not all been sent, the oldest first: also those of a process that died in the middle. */
 export async function unfinished(pool: Pool): Promise<readonly string[]> {
-  const { rows } = await pool.query<{ id: string }>('select id from campaigns where finished_at is null order by id')
+  const { rows } = await pool.query<{ id: string }>('select id from campaigns where starts_at <= now() and finished_at is null order by id')
   return rows.map(({ id }) => id)
 }
 

@@ -4,6 +4,7 @@ export const tables = `
     id text primary key,
     agency_id text not null,
     title text not null,
+    starts_at timestamptz not null,
     finished_at timestamptz
   );
   create table sends (

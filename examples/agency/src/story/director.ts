@@ -22,7 +22,7 @@ export interface Holdings {
     readonly sent: number
     readonly delivered: number
   }
-  readonly 'data-analysis': { readonly sent: number; readonly delivered: number }
+  readonly 'data-analysis': { readonly campaigns: number; readonly sent: number; readonly delivered: number }
 }
 export interface Look {
   readonly status: Readonly<Record<TeamName, TeamStatus>>
@@ -124,7 +124,7 @@ export class Director implements AsyncDisposable {
       ),
       row(
         'data-analysis',
-        'select (select count(*)::int from emails_sent) as sent, (select count(*)::int from emails_delivered) as delivered',
+        'select (select count(*)::int from campaigns) as campaigns, (select count(*)::int from emails_sent) as sent, (select count(*)::int from emails_delivered) as delivered',
       ),
     ])
     return { crm, marketing, 'data-analysis': analysis } as Holdings

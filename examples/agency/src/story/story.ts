@@ -12,6 +12,8 @@ const CUSTOMERS = 3_000
 const LAG_SAMPLES = 50
 /** Rows that CRM changes while Marketing is dead. */
 const MISSED_ROWS = 500
+/** Between planning the spring campaign and its start, in milliseconds. */
+const PLANNED_AHEAD = 1_500
 /** The name of a campaign as a bug in a template makes it. */
 const BAD_CAMPAIGN = 'undefined'
 
@@ -74,10 +76,19 @@ export async function tellStory({ narrator, signal, seed, installSeconds, onVerd
   const clerking = changeCustomers(clerks, seed, AbortSignal.any([signal, enough.signal]), changes)
   clerking.catch(() => undefined)
 
-  narrator.chapter('Marketing launches a campaign')
-  const sending = performance.now()
+  narrator.chapter('Marketing plans a campaign')
   const [first] = AGENCIES
-  await director.ask('marketing', 'launch', { id: `${first}-spring-2026`, agencyId: first, title: 'Spring check-up' })
+  const sending = performance.now() + PLANNED_AHEAD
+  const startsAt = new Date(Date.now() + PLANNED_AHEAD).toISOString()
+  await director.ask('marketing', 'launch', { id: `${first}-spring-2026`, agencyId: first, title: 'Spring check-up', startsAt })
+  await director.until(
+    'the spring campaign to start',
+    ({ holds, status }) => holds['data-analysis'].campaigns === 1 && status.marketing.outbox.scheduled === 0,
+  )
+  narrator.say(
+    `Spring was planned for ${PLANNED_AHEAD / 1000} s later, in one transaction with its CampaignLaunched, which waited in Marketing's database ` +
+      'and left at its time. Data Analysis knows it now.',
+  )
   const spring = await director.until('emails of the spring campaign', campaignIsOver, ({ holds }) => ({
     done: holds['data-analysis'].sent,
     of: Math.round(CUSTOMERS / AGENCIES.length),

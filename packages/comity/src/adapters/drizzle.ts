@@ -1,6 +1,6 @@
 import type { Database } from '../postgres/database.ts'
 import { NotATransaction } from '../postgres/errors.ts'
-import { type PgPool, surviveLostConnections } from '../postgres/pg-handle.ts'
+import { isPgPool, surviveLostConnections } from '../postgres/pg-handle.ts'
 import { type AdapterOptions, vouchedTransactions } from './vouched-transaction.ts'
 
 /** Drizzle's SQLWrapper around an SQL that is built already. */
@@ -62,8 +62,4 @@ async function run(handle: Drizzle, text: string, values: readonly unknown[]): P
 
 function checkTransaction(tx: DrizzleTransaction): void {
   if (typeof tx.rollback !== 'function') throw new NotATransaction({ given: 'the `db` of Drizzle' })
-}
-
-function isPgPool(client: unknown): client is PgPool {
-  return typeof client === 'object' && client !== null && 'totalCount' in client && 'listenerCount' in client
 }

@@ -20,6 +20,9 @@ export function teamRoles(team: string, namespace: string): TeamRoles {
 const PUBLISHING = [
   'publish(text, text, text, text, text, text, boolean)',
   'publish_many(text, text[], text[], text[], text[], text[], boolean)',
+  'publish(text, text, timestamp with time zone, text, text, text, text, boolean)',
+  'publish_many(text, text[], text[], text[], text[], text[], boolean, timestamp with time zone)',
+  'cancel_scheduled(text, text)',
   'token(text, text)',
 ]
 /** What the runner calls; the functions do their work as the owner of the schema. */
@@ -29,6 +32,7 @@ const RUNNING = [
   'advance_versions(bigint)',
   'horizon()',
   'outbox_holders()',
+  'move_scheduled(integer, timestamp with time zone)',
   'maintain_outbox(interval)',
   'maintain_inbox(interval)',
   'maintain_waiting(interval)',
@@ -54,6 +58,7 @@ const RUNNER: readonly Grant[] = [
     on: 'comity.database, comity.migrations, comity.contracts, comity.captures, comity.subscriptions, comity.replicas, comity.partitions',
     why: 'what the owner has registered; verified before a start',
   },
+  { rights: 'select', on: 'comity.scheduled', why: 'what waits for its time; counted by status' },
   { rights: 'select, insert, update', on: 'comity.leases', why: 'leadership' },
   { rights: 'select, update', on: 'comity.checkpoint', why: 'how far everything is settled' },
   {

@@ -23,6 +23,10 @@ export interface OutboxStatus {
   readonly pending: number
   readonly oldestPendingSeconds: number | null
   readonly withheld: number
+  /** Events that wait for their time; counted to a million. */
+  readonly scheduled: number
+  /** When the first of them is due (ISO 8601); null = none waits. */
+  readonly nextDue: string | null
   /** Transactions that have been holding up the checkpoint for a second or more, the oldest first. */
   readonly heldUpBy: readonly Holder[]
   /** Who relays; null while nobody has the lease. */
@@ -52,6 +56,8 @@ const OUTBOX = `
     (select count(*)::int from (select from comity.outbox o where o.id > c.id limit 1000000) counted) as pending,
     (select extract(epoch from clock_timestamp() - o.time)::float8 from comity.outbox o where o.id > c.id order by o.id limit 1) as oldest,
     (select count(*)::int from comity.withheld w where w.resolved_at is null) as withheld,
+    (select count(*)::int from (select from comity.scheduled limit 1000000) counted) as scheduled,
+    (select to_char(min(s.due) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') from comity.scheduled s) as next_due,
     (select l.holder from comity.leases l where l.name = 'relay' and l.expires_at > clock_timestamp()) as holder,
     (select l.term::text from comity.leases l where l.name = 'relay') as term
   from comity.checkpoint c where c.source = 'outbox'`
@@ -106,6 +112,8 @@ async function outboxStatus(database: Queryable): Promise<Omit<OutboxStatus, 'to
     pending: number
     oldest: number | null
     withheld: number
+    scheduled: number
+    next_due: string | null
     holder: string | null
     term: string | null
   }>(OUTBOX)
@@ -117,6 +125,8 @@ async function outboxStatus(database: Queryable): Promise<Omit<OutboxStatus, 'to
     pending: row.pending,
     oldestPendingSeconds: row.oldest,
     withheld: row.withheld,
+    scheduled: row.scheduled,
+    nextDue: row.next_due,
     relay: row.holder === null ? null : { holder: row.holder, term: Number(row.term) },
   }
 }

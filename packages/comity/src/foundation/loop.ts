@@ -15,8 +15,11 @@ export interface Loop extends Service {
 export interface LoopOptions {
   readonly name: string
   readonly prepare?: () => Promise<void>
-  /** One turn; says whether it found something to do. Tests drive this directly. */
-  readonly runOnce: (signal: AbortSignal) => Promise<'busy' | 'idle'>
+  /**
+   * One turn; says whether it found something to do, or in how many milliseconds there will be something (no wait is longer; it may be
+   * shorter, as after an idle turn). Tests drive this directly.
+   */
+  readonly runOnce: (signal: AbortSignal) => Promise<'busy' | 'idle' | number>
   /** Wait after a busy turn and longest wait between idle turns, in milliseconds. `min` 0 repeats at once while busy. */
   readonly poll: { readonly min: number; readonly max: number }
   /** Called with each turn's error, and with undefined at the first good turn after one. */
@@ -52,7 +55,7 @@ export function loop(options: LoopOptions): Loop {
         failures = 0
         idleFor = found === 'busy' ? poll.min : Math.min(poll.max, Math.max(1, idleFor * 2))
         if (found === 'busy' && poll.min === 0) continue
-        await wait(idleFor, signal)
+        await wait(typeof found === 'number' ? Math.min(found, idleFor) : idleFor, signal)
       } catch (error) {
         if (signal.aborted) return
         failures++

@@ -25,6 +25,11 @@ export const PublishRefused: ErrorType<'contract' | 'problem' | 'hint'> = errorT
   'the database refused to publish {contract}: {problem}',
   '{hint}',
 )
+export const EntityForLater: ErrorType<'entity'> = errorType(
+  'COMITY_ENTITY_FOR_LATER',
+  '{entity} is an entity: a state is announced when it is one, never for later',
+  'leave notBefore out, or publish an event for later',
+)
 export const NothingPublished: ErrorType<'topic' | 'key'> = errorType(
   'COMITY_NOTHING_PUBLISHED',
   'this transaction has published nothing for {topic} {key}',

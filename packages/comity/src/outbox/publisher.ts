@@ -3,7 +3,8 @@ import { BadOption, checkOptions } from '../foundation/index.ts'
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { compile, guardJson, guardSize, knownFields, type Validator } from '../schema/index.ts'
-import { InvalidData, NothingPublished, translateSqlError } from './errors.ts'
+import { EntityForLater, InvalidData, NothingPublished, translateSqlError } from './errors.ts'
+import { notBeforeText } from './not-before.ts'
 
 export interface PublishOptions {
   /** Entities only: announce that the key is gone. The data is its last state, or just its key fields. */
@@ -12,6 +13,11 @@ export interface PublishOptions {
   readonly traceparent?: string
   /** Largest JSON text in bytes. Default 1 MiB; never above 8 MiB. */
   readonly maxBytes?: number
+  /**
+   * Events only: wait until then, by the clock of the database; within ten years. A time with its zone, as a Date or in RFC 3339
+   * (microseconds count). What has passed means at once.
+   */
+  readonly notBefore?: Date | string
 }
 
 /** One thing to publish, checked: nothing about it can be refused later but by the database itself. */
@@ -23,8 +29,13 @@ interface Checked {
 
 const PUBLISH = `
   select comity.publish($1::text, $2::text, $3::text, $4::text, $5::text, $6::text, true)::text as version`
+const PUBLISH_LATER = `
+  select comity.publish($1::text, $2::text, $7::text::timestamptz, $3::text, $4::text, $5::text, $6::text, true)::text as version`
 const PUBLISH_MANY = `
   select array_to_json(comity.publish_many($1::text, $2::text::text[], $3::text::text[], $4::text::text[], $5::text::text[], $6::text::text[], true))::text as versions`
+const PUBLISH_MANY_LATER = `
+  select array_to_json(comity.publish_many($1::text, $2::text::text[], $3::text::text[], $4::text::text[], $5::text::text[], $6::text::text[], true, $7::text::timestamptz))::text as versions`
+const CANCEL = 'select comity.cancel_scheduled($1::text, $2::text) as cancelled'
 
 /**
  * The publishing door of one contract: validates, and writes to the outbox in the caller's transaction, in one SQL call.
@@ -41,19 +52,21 @@ export class Publisher<C extends Contract> {
     this.#known = knownFields(contract.schema) as (data: Record<string, unknown>) => Record<string, unknown>
   }
 
-  /** @returns the version drawn; 0 for the deletion of a key that was never published */
+  /** @returns the version drawn; 0 for the deletion of a key that was never published, and for what waits: it has none yet */
   async publish(sql: Queryable, data: DataOf<C>, options: PublishOptions = {}): Promise<number> {
     const { name } = this.#contract
     const headers = headersOf(options)
+    const later = this.#later(options)
     const { key, tenant, text } = this.#check(data, options)
     try {
-      const { rows } = await sql.query<{ version: string }>(PUBLISH, [
+      const { rows } = await sql.query<{ version: string }>(later.length === 0 ? PUBLISH : PUBLISH_LATER, [
         name,
         text ?? null,
         options.deleted ? 'deleted' : null,
         headers ?? null,
         key,
         tenant ?? null,
+        ...later,
       ])
       return Number(rows[0]?.version)
     } catch (error) {
@@ -63,26 +76,45 @@ export class Publisher<C extends Contract> {
 
   /**
    * Many in one call. Of several states of one key only the last is announced, and two calls never deadlock.
-   * @returns the versions in the order given; 0 for a state that a later one in the same call superseded
+   * @returns the versions in the order given; 0 for a state that a later one in the same call superseded, and for what waits
    */
   async publishMany(sql: Queryable, many: readonly DataOf<C>[], options: PublishOptions = {}): Promise<readonly number[]> {
     if (many.length === 0) return []
     const { name } = this.#contract
     const headers = headersOf(options)
+    const later = this.#later(options)
     const checked = many.map((data) => this.#check(data, options))
     try {
-      const { rows } = await sql.query<{ versions: string }>(PUBLISH_MANY, [
+      const { rows } = await sql.query<{ versions: string }>(later.length === 0 ? PUBLISH_MANY : PUBLISH_MANY_LATER, [
         name,
         arrayLiteral(checked.map(({ text }) => text)),
         arrayLiteral(checked.map(() => (options.deleted ? 'deleted' : undefined))),
         arrayLiteral(checked.map(() => headers)),
         arrayLiteral(checked.map(({ key }) => key)),
         arrayLiteral(checked.map(({ tenant }) => tenant)),
+        ...later,
       ])
       return JSON.parse((rows[0] as { versions: string }).versions)
     } catch (error) {
       throw translateSqlError(error, name)
     }
+  }
+
+  /** Cancels what waits for a key. @returns how many; what has been moved to the outbox is an event, and can't be cancelled */
+  async cancelScheduled(sql: Queryable, key: string): Promise<number> {
+    const { name } = this.#contract
+    try {
+      return Number((await sql.query<{ cancelled: number }>(CANCEL, [name, key])).rows[0]?.cancelled)
+    } catch (error) {
+      throw translateSqlError(error, name)
+    }
+  }
+
+  /** The parameter that makes a publication one for later; none for one at once. */
+  #later({ notBefore }: PublishOptions): readonly string[] {
+    if (notBefore === undefined) return []
+    if (this.#contract.contractKind === 'entity') throw new EntityForLater({ entity: this.#contract.name })
+    return [notBeforeText(notBefore)]
   }
 
   #check(data: DataOf<C>, options: PublishOptions): Checked {
@@ -116,7 +148,7 @@ export async function tokenOf(
 }
 
 function headersOf(options: PublishOptions): string | undefined {
-  checkOptions(options, ['deleted', 'traceparent', 'maxBytes'], 'publish')
+  checkOptions(options, ['deleted', 'traceparent', 'maxBytes', 'notBefore'], 'publish')
   const { traceparent } = options
   if (traceparent === undefined) return undefined
   // What no envelope can hold would be found out only by the relay.

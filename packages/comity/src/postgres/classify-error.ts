@@ -56,45 +56,63 @@ const kindOfCode: Readonly<Record<string, ErrorKind>> = {
   P2034: 'retryable', // write conflict or deadlock
 }
 
-/** pg reports a lost connection by words only. */
+/** Errors that have neither: Knex, TypeORM and Sequelize name theirs. */
+const kindOfName: Readonly<Record<string, ErrorKind>> = {
+  KnexTimeoutError: 'connection', // no connection free in its pool
+  QueryRunnerAlreadyReleasedError: 'connection', // TypeORM releases it when its connection is lost
+  SequelizeConnectionError: 'connection',
+  SequelizeConnectionAcquireTimeoutError: 'connection',
+  SequelizeConnectionRefusedError: 'connection',
+  SequelizeConnectionTimedOutError: 'connection',
+  SequelizeHostNotFoundError: 'connection',
+  SequelizeHostNotReachableError: 'connection',
+}
+
+/** pg reports a lost connection by words only; Knex puts the statement in front of them. */
 const lostInWords =
-  /^(Connection terminated|Client has encountered a connection error|Client was closed|Query read timeout|timeout exceeded when trying to connect|Server has closed the connection)/
+  /^(?:[\s\S]* - )?(Connection terminated|Client has encountered a connection error|Client was closed|Query read timeout|timeout exceeded when trying to connect|Server has closed the connection)/
 
 export function classifyError(error: unknown): ErrorKind {
   const state = sqlStateOf(error)
   if (state !== undefined) return kindOfState[state] ?? kindOfState[state.slice(0, 2)] ?? 'other'
   for (const link of chain(error)) {
     if (link instanceof CommitUnknown || link instanceof DatabaseUnreachable) return 'connection'
-    const kind = typeof link.code === 'string' ? kindOfCode[link.code] : undefined
+    const kind = kindOfCode[String(link.code)] ?? kindOfName[String(link.name)]
     if (kind !== undefined) return kind
     if (typeof link.message === 'string' && lostInWords.test(link.message)) return 'connection'
   }
   return 'other'
 }
 
-/** The SQLSTATE inside an error of pg, postgres.js, Drizzle, Kysely or Prisma; undefined if the server sent none. */
+/** The SQLSTATE inside an error of pg or of a library over it; undefined if the server sent none. */
 export function sqlStateOf(error: unknown): string | undefined {
   return sqlErrorOf(error)?.state
 }
 
 /**
- * An error in words that may be logged: SQLSTATE and the server's message. Never DETAIL, never parameters (Drizzle writes
- * them into its message), never the values that messages of class 22 quote: these hold what belongs to somebody.
+ * An error in words that may be logged: SQLSTATE and the server's message. Never DETAIL, never parameters (Drizzle, Knex and
+ * MikroORM write them into their messages), never the values that messages of class 22 quote: these hold what belongs to somebody.
  */
 export function describeError(error: unknown): string {
   const sql = sqlErrorOf(error)
   if (sql === undefined) return error instanceof Error ? error.message : String(error)
-  const message = sql.state.startsWith('22') ? sql.message.replace(/: ".*"/s, ': (value hidden)') : sql.message
+  const words = sql.message.replace(statementBefore, '')
+  const message = sql.state.startsWith('22') ? words.replace(/: ".*"/s, ': (value hidden)') : words
   return `${message} (SQLSTATE ${sql.state})`
 }
 
+/** Knex puts the statement with all its values in front of the server's message; up to the last dash, because a value may hold one. */
+const statementBefore = /^\s*(?:with|select|insert|update|delete|merge|truncate|call|copy|do|create|alter|drop)\b[\s\S]* - /i
+
 interface Link {
   readonly code?: unknown
+  readonly name?: unknown
   readonly message?: unknown
   readonly originalCode?: unknown
   readonly originalMessage?: unknown
   readonly severity?: unknown
   readonly cause?: unknown
+  readonly original?: unknown
   readonly meta?: { readonly driverAdapterError?: unknown }
   readonly errors?: unknown
 }
@@ -117,6 +135,6 @@ function* chain(error: unknown): Generator<Link> {
     if (typeof next !== 'object' || next === null) continue
     const link = next as Link
     yield link
-    open.push(link.cause, link.meta?.driverAdapterError, ...(Array.isArray(link.errors) ? link.errors : []))
+    open.push(link.cause, link.original, link.meta?.driverAdapterError, ...(Array.isArray(link.errors) ? link.errors : []))
   }
 }

@@ -13,7 +13,7 @@ export const PoolerRefusesSettings: ErrorType<'database' | 'reason'> = errorType
 export const NotADatabase: ErrorType<'given'> = errorType(
   'COMITY_NOT_A_DATABASE',
   '{given} is not a database',
-  'give a URL, a pg.Pool, or fromPg, fromPostgresJs, fromDrizzle, fromKysely or fromPrisma of your handle',
+  'give a URL, a pg.Pool, or one of the adapters (fromDrizzle, fromKysely, fromPrisma, fromKnex, …) around your handle',
 )
 
 export const TransactionRolledBack: ErrorType<never> = errorType(

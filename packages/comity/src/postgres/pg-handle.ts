@@ -18,6 +18,11 @@ export interface PgPool {
   readonly totalCount: number
 }
 
+/** Tells a pg.Pool from what else a library may stand on. */
+export function isPgPool(given: unknown): given is PgPool {
+  return typeof given === 'object' && given !== null && 'totalCount' in given && 'listenerCount' in given
+}
+
 /**
  * Lends one connection to `work`. A connection that was lost, or that `work` abandons, is closed instead of going back
  * to the pool: whatever state it is in, nobody meets it again.

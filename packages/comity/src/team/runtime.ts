@@ -10,6 +10,7 @@ import { type Clearance, clearance } from '../control/clearance.ts'
 import { control } from '../control/control.ts'
 import { patienceFor } from '../control/progress-tracker.ts'
 import { type Loop, loop, systemClock } from '../foundation/index.ts'
+import { type Mover, scheduledMover } from '../outbox/scheduled-mover.ts'
 import { type Relay, relay } from '../relay/relay.ts'
 import type { AppliedKeys } from '../replica/replica.ts'
 import { replicaConsumer } from '../replica/replica-consumer.ts'
@@ -26,6 +27,8 @@ import type { Settings } from './settings.ts'
 export interface Runtime {
   readonly clearance: Clearance
   readonly relay: Relay | undefined
+  /** Brings events for later to the outbox; in each process that relays, at work in the one that leads. */
+  readonly mover: Mover | undefined
   readonly subscriptions: ReadonlyMap<string, Subscription>
   start(): Promise<void>
   stop(): Promise<void>
@@ -58,6 +61,9 @@ export function runtime<Tx>(options: {
         logger,
       })
     : undefined
+
+  const mover =
+    relaying && scheduledMover({ team, database, leads: () => relaying.progress.leading, onMoved: () => relaying.wake(), logger })
 
   const permits = new Permits(settings.concurrency)
   const subscriptions = new Map<string, Subscription>()
@@ -147,16 +153,17 @@ export function runtime<Tx>(options: {
   })
 
   const consuming = [...subscriptions.values(), ...(subscriptions.size > 0 ? [...watching, working] : [])]
-  const services = [cleared, ...(relaying ? [relaying] : []), ...consuming, care, ...controlling]
+  const services = [cleared, ...(relaying ? [relaying] : []), ...(mover ? [mover] : []), ...consuming, care, ...controlling]
   return {
     clearance: cleared,
     relay: relaying,
+    mover,
     subscriptions,
     async start() {
       for (const service of services) await service.start()
     },
     async stop() {
-      await Promise.all([...consuming, care, ...controlling].map((service) => service.stop()))
+      await Promise.all([...consuming, care, ...(mover ? [mover] : []), ...controlling].map((service) => service.stop()))
       await relaying?.stop()
       await cleared.stop()
     },

@@ -1,4 +1,4 @@
-import { type Contract, type DataOf, type Entity, type FieldOf, keyOf } from '@comity/contract'
+import { type Contract, type DataOf, type Entity, type Event, type FieldOf, keyOf } from '@comity/contract'
 import type { MigrateOptions, MigrationReport } from '../admin/migrate.ts'
 import { migrate } from '../admin/migrate.ts'
 import { provision } from '../admin/provision.ts'
@@ -57,11 +57,16 @@ export interface Team<Tx = unknown> extends AsyncDisposable {
 
   /**
    * Announces an event, or a state of an entity without a table, inside the caller's transaction; after the business statement.
-   * @returns the version drawn
+   * @returns the version drawn; 0 with a `notBefore` that is still to come: it is drawn then
    */
   publish<C extends Contract>(tx: Tx, contract: C, data: DataOf<C>, options?: PublishOptions): Promise<number>
   /** Many at once; of several states of a key only the last is announced (its predecessors answer 0). */
   publishMany<C extends Contract>(tx: Tx, contract: C, data: readonly DataOf<C>[], options?: PublishOptions): Promise<readonly number[]>
+  /**
+   * Cancels, inside the caller's transaction, every event of a key that waits for its `notBefore`.
+   * @returns how many; 0 where all of them have become events already
+   */
+  cancelScheduled(tx: Tx, event: Event, key: string | Readonly<Record<string, unknown>>): Promise<number>
   /** "At least this": what this transaction announced for a key; others wait for it with `replica(…).waitFor(token)`. */
   token(tx: Tx, entity: Entity, key: string | Readonly<Record<string, unknown>>): Promise<Token>
   /** The copy that this team keeps. */
@@ -147,13 +152,16 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
 
     async publish(tx, contract, data, given) {
       const version = await publisherOf(contract).publish(settings.database.join(tx), data as never, given)
-      running?.relay?.wake()
+      wake(given)
       return version
     },
     async publishMany(tx, contract, data, given) {
       const versions = await publisherOf(contract).publishMany(settings.database.join(tx), data as never[], given)
-      running?.relay?.wake()
+      wake(given)
       return versions
+    },
+    async cancelScheduled(tx, event, key) {
+      return publisherOf(event).cancelScheduled(settings.database.join(tx), typeof key === 'string' ? key : keyOf(event, key))
     },
     async token(tx, entity, key) {
       return tokenOf(settings.database.join(tx), entity, typeof key === 'string' ? key : keyOf(entity, key))
@@ -237,6 +245,11 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
     })
     replicas.set(kept.name, made)
     return made
+  }
+
+  function wake(given: PublishOptions = {}): void {
+    if (given.notBefore !== undefined) running?.mover?.wake()
+    running?.relay?.wake()
   }
 
   function appliedOf(subscription: string): AppliedKeys {

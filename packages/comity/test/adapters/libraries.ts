@@ -10,31 +10,11 @@ import { fromKysely } from '../../src/adapters/kysely.ts'
 import { fromPg } from '../../src/adapters/pg.ts'
 import { fromPostgresJs } from '../../src/adapters/postgres-js.ts'
 import { fromPrisma } from '../../src/adapters/prisma.ts'
-import type { Database } from '../../src/postgres/database.ts'
 import { connect } from '../../src/postgres/pool.ts'
 import { generatePrismaClient, type PrismaClientClass } from './prisma-client.ts'
+import { library, type OpenLibrary } from './test-library.ts'
 
-/** One library as a user has it, and as Comity sees it. */
-export interface TestLibrary<Tx = unknown> extends AsyncDisposable {
-  readonly database: Database<Tx>
-  /** A statement of the user's, in the library's own words, in a transaction. */
-  execute(tx: Tx, text: string): Promise<unknown>
-  /** The user's own transaction: commits when `work` returns. */
-  transaction<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result>
-  /** What a user could give by mistake. */
-  readonly notATransaction: unknown
-}
-
-export interface LibraryOptions {
-  readonly sessionTimeout?: '1s'
-}
-
-/** The library's whole type is known in here only; the suite sees one shape. */
-function library<Tx>(library: TestLibrary<Tx>): TestLibrary {
-  return library as unknown as TestLibrary
-}
-
-export const libraries: Readonly<Record<string, (url: string, options?: LibraryOptions) => Promise<TestLibrary>>> = {
+export const libraries: Readonly<Record<string, OpenLibrary>> = {
   'own pool': async (url, options = {}) => {
     const database = connect(url, options)
     return library({

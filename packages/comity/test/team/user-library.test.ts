@@ -4,21 +4,29 @@ import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { entity, event } from '@comity/contract'
+import { MikroORM, EntitySchema as MikroSchema, type SqlEntityManager } from '@mikro-orm/postgresql'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { type Team, team } from 'comity'
 import { fromDrizzle } from 'comity/drizzle'
+import { fromKnex } from 'comity/knex'
 import { fromKysely } from 'comity/kysely'
+import { fromMikroOrm } from 'comity/mikro-orm'
 import { fromPg } from 'comity/pg'
 import { fromPostgresJs } from 'comity/postgres-js'
 import { fromPrisma } from 'comity/prisma'
+import { fromSequelize } from 'comity/sequelize'
 import { type TestTeam, testBus, testTeam } from 'comity/testing'
+import { fromTypeOrm } from 'comity/typeorm'
 import type { ExtractTablesWithRelations } from 'drizzle-orm'
 import { drizzle as drizzlePg, type NodePgQueryResultHKT } from 'drizzle-orm/node-postgres'
 import { integer, type PgDatabase, type PgQueryResultHKT, type PgTransaction, pgTable, text } from 'drizzle-orm/pg-core'
 import { drizzle as drizzlePostgresJs, type PostgresJsQueryResultHKT } from 'drizzle-orm/postgres-js'
+import knex, { type Knex } from 'knex'
 import { CamelCasePlugin, type Generated, Kysely, PostgresDialect, type Transaction } from 'kysely'
 import pg from 'pg'
 import postgres from 'postgres'
+import { DataTypes, Sequelize, type Transaction as SequelizeTransaction } from 'sequelize'
+import { DataSource, type EntityManager, EntitySchema } from 'typeorm'
 import { afterAll, beforeAll, describe, expect, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
@@ -317,6 +325,192 @@ async function prismaShop(url: string): Promise<Shop> {
   return shopOf(shop, { placeOrder, addProduct }, () => prisma.$disconnect())
 }
 
+function knexShop(url: string): Shop {
+  const db = knex({ client: 'pg', connection: url })
+  const shop = team('shop', { database: fromKnex(db) })
+    .owns(Product, { table: 'products' })
+    .publishes(OrderPlaced)
+    .publishes(OrderShipped)
+    .on(OrderPaid, async ({ data }, { tx, attempt, publish }) => {
+      await tx('shipments').insert({ order_id: data.orderId, attempt })
+      await publish(OrderShipped, { orderId: data.orderId, attempt })
+      check(data.orderId, attempt)
+    })
+
+  const placeOrder = (orderId: string) =>
+    db.transaction(async (tx) => {
+      await tx('orders').insert({ order_id: orderId })
+      await shop.publish(tx, OrderPlaced, { orderId })
+      check(orderId)
+    })
+
+  shop.on(
+    OrderDisputed,
+    async ({ data }, { tx }) => {
+      await tx('orders').insert({ order_id: data.orderId })
+      await tx('orders')
+        .insert({ order_id: data.orderId })
+        .catch(() => undefined)
+    },
+    { attempts: 1 },
+  )
+  const addProduct = (product: ProductState) =>
+    db.transaction(async (tx) => {
+      await tx('products').insert(product)
+      check(product.id)
+    })
+  return shopOf(shop, { placeOrder, addProduct }, () => db.destroy())
+}
+
+const Order = new EntitySchema<{ orderId: string }>({
+  name: 'Order',
+  tableName: 'orders',
+  columns: { orderId: { name: 'order_id', type: 'text', primary: true } },
+})
+const Shipment = new EntitySchema<{ id: number; orderId: string; attempt: number }>({
+  name: 'Shipment',
+  tableName: 'shipments',
+  columns: {
+    id: { type: 'int', primary: true, generated: true },
+    orderId: { name: 'order_id', type: 'text' },
+    attempt: { type: 'int' },
+  },
+})
+const ProductRow = new EntitySchema<ProductState>({
+  name: 'Product',
+  tableName: 'products',
+  columns: { id: { type: 'text', primary: true }, name: { type: 'text' }, tags: { type: 'text', array: true } },
+})
+
+async function typeOrmShop(url: string): Promise<Shop> {
+  const dataSource = await new DataSource({ type: 'postgres', url, entities: [Order, Shipment, ProductRow] }).initialize()
+  const shop = team('shop', { database: fromTypeOrm(dataSource) })
+    .owns(Product, { table: 'products' })
+    .publishes(OrderPlaced)
+    .publishes(OrderShipped)
+    .on(OrderPaid, async ({ data }, { tx, attempt, publish }) => {
+      await tx.insert(Shipment, { orderId: data.orderId, attempt })
+      await publish(OrderShipped, { orderId: data.orderId, attempt })
+      check(data.orderId, attempt)
+    })
+
+  const placeOrder = (orderId: string) =>
+    dataSource.transaction(async (manager) => {
+      await manager.insert(Order, { orderId })
+      await shop.publish(manager, OrderPlaced, { orderId })
+      check(orderId)
+    })
+
+  shop.on(
+    OrderDisputed,
+    async ({ data }, { tx }) => {
+      await tx.insert(Order, { orderId: data.orderId })
+      await tx.insert(Order, { orderId: data.orderId }).catch(() => undefined)
+    },
+    { attempts: 1 },
+  )
+  const addProduct = (product: ProductState) =>
+    dataSource.transaction(async (manager) => {
+      await manager.insert(ProductRow, product)
+      check(product.id)
+    })
+  return shopOf(shop, { placeOrder, addProduct }, () => dataSource.destroy())
+}
+
+function sequelizeShop(url: string): Shop {
+  const sequelize = new Sequelize(url, { logging: false, define: { timestamps: false, underscored: true } })
+  const key = () => ({ type: DataTypes.TEXT, primaryKey: true })
+  const Orders = sequelize.define('order', { orderId: key() })
+  const Shipments = sequelize.define('shipment', { orderId: DataTypes.TEXT, attempt: DataTypes.INTEGER })
+  const Products = sequelize.define('product', { id: key(), name: DataTypes.TEXT, tags: DataTypes.ARRAY(DataTypes.TEXT) })
+  const shop = team('shop', { database: fromSequelize(sequelize) })
+    .owns(Product, { table: 'products' })
+    .publishes(OrderPlaced)
+    .publishes(OrderShipped)
+    .on(OrderPaid, async ({ data }, { tx, attempt, publish }) => {
+      await Shipments.create({ orderId: data.orderId, attempt }, { transaction: tx })
+      await publish(OrderShipped, { orderId: data.orderId, attempt })
+      check(data.orderId, attempt)
+    })
+
+  const placeOrder = (orderId: string) =>
+    sequelize.transaction(async (tx) => {
+      await Orders.create({ orderId }, { transaction: tx })
+      await shop.publish(tx, OrderPlaced, { orderId })
+      check(orderId)
+    })
+
+  shop.on(
+    OrderDisputed,
+    async ({ data }, { tx }) => {
+      await Orders.create({ orderId: data.orderId }, { transaction: tx })
+      await Orders.create({ orderId: data.orderId }, { transaction: tx }).catch(() => undefined)
+    },
+    { attempts: 1 },
+  )
+  const addProduct = (product: ProductState) =>
+    sequelize.transaction(async (tx) => {
+      await Products.create({ ...product }, { transaction: tx })
+      check(product.id)
+    })
+  return shopOf(shop, { placeOrder, addProduct }, () => sequelize.close())
+}
+
+const OrderEntity = new MikroSchema<{ orderId: string }>({
+  name: 'Order',
+  tableName: 'orders',
+  properties: { orderId: { type: 'text', fieldName: 'order_id', primary: true } },
+})
+const ShipmentEntity = new MikroSchema<{ id: number; orderId: string; attempt: number }>({
+  name: 'Shipment',
+  tableName: 'shipments',
+  properties: {
+    id: { type: 'integer', primary: true, autoincrement: true },
+    orderId: { type: 'text', fieldName: 'order_id' },
+    attempt: { type: 'integer' },
+  },
+})
+const ProductEntity = new MikroSchema<ProductState>({
+  name: 'Product',
+  tableName: 'products',
+  properties: { id: { type: 'text', primary: true }, name: { type: 'text' }, tags: { type: 'array' } },
+})
+
+async function mikroOrmShop(url: string): Promise<Shop> {
+  const orm = await MikroORM.init({ clientUrl: url, entities: [OrderEntity, ShipmentEntity, ProductEntity] })
+  const shop = team('shop', { database: fromMikroOrm(orm) })
+    .owns(Product, { table: 'products' })
+    .publishes(OrderPlaced)
+    .publishes(OrderShipped)
+    .on(OrderPaid, async ({ data }, { tx, attempt, publish }) => {
+      tx.create(ShipmentEntity, { orderId: data.orderId, attempt }) // written when the handler returns
+      await publish(OrderShipped, { orderId: data.orderId, attempt })
+      check(data.orderId, attempt)
+    })
+
+  const placeOrder = (orderId: string) =>
+    orm.em.fork().transactional(async (em) => {
+      em.create(OrderEntity, { orderId })
+      await shop.publish(em, OrderPlaced, { orderId })
+      check(orderId)
+    })
+
+  shop.on(
+    OrderDisputed,
+    async ({ data }, { tx }) => {
+      await tx.insert(OrderEntity, { orderId: data.orderId })
+      await tx.insert(OrderEntity, { orderId: data.orderId }).catch(() => undefined)
+    },
+    { attempts: 1 },
+  )
+  const addProduct = (product: ProductState) =>
+    orm.em.fork().transactional(async (em) => {
+      em.create(ProductEntity, product)
+      check(product.id)
+    })
+  return shopOf(shop, { placeOrder, addProduct }, () => orm.close(true))
+}
+
 const shops: Readonly<Record<string, (url: string) => Shop | Promise<Shop>>> = {
   pg: pgShop,
   'postgres.js': postgresJsShop,
@@ -330,6 +524,10 @@ const shops: Readonly<Record<string, (url: string) => Shop | Promise<Shop>>> = {
   },
   Kysely: kyselyShop,
   Prisma: prismaShop,
+  Knex: knexShop,
+  TypeORM: typeOrmShop,
+  Sequelize: sequelizeShop,
+  MikroORM: mikroOrmShop,
 }
 
 describe.each(Object.entries(shops))('through %s', (_, open) => {
@@ -442,6 +640,10 @@ describe('the types', () => {
       drizzle: team('shop', { database: fromDrizzle(drizzlePg(pool)) }),
       drizzleOverPostgresJs: team('shop', { database: fromDrizzle(drizzlePostgresJs(sql)) }),
       kysely: team('shop', { database: fromKysely(kysely, { pool }) }),
+      knex: team('shop', { database: fromKnex(knex({ client: 'pg' })) }),
+      typeOrm: team('shop', { database: fromTypeOrm(new DataSource({ type: 'postgres' })) }),
+      sequelize: team('shop', { database: fromSequelize(new Sequelize('postgres://localhost')) }),
+      mikroOrm: team('shop', { database: fromMikroOrm({} as MikroORM) }),
     }
     own.pg.on(OrderPaid, (_, { tx }) => {
       expectTypeOf(tx).toEqualTypeOf<pg.PoolClient>()
@@ -454,6 +656,18 @@ describe('the types', () => {
     })
     own.drizzleOverPostgresJs.on(OrderPaid, (_, { tx }) => {
       expectTypeOf(tx).toEqualTypeOf<PgTransaction<PostgresJsQueryResultHKT, NoTables, ExtractTablesWithRelations<NoTables>>>()
+    })
+    own.knex.on(OrderPaid, (_, { tx }) => {
+      expectTypeOf(tx).toEqualTypeOf<Knex.Transaction>()
+    })
+    own.typeOrm.on(OrderPaid, (_, { tx }) => {
+      expectTypeOf(tx).toEqualTypeOf<EntityManager>()
+    })
+    own.sequelize.on(OrderPaid, (_, { tx }) => {
+      expectTypeOf(tx).toEqualTypeOf<SequelizeTransaction>()
+    })
+    own.mikroOrm.on(OrderPaid, (_, { tx }) => {
+      expectTypeOf(tx).toEqualTypeOf<SqlEntityManager>()
     })
     const shop = own.kysely.on(OrderPaid, (_, { tx }) => {
       expectTypeOf(tx).toEqualTypeOf<Transaction<Tables>>()
