@@ -1,26 +1,33 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import type { ExitCode } from './command.ts'
+import { deadLettersCommand } from './commands/dead-letters.ts'
 import { devCommand } from './commands/dev.ts'
+import { doctorCommand } from './commands/doctor.ts'
+import { jobsCommand } from './commands/jobs.ts'
 import { migrateCommand } from './commands/migrate.ts'
+import { operationsCommand } from './commands/operations.ts'
+import { pauseCommand, resumeCommand } from './commands/pause.ts'
 import { provisionCommand } from './commands/provision.ts'
+import { purgeCommand } from './commands/purge.ts'
 import { releaseCommand } from './commands/release.ts'
+import { replayCommand } from './commands/replay.ts'
 import { runCommand } from './commands/run.ts'
 import { statusCommand } from './commands/status.ts'
+import { subscriptionsCommand } from './commands/subscriptions.ts'
+import { tenantsCommand } from './commands/tenants.ts'
+import { traceCommand } from './commands/trace.ts'
 import { uninstallCommand } from './commands/uninstall.ts'
 import { withheldCommand } from './commands/withheld.ts'
 import { BadUsage } from './errors.ts'
 import { errorText } from './print-error.ts'
 
+/** In the order of the help: to set up, to look, to act, to develop and to leave. */
 const COMMANDS = [
-  migrateCommand,
-  provisionCommand,
-  runCommand,
-  statusCommand,
-  withheldCommand,
-  devCommand,
-  releaseCommand,
-  uninstallCommand,
+  ...[migrateCommand, provisionCommand, runCommand],
+  ...[statusCommand, doctorCommand, subscriptionsCommand, deadLettersCommand, tenantsCommand, withheldCommand, traceCommand],
+  ...[pauseCommand, resumeCommand, replayCommand, purgeCommand, jobsCommand, operationsCommand],
+  ...[devCommand, releaseCommand, uninstallCommand],
 ]
 
 const HELP = `

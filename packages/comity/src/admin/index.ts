@@ -27,7 +27,7 @@ export { type MessageLife, type SubscriptionLife, trace } from './reads/trace.ts
 export { release } from './release.ts'
 export { type TeamRoles, teamRoles, teamRolesSql } from './roles.ts'
 export { type OutboxStatus, type ReplicaStatus, type TeamStatus, teamStatus } from './status.ts'
-export type { Pause, SubscriptionState, SubscriptionStatus } from './subscription-status.ts'
+export { type Pause, SUBSCRIPTION_STATES, type SubscriptionState, type SubscriptionStatus } from './subscription-status.ts'
 export { type UninstallReport, uninstall } from './uninstall.ts'
 export { verify } from './verify.ts'
 export { listWithheld, type RetryReport, retryWithheld, type WithheldChange, type WithheldSelection } from './withheld.ts'
