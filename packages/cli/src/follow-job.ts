@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Team } from 'comity'
-import { type Job, jobOf } from 'comity/admin'
+import { type Job, jobOf, listSubscriptions } from 'comity/admin'
 import pc from 'picocolors'
 import type { ExitCode } from './command.ts'
 
-/** So long a job may wait for somebody who works on it, in milliseconds. */
+/** So long a job may wait for somebody who works on it, in milliseconds; and where no process of the team lives. */
 const PATIENCE = 20_000
+const PATIENCE_ALONE = 2000
 
 export interface Followed {
   readonly job: Job
@@ -26,17 +27,23 @@ export async function followJob(team: Team, id: string, { quiet }: { readonly qu
     if (rewrite) process.stdout.write(`\r\x1b[K${line}`)
     else if (!quiet && stageOf(line) !== stageOf(shown)) console.log(line)
     shown = line
-    const abandoned = job.state === 'waiting' && performance.now() - since > PATIENCE
+    const waited = performance.now() - since
+    const abandoned = job.state === 'waiting' && (waited > PATIENCE || (waited > PATIENCE_ALONE && !(await isRunning(team))))
     if (hasEnded(job) || abandoned) {
       if (rewrite) process.stdout.write('\n')
-      if (abandoned && !quiet) console.log(pc.yellow(`nobody works on it: is "comity run" of ${team.name} running? See: comity jobs show ${id}`))
+      if (abandoned && !quiet)
+        console.log(pc.yellow(`nobody works on it: is "comity run" of ${team.name} running? See: comity jobs show ${id}`))
       return { job, code: abandoned ? 2 : codeOf(job) }
     }
     await delay(200)
   }
 }
 
-export function hasEnded({ state }: Job): boolean {
+async function isRunning({ declaration, environment }: Team): Promise<boolean> {
+  return (await listSubscriptions(declaration, environment)).some(({ processes }) => processes.length > 0)
+}
+
+function hasEnded({ state }: Job): boolean {
   return state !== 'waiting' && state !== 'running'
 }
 

@@ -9,7 +9,9 @@ export interface PageChoice {
 }
 
 export function withPage(command: Command): Command {
-  return command.option('--limit <rows>', 'rows of a page, at most 1000', '100').option('--after <cursor>', 'go on after a page: its last line says from where')
+  return command
+    .option('--limit <rows>', 'rows of a page, at most 1000', '100')
+    .option('--after <cursor>', 'go on after a page: its last line says from where')
 }
 
 export function pageAsked({ limit, after }: PageChoice): PageOptions {

@@ -1,7 +1,7 @@
 import type { TeamStatus } from 'comity'
 import pc from 'picocolors'
-import type { ShownError } from './print-error.ts'
 import { age, count, freshness, NONE } from './cell.ts'
+import type { ShownError } from './print-error.ts'
 import { type Column, type Row, renderTable, wrap } from './table.ts'
 
 /** A team's status, or why it can't be told. */

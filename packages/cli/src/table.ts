@@ -27,7 +27,11 @@ export function renderTable(columns: readonly Column[], rows: readonly Row[], wi
   let excess = widths.reduce((sum, one) => sum + one, 0) + GAP.length * (columns.length - 1) - width
   while (excess > 0) {
     const room = columns.map(({ flexible, title }, i) => (flexible ? (widths[i] as number) - Math.max(title.length, NARROWEST) : 0))
-    const widest = columns.reduce((best, { flexible }, i) => (flexible && (room[i] as number) > 0 && (best < 0 || (widths[i] as number) > (widths[best] as number)) ? i : best), -1)
+    const widest = columns.reduce(
+      (best, { flexible }, i) =>
+        flexible && (room[i] as number) > 0 && (best < 0 || (widths[i] as number) > (widths[best] as number)) ? i : best,
+      -1,
+    )
     if (widest < 0) break
     widths[widest] = (widths[widest] as number) - 1
     excess--

@@ -41,7 +41,10 @@ export function jobsCommand(finish: (code: ExitCode) => void): Command {
     .argument('<id>')
     .option('-w, --watch', 'until it has ended')
     .addHelpText('after', SHOW_HELP)
-  const cancel = new Command('cancel').description('end a job after the lines that are under way').argument('<id>').addHelpText('after', CANCEL_HELP)
+  const cancel = new Command('cancel')
+    .description('end a job after the lines that are under way')
+    .argument('<id>')
+    .addHelpText('after', CANCEL_HELP)
   return new Command('jobs')
     .description('acts over many lines: what is under way, and how it ended')
     .addCommand(declare(withJson(withConfig(list)), listAll, finish), { isDefault: true })
@@ -116,7 +119,11 @@ function cancelOne(options: ActOptions, id: string): Promise<ExitCode> {
       return 0
     }
     await act(team, 'cancel-job', { job: id }, options)
-    console.log(options.json ? JSON.stringify({ team: team.name, job: id }) : `${pc.bold(team.name)}: the job ends after the lines that are under way`)
+    console.log(
+      options.json
+        ? JSON.stringify({ team: team.name, job: id })
+        : `${pc.bold(team.name)}: the job ends after the lines that are under way`,
+    )
     return 0
   })
 }

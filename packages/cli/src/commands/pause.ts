@@ -48,10 +48,16 @@ function run(kind: 'pause' | 'resume', options: PauseOptions, subscription?: str
     const { tenant } = options
     const what = [subscription ?? 'all subscriptions', ...(tenant === undefined ? [] : [`for ${tenant}`])].join(' ')
     if (options.dryRun) {
-      const affected = (await listSubscriptions(team.declaration, team.environment)).filter(({ name }) => subscription === undefined || name === subscription)
+      const affected = (await listSubscriptions(team.declaration, team.environment)).filter(
+        ({ name }) => subscription === undefined || name === subscription,
+      )
       const [waits] = tenant === undefined ? [] : (await listTenants(team.environment, given({ tenant, subscription }))).items
       const lag = affected.reduce((sum, one) => sum + (one.lag ?? 0), 0)
-      const counts = { subscriptions: affected.map(({ name }) => name), lag, ...(tenant === undefined ? {} : { waiting: waits?.waiting ?? 0 }) }
+      const counts = {
+        subscriptions: affected.map(({ name }) => name),
+        lag,
+        ...(tenant === undefined ? {} : { waiting: waits?.waiting ?? 0 }),
+      }
       if (options.json) console.log(JSON.stringify({ team: team.name, dryRun: true, ...counts }))
       else
         console.log(

@@ -49,13 +49,22 @@ const OWNER: Readonly<Record<MessageLife['state'], string>> = {
 }
 
 function lifeLines(life: MessageLife, indent: string): readonly string[] {
-  const what = life.topic === null ? '' : `  ${life.topic} ${life.kind} of ${printable(life.key ?? '')}${life.tenant === null ? '' : ` (${printable(life.tenant)})`}`
+  const what =
+    life.topic === null
+      ? ''
+      : `  ${life.topic} ${life.kind} of ${printable(life.key ?? '')}${life.tenant === null ? '' : ` (${printable(life.tenant)})`}`
   const state = [
     ...(life.at === null ? [] : [`written ${life.at}`]),
     OWNER[life.state],
-    ...(life.withheld === null ? [] : [`${life.withheld.code}: ${life.withheld.reason}${life.withheld.resolution === null ? '' : `; then ${life.withheld.resolution}`}`]),
+    ...(life.withheld === null
+      ? []
+      : [`${life.withheld.code}: ${life.withheld.reason}${life.withheld.resolution === null ? '' : `; then ${life.withheld.resolution}`}`]),
   ]
-  return [`${indent}${pc.bold(life.id)}${what}`, `${indent}  ${state.join(', ')}`, ...life.subscriptions.flatMap((one) => subscriptionLines(one, `${indent}  `))]
+  return [
+    `${indent}${pc.bold(life.id)}${what}`,
+    `${indent}  ${state.join(', ')}`,
+    ...life.subscriptions.flatMap((one) => subscriptionLines(one, `${indent}  `)),
+  ]
 }
 
 function subscriptionLines(one: SubscriptionLife, indent: string): readonly string[] {

@@ -2,8 +2,8 @@ import type { Team } from 'comity'
 import { listWithheld, retryWithheld, type WithheldChange } from 'comity/admin'
 import { Command } from 'commander'
 import pc from 'picocolors'
-import { type CommonOptions, declare, type ExitCode, eachTeam, withConfig, withJson } from '../command.ts'
 import { text } from '../cell.ts'
+import { type CommonOptions, declare, type ExitCode, eachTeam, withConfig, withJson } from '../command.ts'
 import { type Cell, type Column, renderTable, terminalWidth } from '../table.ts'
 
 const HELP = `

@@ -49,7 +49,17 @@ export interface SubscriptionStatus {
  * up), `paused`, `seeking` (a replay has yet to move the broker's position), `unattended` (no living process runs it), and else what
  * the worst of its processes says.
  */
-export const SUBSCRIPTION_STATES = ['not-registered', 'orphaned', 'paused', 'seeking', 'unattended', 'stuck', 'trouble', 'working', 'idle'] as const
+export const SUBSCRIPTION_STATES = [
+  'not-registered',
+  'orphaned',
+  'paused',
+  'seeking',
+  'unattended',
+  'stuck',
+  'trouble',
+  'working',
+  'idle',
+] as const
 export type SubscriptionState = (typeof SUBSCRIPTION_STATES)[number]
 export interface Pause {
   readonly by: 'operator' | 'breaker'

@@ -42,7 +42,9 @@ function run(options: EditOptions, subscription: string, key: string): Promise<E
     if (!options.dryRun) {
       await confirm({ what, yes: key, given: options.yes, json: options.json })
       const outcome = await act<object>(team, 'edit-message', { subscription, key, message, data }, options)
-      console.log(options.json ? JSON.stringify({ team: team.name, ...outcome }) : `${pc.bold(team.name)}: edited; retry its line to run it`)
+      console.log(
+        options.json ? JSON.stringify({ team: team.name, ...outcome }) : `${pc.bold(team.name)}: edited; retry its line to run it`,
+      )
     } else console.log(options.json ? JSON.stringify({ team: team.name, dryRun: true, message }) : what)
     return 0
   })

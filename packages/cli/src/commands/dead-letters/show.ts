@@ -47,16 +47,27 @@ function lineText(line: ShownLine): string {
     ['waits since', line.since],
     ['edited from', head.editedFrom],
   ]
-  const shown = facts.filter(([, value]) => value !== null && value !== '').map(([name, value]) => `  ${name.padEnd(12)} ${printable(value as string)}`)
+  const shown = facts
+    .filter(([, value]) => value !== null && value !== '')
+    .map(([name, value]) => `  ${name.padEnd(12)} ${printable(value as string)}`)
   const attributes = Object.entries(head.attributes).map(([name, value]) => `  ${name}: ${printable(value)}`)
   return [
     `${pc.bold(line.subscription)} ${printable(line.key)}`,
     ...shown,
     ...section('Attributes', attributes),
     ...section('Data', head.data === undefined ? [] : [`  ${head.data}`]),
-    ...section(`Behind it (${line.behind})`, followers.map(({ message, time }) => `  ${message}  ${time}`)),
-    ...section('Edited', edits.map(({ message, replacedBy, author, reason, at }) => `  ${message} → ${replacedBy}, by ${author} at ${at}: ${reason}`)),
-    ...section('Discarded', discards.map(({ message, author, reason, at }) => `  ${message}, ${author === null ? '' : `by ${author} `}at ${at}: ${reason}`)),
+    ...section(
+      `Behind it (${line.behind})`,
+      followers.map(({ message, time }) => `  ${message}  ${time}`),
+    ),
+    ...section(
+      'Edited',
+      edits.map(({ message, replacedBy, author, reason, at }) => `  ${message} → ${replacedBy}, by ${author} at ${at}: ${reason}`),
+    ),
+    ...section(
+      'Discarded',
+      discards.map(({ message, author, reason, at }) => `  ${message}, ${author === null ? '' : `by ${author} `}at ${at}: ${reason}`),
+    ),
   ].join('\n')
 }
 

@@ -76,6 +76,9 @@ function listText(team: string, subscriptions: readonly SubscriptionStatus[]): s
   ])
   const reasons = subscriptions
     .filter(({ paused }) => paused !== null)
-    .map(({ name, paused }) => `${name} is paused by ${paused?.by === 'breaker' ? 'the breaker' : paused?.author} since ${paused?.since}: ${paused?.reason}`)
+    .map(
+      ({ name, paused }) =>
+        `${name} is paused by ${paused?.by === 'breaker' ? 'the breaker' : paused?.author} since ${paused?.since}: ${paused?.reason}`,
+    )
   return [renderTable(COLUMNS, [pc.bold(team), ...rows], terminalWidth()), ...reasons].join('\n')
 }

@@ -30,7 +30,10 @@ type GroupRow = Omit<DeadLetterGroup, 'subscriptions' | 'tenants' | 'sample'> & 
 }
 
 /** By what failed, the largest group first. */
-export async function deadLetterGroups(environment: Environment, asked: LetterSelection & PageOptions = {}): Promise<Page<DeadLetterGroup>> {
+export async function deadLetterGroups(
+  environment: Environment,
+  asked: LetterSelection & PageOptions = {},
+): Promise<Page<DeadLetterGroup>> {
   const limit = limitOf(asked)
   const cursor = cursorOf(asked, 2)
   const where = selecting(asked)
