@@ -31,6 +31,8 @@ beforeAll(async () => {
   await send('b1')
   await waiting(7)
   await deadLetters(6)
+  // They came side by side.
+  await agency.crm.query(`update comity.waiting_keys set tried_at = now() - substr(key, 2)::int * interval '1 minute'`)
 }, 180_000)
 afterAll(async () => {
   for (const team of teams ?? []) await team.stop()
@@ -69,7 +71,7 @@ function stable(text: string): string {
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
     .replaceAll(/ +\d+(\.\d)?[sm](?= |$)/gm, (found) => 'AGO'.padStart(found.length))
     .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'JOB')
-    .replaceAll(/(crm|marketing)-\d{10,}/g, '$1-N')
+    .replaceAll(/\d{14}/g, 'N')
 }
 
 describe('dead letters', () => {
