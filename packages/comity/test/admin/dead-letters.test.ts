@@ -1,6 +1,6 @@
 /** What operators read of a hundred thousand dead letters (short form: of a few thousand), on one database. */
 import { entity, event, messageId, toAttributes } from '@comity/contract'
-import { team } from 'comity'
+import { type Queryable, team } from 'comity'
 import {
   deadLetterGroups,
   exportDeadLetters,
@@ -22,7 +22,7 @@ const KEYS = full ? 100_000 : 4000
 const GROUPS = 500
 const SUBSCRIPTION = 'crm.marketing-sent'
 
-let crm: TestTeam
+let crm: TestTeam<Queryable>
 beforeAll(async () => {
   crm = await testTeam(
     team('crm')

@@ -1,6 +1,6 @@
 /** What the doctor finds, and that the least role may read everything that operators ask for. */
 import { entity, event } from '@comity/contract'
-import { team } from 'comity'
+import { type Queryable, team } from 'comity'
 import {
   type Diagnosis,
   deadLetterGroups,
@@ -25,7 +25,7 @@ import { connect } from '../../src/postgres/index.ts'
 const Customer = entity('crm.customer', { key: 'id', state: z.object({ id: z.string(), email: z.string() }) })
 const Called = event('sales.called', { key: 'customerId', data: z.object({ customerId: z.string() }) })
 
-let marketing: TestTeam
+let marketing: TestTeam<Queryable>
 beforeAll(async () => {
   marketing = await testTeam(
     team('marketing')
