@@ -4,6 +4,7 @@ import { type Answer, listOperations, operate } from 'comity/admin'
 import { adversarialTransport } from 'comity/testing'
 import { type MemoryTransport, type Transport, TransportClosed } from 'comity/transport'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { executionOf } from '../../src/admin/operations.ts'
 import { commandInbox } from '../../src/control/command-inbox.ts'
 import { systemReceiver } from '../../src/control/system-receiver.ts'
 import { eventually } from './eventually.ts'
@@ -63,8 +64,10 @@ describe.each(['memory', 'postgres'] as const)('control through %s', (kind) => {
       cleared: async (signal) => signal,
       handler: commandInbox({
         ...{ team: 'crm', operator: 'platform', operators: ['platform'], topicNamed: (name) => name },
-        execute: ({ id, kind: what }) =>
-          operate(on.crm.environment, on.crm.declaration, { id, kind: what, arguments: {}, ...asked, origin: 'command' }),
+        execute: async ({ id, kind: what }) =>
+          executionOf(
+            await operate(on.crm.environment, on.crm.declaration, { id, kind: what, arguments: {}, ...asked, origin: 'command' }),
+          ),
         transport: { ...dying, send: () => ended },
       }),
     })

@@ -68,7 +68,7 @@ export function commandMessage(data: unknown, options: { readonly id?: string; r
   return { id, key: to, attributes, data: typeof data === 'string' ? data : JSON.stringify(data) }
 }
 
-export function command(overrides: Readonly<Record<string, unknown>> = {}) {
+export function command(overrides: Readonly<Record<string, unknown>> = {}): { readonly id: string } {
   return {
     ...{
       v: 1,

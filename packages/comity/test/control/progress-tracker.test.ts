@@ -8,6 +8,11 @@ function watched() {
     inFlight: 0,
     ended: { applied: 0, duplicate: 0, stale: 0, waiting: 0, discarded: 0 },
     troubleSince: undefined as Date | undefined,
+    lastEndedAt: undefined,
+    pausedBy: undefined,
+    resting: [],
+    running: [],
+    tenants: [],
   }
   const relay = { leading: true, term: 1, checkpoint: 5, sent: 3, withheld: 0, troubleSince: undefined as Date | undefined }
   const tracker = new ProgressTracker({
