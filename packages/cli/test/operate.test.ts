@@ -210,11 +210,11 @@ describe('pauses, tenants, subscriptions', () => {
       a1            2     2     0     AGO  -           crm.marketing-email-sent
       a7            0     0     0       -  everywhere  -
 
-      TEAM                                  LAG  OLDEST  WAITING  WITHHELD  FRESH
+      TEAM                                       LAG  OLDEST  WAITING  WITHHELD  FRESH
       crm  …
-        outbox   to version N    0       -                  0
+        outbox   to version N         0       -                  0
         topic    crm.thanked
-        handler  crm.marketing-email-sent     0       -        2
+        handler  crm.marketing-email-sent (pau…    0       -        2
 
       ! crm: 1 tenants are paused in all subscriptions (a7)
       ! crm: crm.marketing-email-sent is paused by ada since TIME:
