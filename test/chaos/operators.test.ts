@@ -11,7 +11,8 @@ scenario("30. a tenant floods 10×: the others' p99 stays below twice their own"
   // Two transactions at once, 25 ms each: what is offered in the flood is three times what can be handled.
   const slow = await world.spawn('mail', { slowness: 25, handling: { prefetch: 200 } })
   const load = await world.load()
-  await load.run(OTHERS, { seconds: 1 })
+  await load.publish(Object.keys(OTHERS))
+  await until('it runs', async () => (await effectsOf(world.pools.mail, load)).length === 5)
   const calm = monotonic()
   await load.run(OTHERS, { seconds: 5 })
   const flood = monotonic()
