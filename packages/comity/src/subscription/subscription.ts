@@ -1,11 +1,11 @@
 import { bucketOf, type ContractDescription } from '@comity/contract'
-import { backoff, type Clock, type Logger, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
-import { describeError } from '../postgres/classify-error.ts'
+import { backoff, type Clock, type Logger, logEvent, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
 import type { IncomingMessage, Transport } from '../transport/transport.ts'
 import { Breaker, type BreakerPolicy, type Sample } from './breaker.ts'
 import type { Consumer, Running } from './consumer.ts'
 import { LagUnknown, PausedMeanwhile, type Wanted } from './errors.ts'
+import { describeError } from './failure.ts'
 import type { Resting, RetryPolicy } from './lane.ts'
 import { type LineRun, type LineRunner, runLine } from './line-run.ts'
 import { Lines } from './lines.ts'
@@ -138,7 +138,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
       } catch (error) {
         if (signal.aborted) break
         troubleSince ??= clock.now()
-        logger.error({ subscription: name, error: describeError(error) }, 'receiving stopped and will be started again')
+        logEvent(logger, 'comity.subscription.stopped_receiving', { subscription: name, error: describeError(error) })
         await clock.sleep(backoff(failures++, { min: 100, max: 10_000 }) + 50, signal)
       }
     }
@@ -183,8 +183,8 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
         ...(options.prefetchBytes === undefined ? {} : { prefetchBytes: options.prefetchBytes }),
         onTrouble(error) {
           troubleSince = error === undefined ? undefined : (troubleSince ?? clock.now())
-          if (error) logger.warn({ subscription: name, error: describeError(error) }, 'the broker can not be reached')
-          else logger.info({ subscription: name }, 'the broker is back')
+          if (error) logEvent(logger, 'comity.subscription.broker_lost', { subscription: name, error: describeError(error) })
+          else logEvent(logger, 'comity.subscription.broker_back', { subscription: name })
         },
       })
     } finally {
@@ -194,7 +194,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     }
     if (succeeded < ENOUGH) return
     await closeBreaker(database, name)
-    logger.info({ subscription: name }, 'the breaker has closed: messages succeed again')
+    logEvent(logger, 'comity.breaker.closed', { subscription: name })
   }
 
   function mayBegin({ envelope: { tenant } }: Message): void {
@@ -216,8 +216,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     const reason = breaker?.observe(sample)
     if (reason === undefined) return
     breaker?.reset()
-    if (await openBreaker(database, name, reason))
-      logger.error({ subscription: name, reason }, 'the breaker has opened: the subscription is paused')
+    if (await openBreaker(database, name, reason)) logEvent(logger, 'comity.breaker.opened', { subscription: name, reason })
     session?.end()
   }
 
