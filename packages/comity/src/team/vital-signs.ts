@@ -97,11 +97,11 @@ export async function readiness(parts: Parts, environment: Environment, stuckAft
 
 /** A subscription's transactions and deliveries, each of them a sign of life. */
 export function watchedPermit({ pulse }: SubscriptionSigns, permit: Permit): Permit {
-  return (work) =>
+  return (work, turn) =>
     permit(() => {
       pulse.beat()
       return work().finally(() => pulse.beat())
-    })
+    }, turn)
 }
 export function watchedTransport(signs: SubscriptionSigns, inner: Transport): Transport {
   return decorateTransport(inner, {
