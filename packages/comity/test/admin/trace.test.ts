@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
 
-const person = { key: 'customer', data: z.object({ customer: z.string(), note: z.string().optional() }) }
+const person = { key: 'customer' as const, data: z.object({ customer: z.string(), note: z.string().optional() }) }
 const Sent = event('marketing.sent', person)
 const Thanked = event('crm.thanked', person)
 const Customer = entity('crm.customer', { key: 'id', state: z.object({ id: z.string(), name: z.string() }) })
