@@ -93,6 +93,16 @@ const HOLDERS = `
   select pid, prepared, state, application, seconds from comity.outbox_holders() where seconds is null or seconds >= 1
   order by seconds desc nulls last limit 10`
 
+const PAUSES = `select subscription, tenant, by, reason, author from comity.pauses order by since`
+
+interface Pause {
+  readonly subscription: string
+  readonly tenant: string
+  readonly by: 'operator' | 'breaker'
+  readonly reason: string
+  readonly author: string
+}
+
 const SUBSCRIPTIONS = `
   select s.name,
     (select count(*)::int from comity.waiting_keys k where k.subscription = s.name) as waiting_keys,
@@ -124,9 +134,10 @@ export async function teamStatus(
   const { database, transport, namespace, team } = environment
   const declared = subscriptionsOf(declaration)
   const now = Date.now()
-  const [outbox, rows, lags, captures] = await Promise.all([
+  const [outbox, rows, pauses, lags, captures] = await Promise.all([
     outboxStatus(database),
     database.query<SubscriptionRow>(SUBSCRIPTIONS),
+    database.query<Pause>(PAUSES),
     Promise.all(declared.map(({ name }) => lagOf(transport, inNamespace(namespace, name)))),
     captureProblems(database),
   ])
@@ -172,6 +183,7 @@ export async function teamStatus(
   const problems = [
     ...captures.map(({ topic, problem, command }) => `${topic}: ${problem}; run "${command}"`),
     ...problemsOf(status),
+    ...pauses.rows.map(paused),
     ...subscriptions.flatMap(({ name }, index) => {
       const reason = lags[index]?.reason
       return reason === undefined ? [] : [`the lag of ${name} is unknown: ${reason}`]
@@ -240,6 +252,11 @@ function problemsOf(status: Omit<TeamStatus, 'problems'>): readonly string[] {
   for (const { table, conflicts } of status.replicas)
     if (conflicts > 0) problems.push(`${conflicts} versions of ${table} came with two contents`)
   return problems
+}
+
+function paused({ subscription, tenant, by, reason, author }: Pause): string {
+  const what = [...(tenant === '' ? [] : [`the tenant ${tenant}`]), ...(subscription === '' ? [] : [subscription])].join(' in ')
+  return by === 'breaker' ? `${what} is paused by its breaker: ${reason}` : `${what} is paused by ${author}: ${reason}`
 }
 
 /** The one that has been in the way for longest, so that somebody can end it. */
