@@ -36,6 +36,7 @@ const RUNNING = [
   'maintain_outbox(interval)',
   'maintain_inbox(interval)',
   'maintain_waiting(interval)',
+  'fold_counts()',
   'inbox_floor()',
   'waiting_floor()',
 ]
@@ -68,7 +69,7 @@ const RUNNER: readonly Grant[] = [
   },
   { rights: 'select, update (lane)', on: 'comity.lanes', why: 'to lock a row takes the right to update; nothing updates it' },
   { rights: 'select, insert', on: 'comity.inbox', why: 'what had its effect' },
-  { rights: 'select, update', on: 'comity.counts', why: 'how messages ended' },
+  { rights: 'select, insert, update', on: 'comity.counts', why: 'how messages ended' },
   {
     rights: 'select, insert, update (message, attributes, data, attempts, error_code, error, edited_from)',
     on: 'comity.waiting',

@@ -108,7 +108,8 @@ export class LaneQueue<Tx> {
     }
     const delivery = handover.deliveries[index] as Delivery
     const { key } = delivery.message
-    const tenant = tenantOf(delivery.message)
+    // A copy is fast: its tenants need not take turns.
+    const tenant = this.#options.consumer.kind === 'replica' ? undefined : tenantOf(delivery.message)
     this.#options.shares.entered(tenant)
     const item = { key, tenant, delivery, handover, index, attempts: 0, contended: 0 }
     const resting = this.#resting.get(key)

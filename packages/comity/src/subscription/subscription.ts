@@ -52,6 +52,8 @@ export interface Desired {
   readonly brokerName: string | null
   readonly pausedBy: 'operator' | 'breaker' | undefined
   readonly pausedTenants: ReadonlySet<string>
+  /** How many processes share a rate. */
+  readonly processes: number
 }
 
 export interface SubscriptionProgress {
@@ -91,7 +93,7 @@ export interface SubscriptionOptions<Tx> {
   readonly prefetch?: number | undefined
   /** Most bytes of them. Default: the transport's. */
   readonly prefetchBytes?: number | undefined
-  /** Messages a second in this process. Default: no limit. */
+  /** Messages a second, over all processes. Default: no limit. */
   readonly rate?: number | undefined
   /** Of one tenant. Default: no limit. */
   readonly tenantRate?: number | undefined
@@ -108,12 +110,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
   const { name, contract, database, transport, consumer, clock = systemClock, logger = silentLogger } = options
   const { permit = (work) => work(), retry: policy = RETRY } = options
   const prefetch = options.prefetch ?? (consumer.kind === 'replica' ? 8000 : 1000)
-  // Copies are fast: nobody waits for another tenant there.
-  const shares = new TenantShares({
-    prefetch: consumer.kind === 'replica' ? Number.POSITIVE_INFINITY : prefetch,
-    rate: options.tenantRate,
-    clock,
-  })
+  const shares = new TenantShares({ prefetch, rate: options.tenantRate, clock })
   const rate = options.rate === undefined ? undefined : new Rate(options.rate, clock)
   const breaker = options.breaker === undefined ? undefined : new Breaker(options.breaker, clock)
   const ended: Record<Outcome, number> = { applied: 0, duplicate: 0, stale: 0, waiting: 0, discarded: 0 }
@@ -206,6 +203,10 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
 
   function heed(desired: Desired): void {
     pausedTenants = desired.pausedTenants
+    // What was before a pause says nothing about what comes after it.
+    if (desired.pausedBy !== undefined) breaker?.reset()
+    shares.processes = desired.processes
+    if (rate !== undefined) rate.perSecond = (options.rate as number) / desired.processes
     if (session === undefined) return
     const other = desired.generation !== session.generation || desired.seeking || desired.brokerName !== registered?.brokerName
     if (other || desired.pausedBy === 'operator' || (desired.pausedBy === 'breaker' && pausedBy === undefined)) session.end()

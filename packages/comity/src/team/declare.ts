@@ -19,7 +19,7 @@ export interface FlowOptions {
   readonly prefetch?: number
   /** Most bytes of them. Default 64 MiB. */
   readonly prefetchBytes?: number
-  /** Most messages in one process, e.g. `'50/s'`: for what a handler calls. Default: no limit. */
+  /** Most messages of all processes together, e.g. `'50/s'`: for what a handler calls. Default: no limit. */
   readonly rate?: Frequency
 }
 export interface KeepsOptions<Field extends string> extends FlowOptions {
@@ -54,7 +54,7 @@ export interface OnOptions extends FlowOptions {
   readonly breaker?: false | { readonly share?: number; readonly atLeast?: number; readonly window?: Duration }
   /** Its transactions at once in one process. Default: the team's `concurrency`, less one while there are other subscriptions. */
   readonly concurrency?: number
-  /** Most messages of one tenant in one process; the others of it wait in the lines of their keys. Default: no limit. */
+  /** Most messages of one tenant; the others of it wait in the lines of their keys. Default: no limit. */
   readonly tenantRate?: Frequency
 }
 

@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import { type ContractDescription, fieldsOn } from '@comity/contract'
 import { declarationReport } from '../admin/declaration-report.ts'
 import { jobRunner } from '../admin/jobs/job-runner.ts'
-import { operate } from '../admin/operations.ts'
+import { executionOf, operate } from '../admin/operations.ts'
 import { type Declaration, type Flow, type Handled, inNamespace } from '../catalog/declaration.ts'
 import { publishedContracts } from '../catalog/published-contracts.ts'
 import { type Clearance, clearance } from '../control/clearance.ts'
@@ -127,6 +127,7 @@ export function runtime<Tx>(options: {
       const retain = `${Math.ceil(transport.guarantees.redeliveryWindow / 1000) + 2 * 86_400} seconds`
       await database.query('select comity.maintain_inbox($1::text::interval)::text', [retain])
       await database.query('select comity.maintain_waiting($1::text::interval)::text', [retain])
+      await database.query('select comity.fold_counts()::text')
       return 'idle'
     },
   })
@@ -147,8 +148,7 @@ export function runtime<Tx>(options: {
     relay: relaying && (() => relaying.progress),
     receives: settings.subscriptions,
     async execute({ id, kind, arguments: args, author, reason }) {
-      const done = await operate(settings, declaration, { id, kind, arguments: args, author, reason, origin: 'command' })
-      return { doneAt: done.doneAt, ...(done.error === null ? { outcome: done.outcome } : { error: done.error }) }
+      return executionOf(await operate(settings, declaration, { id, kind, arguments: args, author, reason, origin: 'command' }))
     },
   })
 
