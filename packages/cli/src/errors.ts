@@ -56,3 +56,18 @@ export const DatabaseRefused: ErrorType<'reason' | 'sqlstate'> = errorType(
   'Postgres refused: {reason} (SQLSTATE {sqlstate})',
   'run "comity migrate" and "comity uninstall" as the owner of the tables, the rest as a role that "comity migrate --roles" prints; --verbose shows more',
 )
+export const NotConfirmed: ErrorType<'what' | 'yes'> = errorType(
+  'COMITY_NOT_CONFIRMED',
+  '{what}, and nobody confirmed it',
+  'look with --dry-run; if you mean it, add: --yes {yes}',
+)
+export const OtherConfirmed: ErrorType<'given' | 'what' | 'yes'> = errorType(
+  'COMITY_OTHER_CONFIRMED',
+  '{what}, and --yes {given} confirms something else',
+  'look again with --dry-run; if you mean it, write: --yes {yes}',
+)
+export const BadValue: ErrorType<'option' | 'value' | 'expected'> = errorType(
+  'COMITY_BAD_VALUE',
+  '{option} is "{value}", expected {expected}',
+  'correct it; --help has an example',
+)

@@ -90,6 +90,32 @@ const RUNNER: readonly Grant[] = [
   { rights: 'select, insert, update (done_at, outcome, error)', on: 'comity.operations', why: 'what was done, with its author and reason' },
 ]
 
+/** One right of a runner, as Postgres' functions ask for it. */
+export interface Right {
+  readonly kind: 'table' | 'column' | 'sequence' | 'function'
+  readonly object: string
+  /** e.g. `select` */
+  readonly right: string
+  readonly column?: string
+}
+
+/** Everything that the runner must be allowed to, one by one. */
+export function runnerRights(declaration: Declaration): readonly Right[] {
+  const copies = declaration.keeps.map(({ schema, table }) => ({ rights: 'select, insert, update, delete', on: qualified(schema, table) }))
+  return [
+    ...[...PUBLISHING, ...RUNNING].map((name): Right => ({ kind: 'function', object: `comity.${name}`, right: 'execute' })),
+    ...[...RUNNER, ...copies].flatMap(({ rights, on }) => on.split(', ').flatMap((object) => rightsOn(object, rights))),
+  ]
+}
+
+/** Of `select, update (a, b)`: one for each, and for each column. */
+function rightsOn(object: string, rights: string): readonly Right[] {
+  return [...rights.matchAll(/(\w+)(?: \(([^)]*)\))?(?:, |$)/g)].flatMap(([, right = '', columns]): readonly Right[] => {
+    if (columns !== undefined) return columns.split(', ').map((column) => ({ kind: 'column', object, right, column }))
+    return [{ kind: right === 'usage' ? 'sequence' : 'table', object, right }]
+  })
+}
+
 /**
  * A script that leaves each role of a team exactly the rights it needs in the team's database. Run it after `comity migrate`, as a
  * superuser, or as the owner of the schema if that may create roles; again after each upgrade. A role that does not exist is
