@@ -1,0 +1,92 @@
+import type { Queryable, Team } from 'comity'
+import pg from 'pg'
+import { until } from '../chaos/until.ts'
+import { freshDatabase } from '../support/postgres.ts'
+
+/** The agency that runs: databases, a bus, and processes that can be stopped and started. */
+export interface World {
+  readonly crm: pg.Client
+  readonly marketing: pg.Client
+  readonly bus: pg.Client
+  start(team: TeamName, code?: () => Team<Queryable>): Promise<void>
+  stop(team: TeamName): Promise<void>
+  /** Sends an email; it is at the broker when this resolves. @returns the message's id */
+  send(customer: string, tenant?: string): Promise<string>
+  insertCustomers(...ids: string[]): Promise<void>
+  /** Until everything that was written has ended; what waits, waits. */
+  settled(): Promise<void>
+  close(): Promise<void>
+}
+export type TeamName = 'crm' | 'marketing'
+
+const TABLES = `
+  create table customers (id text primary key, agency_id text not null, email text not null, name text not null);
+  create table broken (customer text primary key);
+  create table written_back (customer text not null)`
+
+/** @param code what is deployed; read after the environment names the databases */
+export async function newWorld(code: () => Promise<Record<TeamName, () => Team<Queryable>>>): Promise<World> {
+  const urls = { CRM_URL: (await freshDatabase()).url, MARKETING_URL: (await freshDatabase()).url, BUS_URL: (await freshDatabase()).url }
+  Object.assign(process.env, urls)
+  const deployed = await code()
+  const [crm, marketing, bus] = (await Promise.all(
+    Object.values(urls).map(async (url) => {
+      const client = new pg.Client(url)
+      client.on('error', () => undefined)
+      await client.connect()
+      return client
+    }),
+  )) as [pg.Client, pg.Client, pg.Client]
+  await crm.query(TABLES)
+  const running = new Map<TeamName, Team<Queryable>>()
+
+  const world: World = {
+    ...{ crm, marketing, bus },
+    async start(name, other) {
+      const team = (other ?? deployed[name])()
+      await team.migrate()
+      await team.provision()
+      await team.start()
+      running.set(name, team)
+    },
+    async stop(name) {
+      await running.get(name)?.stop()
+      running.delete(name)
+    },
+    async send(customerId, agencyId = 'agency-7') {
+      const { rows } = await marketing.query(`select comity.publish('marketing.email-sent', $1)::text as version`, [
+        JSON.stringify({ customerId, agencyId }),
+      ])
+      return `marketing-${rows[0].version}`
+    },
+    async insertCustomers(...ids) {
+      await crm.query(
+        `insert into customers select id, 'agency-7', id || '@example.com', initcap(id) from unnest($1::text[]) id
+         on conflict (id) do update set name = customers.name || '.'`,
+        [ids],
+      )
+    },
+    async settled() {
+      for (const team of running.values()) await team.drained()
+      for (const team of running.values()) await team.caughtUp()
+      // A step later the counts are written and the checkpoint has moved.
+      await until('the checkpoint has moved', async () => {
+        const pending = await Promise.all(
+          [...running.keys()].map(async (name) => {
+            const { rows } = await world[name].query(
+              `select count(*)::int as n from comity.outbox o, comity.checkpoint c where o.id > c.id`,
+            )
+            return rows[0].n as number
+          }),
+        )
+        return pending.every((n) => n === 0)
+      })
+    },
+    async close() {
+      for (const name of running.keys()) await world.stop(name)
+      for (const client of [crm, marketing, bus]) await client.end()
+    },
+  }
+  for (const name of ['crm', 'marketing'] as const) await world.start(name)
+  return world
+}
