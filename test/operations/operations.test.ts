@@ -45,7 +45,8 @@ async function happen(what: string): Promise<readonly string[]> {
   const situation = SITUATIONS[what]
   if (situation === undefined) throw new Error(`nobody knows how to make this happen: ${what}`)
   happened.add(what)
-  return (await situation(world)) ?? []
+  const values = await situation(world)
+  return Array.isArray(values) ? values : []
 }
 
 async function run(line: string): Promise<string> {

@@ -58,7 +58,7 @@ function compare(shown: readonly string[], output: string, shownAs: Map<string, 
     .filter((line, i, all) => line !== '' || i < all.length - 1)
   const pieces = pattern(shown)
   const match = pieces.exec(printed.join('\n'))
-  if (match === null) return printed
+  if (match === null) return printed.map((line) => line.replaceAll(VALUE, (value) => [...shownAs].find(([, actual]) => actual === value)?.[0] ?? value))
   // Values of the same place stand for each other.
   const values = printed.join('\n').match(VALUE) ?? []
   if (!shown.includes('…'))
@@ -75,7 +75,7 @@ function pattern(shown: readonly string[]): RegExp {
 const VALUE =
   /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}\b|\b\d{4}-\d\d-\d\dT[\d:.]+Z|\b[a-z]+-\d{14,16}\b|\b[0-9a-f]{12}\b|\b\d{14,16}\b|(?<=pid |backend\()\d+/g
 
-function escape(line: string): string {
+function patternOf(line: string): string {
   const placeholders: string[] = []
   const keep = (source: string): string => `\uE000${placeholders.push(source) - 1}\uE000`
   return line
@@ -83,6 +83,7 @@ function escape(line: string): string {
     .replaceAll(/relayed by \S+, term \d+/g, () => keep('relayed by \\S+, term \\d+'))
     .replaceAll(/(?<![\w.-])\d+(?:\.\d+)? ?[smhd]\b/g, () => keep('\\d+(?:\\.\\d+)? ?[smhd]'))
     .replaceAll(/to version \d+/g, () => keep('to version \\d+'))
+    .replaceAll(/\d+ of the last \d+ messages/g, () => keep('\\d+ of the last \\d+ messages'))
     .replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')
     .replaceAll(/ +/g, ' +')
     .replaceAll(/\uE000(\d+)\uE000/g, (_, index) => placeholders[Number(index)] as string)

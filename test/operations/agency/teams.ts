@@ -29,7 +29,8 @@ export const crm = (): Team<Queryable> =>
         await tx.query('insert into written_back values ($1::text)', [customerId])
         await publish(WrittenBack, { customerId })
       },
-      { breaker: { atLeast: 20 } },
+      // As many as have ended when all of the bad deploy on the page have failed: not one more or less stays at the broker.
+      { breaker: { atLeast: 35, window: '1h' } },
     )
 
 export const marketing = (): Team<Queryable> =>
