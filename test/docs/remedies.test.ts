@@ -1,7 +1,8 @@
-import type { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { createProgram } from '../../packages/cli/src/program.ts'
 import { raisedBySql, registeredErrors, registries, withheldBecause } from './errors-page.ts'
+
+type Command = ReturnType<typeof createProgram>
 
 /** A remedy that names a command that does not exist is worse than none. */
 test('every command that a remedy names exists, with its options', async () => {

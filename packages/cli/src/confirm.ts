@@ -1,4 +1,3 @@
-import { isCancel, text } from '@clack/prompts'
 import { NotConfirmed, OtherConfirmed } from './errors.ts'
 
 /** What somebody has to say before something is done that can not be undone. */
@@ -17,6 +16,8 @@ export async function confirm({ what, yes, given, json }: Confirmation): Promise
   if (given === yes) return
   if (given !== undefined) throw new OtherConfirmed({ what, given, yes })
   if (json || !process.stdin.isTTY || !process.stdout.isTTY) throw new NotConfirmed({ what, yes })
+  // Only here: it would cost every command its time.
+  const { isCancel, text } = await import('@clack/prompts')
   const typed = await text({
     message: `${what[0]?.toUpperCase()}${what.slice(1)}. Type ${yes} to confirm:`,
     validate: (value) => (value === yes ? undefined : `${yes}, or Ctrl-C`),

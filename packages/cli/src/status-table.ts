@@ -1,4 +1,5 @@
 import type { TeamStatus } from 'comity'
+import type { SubscriptionState } from 'comity/admin'
 import pc from 'picocolors'
 import { age, count, freshness, NONE } from './cell.ts'
 import type { ShownError } from './print-error.ts'
@@ -28,6 +29,9 @@ export function statusText(reports: readonly TeamReport[], width: number): strin
   return [renderTable(COLUMNS, reports.flatMap(rowsOf), width), '', ...verdict].join('\n')
 }
 
+/** What nobody has to be told in a table of numbers; that no process runs is seen by what grows. */
+const QUIET: ReadonlySet<SubscriptionState> = new Set(['working', 'idle', 'unattended'])
+
 /** LAG: messages behind; OLDEST and FRESH: how old what is behind is; WAITING: messages in lines of keys that wait. */
 function rowsOf(report: TeamReport): readonly Row[] {
   if ('error' in report) return [`${pc.bold(report.team)}  ${pc.red(report.error.code)}`]
@@ -49,11 +53,11 @@ function rowsOf(report: TeamReport): readonly Row[] {
   if (outbox.nextDue !== null)
     rows.push([{ text: '  scheduled' }, { text: `next at ${outbox.nextDue}` }, NONE, NONE, count(outbox.scheduled, pc.cyan), NONE, NONE])
   for (const topic of outbox.topics) rows.push([{ text: '  topic' }, { text: topic }, NONE, NONE, NONE, NONE, NONE])
-  for (const { name, topic, kind, lag, oldestSeconds, waiting } of subscriptions) {
+  for (const { name, topic, kind, state, lag, oldestSeconds, waiting } of subscriptions) {
     const replica = kind === 'replica' ? replicas.find(({ entity }) => entity === topic) : undefined
     rows.push([
       { text: `  ${kind}` },
-      { text: name },
+      { text: QUIET.has(state) ? name : `${name} (${state})` },
       count(lag, pc.yellow),
       age(oldestSeconds),
       count(waiting, pc.red),
