@@ -58,7 +58,8 @@ function compare(shown: readonly string[], output: string, shownAs: Map<string, 
     .filter((line, i, all) => line !== '' || i < all.length - 1)
   const pieces = pattern(shown)
   const match = pieces.exec(printed.join('\n'))
-  if (match === null) return printed.map((line) => line.replaceAll(VALUE, (value) => [...shownAs].find(([, actual]) => actual === value)?.[0] ?? value))
+  if (match === null)
+    return printed.map((line) => line.replaceAll(VALUE, (value) => [...shownAs].find(([, actual]) => actual === value)?.[0] ?? value))
   // Values of the same place stand for each other.
   const values = printed.join('\n').match(VALUE) ?? []
   if (!shown.includes('…'))
@@ -68,7 +69,7 @@ function compare(shown: readonly string[], output: string, shownAs: Map<string, 
 
 /** What the shown lines allow. */
 function pattern(shown: readonly string[]): RegExp {
-  const lines = shown.map((line) => (line === '…' ? '(?:.*\\n)*?' : `${escape(line)}\\n`))
+  const lines = shown.map((line) => (line === '…' ? '(?:.*\\n)*?' : `${patternOf(line)}\\n`))
   return new RegExp(`^${lines.join('').replace(/\\n$/, '')}\\n?$`)
 }
 

@@ -13,6 +13,8 @@ export interface World {
   /** Sends an email; it is at the broker when this resolves. @returns the message's id */
   send(customer: string, tenant?: string): Promise<string>
   insertCustomers(...ids: string[]): Promise<void>
+  /** Keeps a copy of crm's database as it is now; answered is what puts the copy in the place of the database. */
+  backUp(): Promise<() => Promise<void>>
   /** Until everything that was written has ended; what waits, waits. */
   settled(): Promise<void>
   close(): Promise<void>
@@ -29,19 +31,15 @@ export async function newWorld(code: () => Promise<Record<TeamName, () => Team<Q
   const urls = { CRM_URL: (await freshDatabase()).url, MARKETING_URL: (await freshDatabase()).url, BUS_URL: (await freshDatabase()).url }
   Object.assign(process.env, urls)
   const deployed = await code()
-  const [crm, marketing, bus] = (await Promise.all(
-    Object.values(urls).map(async (url) => {
-      const client = new pg.Client(url)
-      client.on('error', () => undefined)
-      await client.connect()
-      return client
-    }),
-  )) as [pg.Client, pg.Client, pg.Client]
-  await crm.query(TABLES)
+  const clients = { crm: await connect(urls.CRM_URL), marketing: await connect(urls.MARKETING_URL), bus: await connect(urls.BUS_URL) }
+  await clients.crm.query(TABLES)
   const running = new Map<TeamName, Team<Queryable>>()
 
   const world: World = {
-    ...{ crm, marketing, bus },
+    get crm() {
+      return clients.crm
+    },
+    ...{ marketing: clients.marketing, bus: clients.bus },
     async start(name, other) {
       const team = (other ?? deployed[name])()
       await team.migrate()
@@ -54,17 +52,31 @@ export async function newWorld(code: () => Promise<Record<TeamName, () => Team<Q
       running.delete(name)
     },
     async send(customerId, agencyId = 'agency-7') {
-      const { rows } = await marketing.query(`select comity.publish('marketing.email-sent', $1)::text as version`, [
+      const { rows } = await clients.marketing.query(`select comity.publish('marketing.email-sent', $1)::text as version`, [
         JSON.stringify({ customerId, agencyId }),
       ])
       return `marketing-${rows[0].version}`
     },
     async insertCustomers(...ids) {
-      await crm.query(
+      await clients.crm.query(
         `insert into customers select id, 'agency-7', id || '@example.com', initcap(id) from unnest($1::text[]) id
          on conflict (id) do update set name = customers.name || '.'`,
         [ids],
       )
+    },
+    async backUp() {
+      const name = new URL(urls.CRM_URL).pathname.slice(1)
+      const copy = `${name}_backup`
+      // Nobody may be connected to what is copied.
+      const alone = async (...statements: readonly string[]): Promise<void> => {
+        await world.stop('crm')
+        await clients.crm.end()
+        for (const statement of statements) await clients.marketing.query(statement)
+        clients.crm = await connect(urls.CRM_URL)
+        await world.start('crm')
+      }
+      await alone(`create database ${copy} template ${name} strategy file_copy`)
+      return () => alone(`drop database ${name} with (force)`, `alter database ${copy} rename to ${name}`)
     },
     async settled() {
       for (const team of running.values()) await team.drained()
@@ -84,9 +96,17 @@ export async function newWorld(code: () => Promise<Record<TeamName, () => Team<Q
     },
     async close() {
       for (const name of running.keys()) await world.stop(name)
-      for (const client of [crm, marketing, bus]) await client.end()
+      for (const client of Object.values(clients)) await client.end()
     },
   }
   for (const name of ['crm', 'marketing'] as const) await world.start(name)
   return world
+}
+
+async function connect(connectionString: string): Promise<pg.Client> {
+  const client = new pg.Client(connectionString)
+  // One section cuts connections.
+  client.on('error', () => undefined)
+  await client.connect()
+  return client
 }
