@@ -1,6 +1,6 @@
 /** docs/operations.md, run: every command on real teams, in this order, each with what it prints (`npx vitest run test/operations -u`). */
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { buildCli } from '../../packages/cli/test/support/comity.ts'
+import { buildCli, comity } from '../../packages/cli/test/support/comity.ts'
 import { readPage } from '../docs/page-tables.ts'
 import { runSection, sectionsOf } from './page.ts'
 import { SITUATIONS } from './situations.ts'
@@ -52,23 +52,20 @@ async function happen(what: string): Promise<readonly string[]> {
 async function run(line: string): Promise<string> {
   const words = [...line.matchAll(/[\w]+='[^']*'|'([^']*)'|"([^"]*)"|\S+/g)].map(([all, single, double]) => single ?? double ?? all)
   if (words[0] === 'psql') return (await world.crm.query(words.at(-1) as string)).rows.length > 0 ? '' : 'nothing'
-  const settings: Record<string, string> = {}
+  const env: Record<string, string> = {}
   while (/^[A-Z_]+=/.test(words[0] as string)) {
     const [name, value] = (words.shift() as string).split('=') as [string, string]
-    settings[name] = value
+    env[name] = value
   }
   expect(words.shift()).toBe('comity')
-  Object.assign(process.env, settings)
-  try {
-    const at = words.indexOf('--config')
-    const config = at < 0 ? '' : (words.splice(at, 2)[1] as string)
-    const { stdout, stderr } = await inProcess(...words, '--config', agency + config)
-    // Their databases have the names of tests.
-    return ['CRM', 'MARKETING', 'BUS'].reduce((text, name) => {
-      const database = new URL(process.env[`${name}_URL`] as string).pathname.slice(1)
-      return text.replaceAll(database, name.toLowerCase())
-    }, stdout + stderr)
-  } finally {
-    for (const name of Object.keys(settings)) delete process.env[name]
-  }
+  const at = words.indexOf('--config')
+  const config = agency + (at < 0 ? '' : words.splice(at, 2)[1])
+  const given = [...words, '--config', config]
+  // In this process configurations are loaded once: what they read of the environment stays.
+  const { stdout, stderr } = Object.keys(env).length > 0 ? await comity(given, { env }) : await inProcess(...given)
+  // The databases have the names of tests.
+  return ['CRM', 'MARKETING', 'BUS'].reduce((text, name) => {
+    const database = new URL(process.env[`${name}_URL`] as string).pathname.slice(1)
+    return text.replaceAll(database, name.toLowerCase())
+  }, stdout + stderr)
 }
