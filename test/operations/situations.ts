@@ -22,14 +22,6 @@ async function now(world: World): Promise<string> {
   const { rows } = await world.crm.query(`select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as now`)
   return rows[0].now
 }
-/** What a process reports of itself it reports every five seconds; nobody waits for that here. */
-async function reports(world: World, state: 'idle' | 'trouble'): Promise<void> {
-  await world.crm.query(
-    `update comity.processes set progress = jsonb_set(progress, '{subscriptions,crm.marketing-email-sent,state}', to_jsonb($1::text))
-     where progress -> 'subscriptions' ? 'crm.marketing-email-sent'`,
-    [state],
-  )
-}
 let forgotten: pg.Client | undefined
 
 /** What the `#` lines of docs/operations.md make happen, for real: the sentence, and how. */
@@ -88,19 +80,17 @@ export const SITUATIONS: Readonly<Record<string, Happening>> = {
   },
   async 'its lines have run'(world) {
     await waits(world, 0)
+    await world.settled()
   },
   async 'the broker does not answer'(world) {
-    const { rows } = await world.bus.query('select current_database() as name')
-    await world.marketing.query(`alter database ${rows[0].name} allow_connections false`)
-    await world.marketing.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [rows[0].name])
+    world.bus.disturb({ kind: 'reset' })
     await world.insertCustomers('ada')
-    await reports(world, 'trouble')
   },
   async 'the broker is back'(world) {
-    const name = new URL(process.env.BUS_URL as string).pathname.slice(1)
-    await world.marketing.query(`alter database ${name} allow_connections true`)
+    world.bus.disturb({ kind: 'none' })
+    // It receives again.
+    await world.send('ada')
     await world.settled()
-    await reports(world, 'idle')
   },
   async 'somebody has left a transaction open, and a customer is written two minutes ago: pid VALUE'(world) {
     forgotten = new pg.Client({ connectionString: process.env.CRM_URL, application_name: 'import' })
@@ -150,7 +140,6 @@ export const SITUATIONS: Readonly<Record<string, Happening>> = {
   async 'it has been handled again'(world) {
     await until('again', async () => (await world.crm.query('select from written_back')).rows.length > 0)
     await world.settled()
-    await reports(world, 'idle')
   },
   async 'older code declared audit and mails, which no code does any more'(world) {
     await world.stop('crm')

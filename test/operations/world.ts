@@ -1,5 +1,6 @@
 import type { Queryable, Team } from 'comity'
 import pg from 'pg'
+import { TcpProxy } from '../chaos/tcp-proxy.ts'
 import { until } from '../chaos/until.ts'
 import { freshDatabase } from '../support/postgres.ts'
 
@@ -7,7 +8,8 @@ import { freshDatabase } from '../support/postgres.ts'
 export interface World {
   readonly crm: pg.Client
   readonly marketing: pg.Client
-  readonly bus: pg.Client
+  /** Between everybody and the bus. */
+  readonly bus: TcpProxy
   start(team: TeamName, code?: () => Team<Queryable>): Promise<void>
   stop(team: TeamName): Promise<void>
   /** Sends an email; it is at the broker when this resolves. @returns the message's id */
@@ -26,12 +28,18 @@ const TABLES = `
   create table broken (customer text primary key);
   create table written_back (customer text not null)`
 
+const BUSY = `
+  select exists (select from comity.outbox o, comity.checkpoint c where o.id > c.id) or exists (select from comity.subscriptions where seek is not null)
+    or exists (select from comity.processes p, jsonb_each(p.progress -> 'subscriptions') s where s.value ->> 'state' in ('working', 'trouble')) as busy`
+
 /** @param code what is deployed; read after the environment names the databases */
 export async function newWorld(code: () => Promise<Record<TeamName, () => Team<Queryable>>>): Promise<World> {
-  const urls = { CRM_URL: (await freshDatabase()).url, MARKETING_URL: (await freshDatabase()).url, BUS_URL: (await freshDatabase()).url }
+  const direct = (await freshDatabase()).url
+  const bus = await TcpProxy.start(direct)
+  const urls = { CRM_URL: (await freshDatabase()).url, MARKETING_URL: (await freshDatabase()).url, BUS_URL: bus.through(direct) }
   Object.assign(process.env, urls)
   const deployed = await code()
-  const clients = { crm: await connect(urls.CRM_URL), marketing: await connect(urls.MARKETING_URL), bus: await connect(urls.BUS_URL) }
+  const clients = { crm: await connect(urls.CRM_URL), marketing: await connect(urls.MARKETING_URL) }
   await clients.crm.query(TABLES)
   const running = new Map<TeamName, Team<Queryable>>()
 
@@ -39,7 +47,7 @@ export async function newWorld(code: () => Promise<Record<TeamName, () => Team<Q
     get crm() {
       return clients.crm
     },
-    ...{ marketing: clients.marketing, bus: clients.bus },
+    ...{ marketing: clients.marketing, bus },
     async start(name, other) {
       const team = (other ?? deployed[name])()
       await team.migrate()
@@ -81,22 +89,17 @@ export async function newWorld(code: () => Promise<Record<TeamName, () => Team<Q
     async settled() {
       for (const team of running.values()) await team.drained()
       for (const team of running.values()) await team.caughtUp()
-      // A step later the counts are written and the checkpoint has moved.
-      await until('the checkpoint has moved', async () => {
-        const pending = await Promise.all(
-          [...running.keys()].map(async (name) => {
-            const { rows } = await world[name].query(
-              `select count(*)::int as n from comity.outbox o, comity.checkpoint c where o.id > c.id`,
-            )
-            return rows[0].n as number
-          }),
-        )
-        return pending.every((n) => n === 0)
-      })
+      // A step later the checkpoint has moved; and each process reports of itself every five seconds, if something has changed.
+      for (const name of running.keys())
+        await until(`nothing is under way in ${name}`, async () => {
+          const { rows } = await clients[name].query(BUSY)
+          return rows[0].busy === false
+        })
     },
     async close() {
       for (const name of running.keys()) await world.stop(name)
       for (const client of Object.values(clients)) await client.end()
+      await bus.close()
     },
   }
   for (const name of ['crm', 'marketing'] as const) await world.start(name)
