@@ -27,8 +27,22 @@ export const Line = entity('shop.line', {
 export const Note = entity('shop.note', { key: 'name', state: z.object({ name: z.string(), mark: z.string(), text: z.string() }) })
 /** Published by code: no table is captured for it. */
 export const Price = entity('shop.price', { key: 'sku', state: z.object({ sku: z.string(), mark: z.string(), cents: z.int() }) })
-export const Clicked = event('shop.clicked', { key: 'page', data: z.object({ page: z.string(), mark: z.string() }) })
-export const Moved = event('shop.moved', { key: 'parcel', ordered: true, data: z.object({ parcel: z.string(), mark: z.string() }) })
+export const Clicked = event('shop.clicked', {
+  key: 'page',
+  tenant: 'agency',
+  data: z.object({ page: z.string(), agency: z.string(), mark: z.string() }),
+})
+export const Moved = event('shop.moved', {
+  key: 'parcel',
+  tenant: 'agency',
+  ordered: true,
+  data: z.object({ parcel: z.string(), agency: z.string(), mark: z.string(), padding: z.string().optional() }),
+})
+
+/** Whose the n-th key of an event is: every key has one tenant. */
+export function agencyOf(n: number): string {
+  return `agency-${n % 5}`
+}
 
 export const CONTRACTS = [Account, Product, Line, Note, Price, Clicked, Moved] as const
 

@@ -34,6 +34,8 @@ export interface TeamProcessOptions {
   readonly slowness: number
   /** Effects that fail: of messages whose mark stands in this file, one a line. */
   readonly poison: string | undefined
+  /** A file with a {@link Deploy}, which counts from when it is written. */
+  readonly deploy: string | undefined
   /** Of every so many messages' handlers, one catches an SQL error; 0 = none does. */
   readonly swallowing: number
   /** Duplicate, reorder and redeliver what is received. */
@@ -42,13 +44,31 @@ export interface TeamProcessOptions {
   readonly answerTimeout: number
 }
 
+/** What the handlers' code is like at the moment. */
+export interface Deploy {
+  /** Every handler fails. */
+  readonly broken?: boolean
+  /** Handlers fail on each message whose mark ends in a multiple of this. */
+  readonly poisonEvery?: number
+}
+
 async function main(options: TeamProcessOptions): Promise<void> {
   const recorder = new Recorder(options.folder, options.name)
   const failpoints = new Failpoints(options.failpoints)
   const pool = new Pool({ connectionString: options.database, max: 6, connectionTimeoutMillis: 5000, keepAlive: true })
   const timeout = Number.parseInt(options.sessionTimeout, 10)
   // What stands in a URL wins over the defaults of Comity's own pool.
-  const url = `${options.database}?statement_timeout=${timeout}&idle_in_transaction_session_timeout=${timeout}&query_timeout=${timeout + 1000}`
+  const url = `${options.database}?statement_timeout=${timeout}&idle_in_transaction_session_timeout=${timeout}&query_timeout=${timeout + 1000}&application_name=${options.name}`
+  let committing = false
+  pool.on('connect', (client) => {
+    const query = client.query.bind(client) as (...args: unknown[]) => unknown
+    Object.assign(client, {
+      query(...args: unknown[]) {
+        if (committing && /^commit/i.test(String(args[0]))) failpoints.pass('before-commit')
+        return query(...args)
+      },
+    })
+  })
   const running = chaosTeam(
     options.team,
     {
@@ -64,10 +84,16 @@ async function main(options: TeamProcessOptions): Promise<void> {
       async beforeEffect(message) {
         failpoints.pass('before-effect')
         if (message.mark !== null && isPoison(options.poison, message.mark)) throw new Error(`poison: ${message.mark}`)
+        const { broken = false, poisonEvery } = deployOf(options.deploy)
+        if (broken) throw new Error('a bad deploy')
+        if (poisonEvery !== undefined && Number(message.mark?.split(':').at(-1)) % poisonEvery === 0) throw new TypeError('poison')
         if (options.slowness > 0) await new Promise((resolve) => setTimeout(resolve, options.slowness))
       },
       swallows: ({ version }) => options.swallowing > 0 && version % options.swallowing === 0,
-      afterEffect: () => failpoints.pass('after-effect'),
+      afterEffect() {
+        committing = true
+        failpoints.pass('after-effect')
+      },
     },
     options.handling,
   )
@@ -91,6 +117,10 @@ async function main(options: TeamProcessOptions): Promise<void> {
 
 function isPoison(file: string | undefined, mark: string): boolean {
   return file !== undefined && existsSync(file) && readFileSync(file, 'utf8').split('\n').includes(mark)
+}
+
+function deployOf(file: string | undefined): Deploy {
+  return file === undefined || !existsSync(file) ? {} : (JSON.parse(readFileSync(file, 'utf8')) as Deploy)
 }
 
 /** A supervisor would start it again until its database and the bus are there. */

@@ -1,5 +1,5 @@
 import type { Queryable } from 'comity'
-import { type Team, type TeamOptions, team } from 'comity'
+import { type OnOptions, type Team, type TeamOptions, team } from 'comity'
 import { Account, Clicked, Line, Moved, Note, Price, Product } from './contracts.ts'
 import { monotonic } from './recorder.ts'
 
@@ -18,6 +18,7 @@ export interface HandledMessage {
   readonly id: string
   readonly key: string
   readonly mark: string | null
+  readonly tenant: string | undefined
   readonly version: number
   readonly signal: AbortSignal
 }
@@ -40,11 +41,8 @@ export const KEPT = {
   'stock.price': { entity: Price, fields: ['mark', 'cents'], table: 'shop_price' },
 } as const
 
-export interface HandlerSettings {
-  readonly timeout?: `${number}s` | `${number}ms`
-  readonly attempts?: number
-  readonly batch?: number
-}
+/** Of every handler: what `on` takes, as far as JSON can carry it. */
+export type HandlerSettings = Pick<OnOptions, 'timeout' | 'attempts' | 'batch' | 'backoff' | 'breaker' | 'prefetch' | 'concurrency'>
 
 export function chaosTeam(name: TeamName, options: Options, hooks: HandlerHooks = {}, handling: HandlerSettings = {}): AnyTeam {
   if (name === 'shop') return shop(options)
@@ -69,7 +67,14 @@ function mail(options: Options, hooks: HandlerHooks, handling: HandlerSettings):
       contract,
       async (message, { tx, signal }) => {
         const state = 'data' in message ? message.data : message.state
-        const handled = { id: message.id, key: message.key, mark: state?.mark ?? null, version: message.version, signal }
+        const handled = {
+          id: message.id,
+          key: message.key,
+          mark: state?.mark ?? null,
+          tenant: message.tenant,
+          version: message.version,
+          signal,
+        }
         await hooks.beforeEffect?.(handled)
         const kind = message.kind === 'event' || message.kind === 'deleted' ? message.kind : 'state'
         await tx.query(RECORD_EFFECT, [

@@ -1,10 +1,13 @@
+import { randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { type Job, jobOf, operate } from 'comity/admin'
 import { historyChecker, type Judgement } from 'comity/testing'
 import { migrateBus, postgresTransport, type Transport } from 'comity/transport'
 import { Client, Pool } from 'pg'
 import { SHOP_TABLES } from './contracts.ts'
 import type { Failpoint, Moment } from './failpoint.ts'
+import { Load } from './load.ts'
 import { isSettled, observe, WATCH_CHECKPOINTS, WATCH_REPLICAS } from './observations.ts'
 import { Observer } from './observer.ts'
 import { Random } from './random.ts'
@@ -43,6 +46,7 @@ export class World {
   readonly #teams: Readonly<Record<TeamName, AnyTeam>>
   readonly #transport: Transport
   readonly #proxies: TcpProxy[] = []
+  readonly #loads: Load[] = []
   readonly #tokenReader: TokenReader
   #observer: Observer | undefined
   #names = 0
@@ -130,6 +134,7 @@ export class World {
       handling: {},
       slowness: 0,
       poison: undefined,
+      deploy: undefined,
       swallowing: 0,
       library: 'url',
       adversary: undefined,
@@ -141,9 +146,9 @@ export class World {
   }
 
   /** A process stops itself at this moment, once. */
-  failpoint(moment: Moment, signal: Failpoint['signal'], at = 1): Failpoint {
+  failpoint(moment: Moment, signal: Failpoint['signal'], at = 1, ms = 0): Failpoint {
     this.faultsScheduled++
-    return { moment, at, signal, marker: join(this.folder, `failpoint-${moment}-${at}-${++this.#names}`) }
+    return { moment, at, signal, ms, marker: join(this.folder, `failpoint-${moment}-${at}-${++this.#names}`) }
   }
 
   /** Whether it lies stopped (SIGSTOP), by its state in /proc. */
@@ -211,6 +216,38 @@ export class World {
     return new Writer({ name: `w${++this.#names}`, random: new Random(this.seed + this.#names), recorder: this.recorder, mix: { ...mix } })
   }
 
+  /** Publishes at steady rates; see {@link Load}. */
+  async load(): Promise<Load> {
+    const load = await Load.start({ name: `l${++this.#names}`, url: this.urls.shop, recorder: this.recorder })
+    this.#loads.push(load)
+    return load
+  }
+
+  /** Has a team do what an operator asks for, and answers the outcome; throws what is recorded as its error. */
+  async operate<Outcome = Record<string, unknown>>(
+    team: TeamName,
+    kind: string,
+    args: Readonly<Record<string, unknown>>,
+  ): Promise<Outcome> {
+    const { environment, declaration } = this.#teams[team]
+    const { outcome, error } = await operate(environment, declaration, {
+      ...{ id: randomUUID(), kind, arguments: args as never, author: 'an operator', reason: 'a scenario', origin: 'library' },
+    })
+    if (error !== null) throw Object.assign(new Error(error.message), { code: error.code })
+    return outcome as Outcome
+  }
+
+  /** A job that a team was asked for, as it stands. */
+  job(team: TeamName, id: string): Promise<Job> {
+    return jobOf(this.#teams[team].environment, id)
+  }
+
+  /** The process of a team that works on this job, if one does. */
+  async workerOf(team: TeamName, id: string): Promise<TeamProcess | undefined> {
+    const { holder } = await this.job(team, id)
+    return this.processes.find((process) => process.alive && holder?.split(':').at(-2) === String(process.pid))
+  }
+
   /** Everything committed is settled, everything sent has ended. Ends what was prepared and forgotten. */
   async drain(timeout = 60_000): Promise<boolean> {
     try {
@@ -260,6 +297,7 @@ export class World {
 
   async close(): Promise<void> {
     await Promise.all(this.processes.map((process) => process.kill()))
+    await Promise.all(this.#loads.map((load) => load.close()))
     await Promise.all(this.#proxies.map((proxy) => proxy.close()))
     await this.#observer?.stop()
     await this.#tokenReader.end()

@@ -1,6 +1,6 @@
 import type { Token } from 'comity'
 import type { Change, ChangeOutcome } from 'comity/testing'
-import { Clicked, Moved, Price } from './contracts.ts'
+import { agencyOf, Clicked, Moved, Price } from './contracts.ts'
 import type { Random } from './random.ts'
 import { monotonic, type Recorder } from './recorder.ts'
 import { PRICE, SHOP, type ShopRow } from './shop-statements.ts'
@@ -191,7 +191,8 @@ export class Writer {
   #event(name: 'clicked' | 'moved'): Omit<Statement, 'savepoint'> {
     const random = this.#random
     const contract = name === 'clicked' ? Clicked : Moved
-    const key = `${name}-${random.between(1, this.#mix.keys)}`
+    const number = random.between(1, this.#mix.keys)
+    const key = `${name}-${number}`
     const marks = Array.from({ length: random.between(1, 3) }, () => this.#mark())
     return {
       changes: marks.map((mark): Change => ({ topic: contract.name, key, kind: 'event', mark })),
@@ -199,7 +200,7 @@ export class Writer {
         const outcomes: ChangeOutcome[] = []
         for (const mark of marks) {
           const at = monotonic()
-          const data = { [name === 'clicked' ? 'page' : 'parcel']: key, mark }
+          const data = { [name === 'clicked' ? 'page' : 'parcel']: key, agency: agencyOf(number), mark }
           outcomes.push({ at, version: await publish(client, contract.name, JSON.stringify(data)) })
         }
         return outcomes

@@ -11,8 +11,14 @@ const lines = (text: string): string =>
     .join('\n')
     .trim()
 
-const folders = ['', 'docs/', ...['packages/', 'examples/'].flatMap((parent) => readdirSync(new URL(parent, root)).map((name) => `${parent}${name}/`))]
-const pages = folders.flatMap((folder) => readdirSync(new URL(folder, root)).flatMap((name) => (name.endsWith('.md') ? [`${folder}${name}`] : [])))
+const folders = [
+  '',
+  'docs/',
+  ...['packages/', 'examples/'].flatMap((parent) => readdirSync(new URL(parent, root)).map((name) => `${parent}${name}/`)),
+]
+const pages = folders.flatMap((folder) =>
+  readdirSync(new URL(folder, root)).flatMap((name) => (name.endsWith('.md') ? [`${folder}${name}`] : [])),
+)
 const excerpts = pages.flatMap((page) =>
   [...read(page).matchAll(/<!-- excerpt of (\S+) -->\n+```\w*\n([\s\S]*?)\n```/g)].map(([, file, code]) => ({
     page,

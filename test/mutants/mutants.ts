@@ -228,7 +228,7 @@ export const MUTANTS: readonly Mutant[] = [
         find: `      alone = Math.max(0, alone - 1)
       try {`,
         replace: `      alone = Math.max(0, alone - 1)
-      for (const item of items) answer(item, 'ack')
+      for (const item of items) this.#answer(item, 'ack')
       await new Promise((resolve) => setTimeout(resolve, 10))
       try {`,
       },
@@ -240,9 +240,9 @@ export const MUTANTS: readonly Mutant[] = [
     stage: 'handlers',
     edits: [
       {
-        file: `${comity}/subscription/lane.ts`,
-        find: `generation, attempt: items[0]?.attempts ?? 0, tx, sql, signal })`,
-        replace: `generation, attempt: items[0]?.attempts ?? 0, tx, sql: database, signal })`,
+        file: `${comity}/subscription/lane-work.ts`,
+        find: 'generation, attempt, tx, sql, signal, mayBegin',
+        replace: 'generation, attempt, tx, sql: this.#options.database, signal, mayBegin',
       },
     ],
   },
@@ -272,10 +272,10 @@ export const MUTANTS: readonly Mutant[] = [
       },
       {
         file: `${comity}/subscription/lane-transaction.ts`,
-        find: `        time ?? null,
+        find: `        failed,
       ])
       return outcomes`,
-        replace: `        time ?? null,
+        replace: `        failed,
       ]).catch(() => undefined)
       return outcomes`,
       },
@@ -287,10 +287,9 @@ export const MUTANTS: readonly Mutant[] = [
     stage: 'lines',
     edits: [
       {
-        file: `${comity}/subscription/lane.ts`,
-        find: `      const go = waiting.size === 0`,
-        replace: `      ;(waiting as Set<string>).clear()
-      const go = waiting.size === 0`,
+        file: `${comity}/subscription/lane-work.ts`,
+        find: 'if (waiting.has(incoming.key) || held.has(incoming.key)) return false',
+        replace: 'if (held.has(incoming.key)) return false',
       },
     ],
   },
@@ -304,14 +303,20 @@ export const MUTANTS: readonly Mutant[] = [
         find: 'where subscription = $1::text and lane = $2::int for update',
         replace: 'where subscription = $1::text and lane = $2::int',
       },
-      { file: `${comity}/subscription/waiting-line.ts`, find: 'and key = $2::text for update', replace: 'and key = $2::text' },
+      { file: `${comity}/subscription/line-run.ts`, find: 'and k.key = $2::text for update`', replace: 'and k.key = $2::text`' },
     ],
   },
   {
     name: 'a line in the order of texts',
     harm: 'its cursor passes messages that have not run',
     stage: 'lines',
-    edits: [{ file: `${comity}/subscription/waiting-line.ts`, find: 'order by w.seq limit 1', replace: 'order by seq limit 1' }],
+    edits: [
+      {
+        file: `${comity}/subscription/line-run.ts`,
+        find: 'and key = $2::text and seq > $3::text::bigint order by w.seq limit 1',
+        replace: 'and key = $2::text and seq > $3::text::bigint order by seq limit 1',
+      },
+    ],
   },
   {
     name: 'no tombstones',

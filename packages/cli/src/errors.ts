@@ -45,6 +45,11 @@ export const DrainTimedOut: ErrorType<'limit'> = errorType(
   'what was under way did not end within {limit}',
   'nothing is lost: it is delivered again at the next start; look for a handler that does not end',
 )
+export const MonitoringNotStarted: ErrorType<'address' | 'reason'> = errorType(
+  'COMITY_MONITORING_NOT_STARTED',
+  'probes and metrics can not be served at {address}: {reason}',
+  'give a free port with --port (0 takes any), or end what listens there',
+)
 export const Unexpected: ErrorType<'reason'> = errorType(
   'COMITY_UNEXPECTED',
   '{reason}',

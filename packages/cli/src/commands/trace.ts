@@ -37,7 +37,7 @@ async function run(options: CommonOptions, id: string): Promise<ExitCode> {
 }
 
 function needsSomeone({ state, subscriptions }: MessageLife): boolean {
-  return state === 'withheld' || subscriptions.some(({ outcome, children }) => outcome === 'waiting' || children.some(needsSomeone))
+  return state === 'withheld' || subscriptions.some(({ outcome, children }) => outcome === 'waiting' || (children ?? []).some(needsSomeone))
 }
 
 const OWNER: Readonly<Record<MessageLife['state'], string>> = {
@@ -68,7 +68,10 @@ function lifeLines(life: MessageLife, indent: string): readonly string[] {
 }
 
 function subscriptionLines(one: SubscriptionLife, indent: string): readonly string[] {
-  return [`${indent}→ ${one.subscription}: ${outcomeText(one)}`, ...one.children.flatMap((child) => lifeLines(child, `${indent}    `))]
+  return [
+    `${indent}→ ${one.subscription}: ${outcomeText(one)}${one.children === null ? pc.dim('; what it published can not be told: it has no trace') : ''}`,
+    ...(one.children ?? []).flatMap((child) => lifeLines(child, `${indent}    `)),
+  ]
 }
 
 function outcomeText({ outcome, at, generation, waiting, discarded, replacedBy, replicaVersion }: SubscriptionLife): string {

@@ -48,6 +48,8 @@ export interface ReplicaStatus {
   readonly rows: number
   /** Seconds behind its owner's topic; 0 = everything sent is here. */
   readonly freshnessSeconds: number | null
+  /** What the team declared with `freshness`; null = nothing. */
+  readonly freshnessObjectiveSeconds: number | null
   readonly conflicts: number
 }
 
@@ -93,6 +95,7 @@ export async function teamStatus(
         fields: kept.fields,
         rows: rows[0]?.rows ?? 0,
         freshnessSeconds: own.lag === null ? null : own.lag === 0 ? 0 : own.oldestSeconds,
+        freshnessObjectiveSeconds: kept.freshness === undefined ? null : kept.freshness / 1000,
         conflicts: rows[0]?.conflicts ?? 0,
       }
     }),
@@ -141,8 +144,11 @@ function problemsOf(status: Omit<TeamStatus, 'problems'>): readonly string[] {
   const everywhere = status.subscriptions[0]?.pausedTenants.filter((pause) => pause.everywhere) ?? []
   if (everywhere.length > 0) problems.push(`${everywhere.length} tenants are paused in all subscriptions (${few(everywhere)})`)
   for (const subscription of status.subscriptions) problems.push(...subscriptionProblems(subscription))
-  for (const { table, conflicts } of status.replicas)
+  for (const { table, conflicts, freshnessSeconds: behind, freshnessObjectiveSeconds: objective } of status.replicas) {
+    if (behind !== null && objective !== null && behind > objective)
+      problems.push(`${table} is ${Math.round(behind)} s behind its owner, and its objective is ${objective} s`)
     if (conflicts > 0) problems.push(`${conflicts} versions of ${table} came with two contents`)
+  }
   return problems
 }
 

@@ -1,6 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { type Clock, type Logger, type Loop, libraryVersion, loop, silentLogger, systemClock } from '../foundation/index.ts'
-import { describeError } from '../postgres/classify-error.ts'
+import { type Clock, type Logger, type Loop, libraryVersion, logEvent, loop, silentLogger, systemClock } from '../foundation/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { acquireLease, type Lease } from '../postgres/lease.ts'
 import type { OutgoingMessage, Transport } from '../transport/transport.ts'
@@ -88,7 +87,7 @@ export function announcer(options: {
       return result?.status === 'stored'
     } catch (error) {
       // Once: a team that was not provisioned after an upgrade works as before, and nobody hears of it.
-      if (!failing) logger.warn({ team, error: describeError(error) }, `the ${kind} can not be sent, and will be tried again`)
+      if (!failing) logEvent(logger, 'comity.control.not_sent', { kind, error })
       failing = true
       return false
     }

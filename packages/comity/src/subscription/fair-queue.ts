@@ -2,6 +2,14 @@
 interface Queued {
   readonly key: string
   readonly tenant: string | undefined
+  /** It goes with no other. */
+  readonly alone: boolean
+}
+
+/** Whose turn it is, also over several queues: the lowest is next. */
+export interface Turns {
+  turnOf(tenant: string): number
+  served(tenant: string): void
 }
 
 /**
@@ -9,11 +17,21 @@ interface Queued {
  * and not by all of his. The messages of a key stay in order, whatever their tenants: a key is queued with the tenant of its first.
  */
 export class FairQueue<Item extends Queued> {
-  /** In turn: who was served goes to the end. */
+  readonly #turns: Turns
   readonly #tenants = new Map<string, Item[]>()
   /** Whose turn a queued key is in, and how many of its messages are queued. */
   readonly #keys = new Map<string, { readonly tenant: string; count: number }>()
   #size = 0
+
+  constructor(turns: Turns) {
+    this.#turns = turns
+  }
+
+  /** The lowest turn of those who have something here; `Infinity` = nothing is queued. */
+  get turn(): number {
+    const next = this.#next
+    return next === undefined ? Number.POSITIVE_INFINITY : this.#turns.turnOf(next)
+  }
 
   get size(): number {
     return this.#size
@@ -23,7 +41,7 @@ export class FairQueue<Item extends Queued> {
     this.#queueOf(this.#enter(item)).push(item)
   }
 
-  /** Back to the front, in this order: they were taken last. */
+  /** Back to the front of their tenants' queues, in this order: they were taken last. */
   unshift(items: readonly Item[]): void {
     const back = new Map<string, Item[]>()
     for (const item of items) {
@@ -32,20 +50,33 @@ export class FairQueue<Item extends Queued> {
       if (same) same.push(item)
       else back.set(tenant, [item])
     }
-    const others = [...this.#tenants].filter(([tenant]) => !back.has(tenant))
-    for (const [tenant, mine] of back) back.set(tenant, [...mine, ...(this.#tenants.get(tenant) ?? [])])
-    this.#tenants.clear()
-    for (const [tenant, queue] of [...back, ...others]) this.#tenants.set(tenant, queue)
+    for (const [tenant, mine] of back) this.#tenants.set(tenant, [...mine, ...(this.#tenants.get(tenant) ?? [])])
   }
 
-  /** Up to `most`, one of each tenant in turn. */
+  /** Up to `most`, one of each tenant in turn; one that goes alone is taken alone. */
   take(most: number): Item[] {
-    const only = this.#tenants.size === 1 ? [...this.#tenants.values()][0] : undefined
-    const taken = only === undefined ? this.#takeInTurns(most) : only.splice(0, most)
-    if (only?.length === 0) this.#tenants.clear()
+    const taken: Item[] = []
+    for (let tenant = this.#next; tenant !== undefined && taken.length < most; tenant = this.#next) {
+      const queue = this.#tenants.get(tenant) as Item[]
+      // Where there is nobody else, as many as may go together.
+      const left = this.#tenants.size === 1 ? most - taken.length : 1
+      const alone = queue.findIndex((item, i) => i >= left || item.alone)
+      const many = alone < 0 ? queue.length : Math.min(alone, left)
+      if (many === 0 && taken.length > 0) break
+      const mine = queue.splice(0, Math.max(1, many))
+      taken.push(...mine)
+      if (queue.length === 0) this.#tenants.delete(tenant)
+      this.#turns.served(tenant)
+      if (many === 0) break
+    }
     this.#size -= taken.length
     for (const item of taken) this.#forget(item)
     return taken
+  }
+
+  /** Whether something is queued in a tenant's turn. */
+  has(tenant: string): boolean {
+    return this.#tenants.has(tenant)
   }
 
   /** Everything of one key. */
@@ -73,18 +104,25 @@ export class FairQueue<Item extends Queued> {
   }
 
   takeAll(): Item[] {
-    return this.take(this.#size)
+    const all = [...this.#tenants.values()].flat()
+    this.#tenants.clear()
+    this.#keys.clear()
+    this.#size = 0
+    return all
   }
 
-  #takeInTurns(most: number): Item[] {
-    const taken: Item[] = []
-    while (taken.length < most && this.#tenants.size > 0) {
-      const [tenant, queue] = this.#tenants.entries().next().value as [string, Item[]]
-      this.#tenants.delete(tenant)
-      taken.push(queue.shift() as Item)
-      if (queue.length > 0) this.#tenants.set(tenant, queue)
+  /** Of equals, the one that came first. */
+  get #next(): string | undefined {
+    if (this.#tenants.size <= 1) return this.#tenants.keys().next().value
+    let next: string | undefined
+    let lowest = Number.POSITIVE_INFINITY
+    for (const tenant of this.#tenants.keys()) {
+      const turn = this.#turns.turnOf(tenant)
+      if (turn >= lowest) continue
+      lowest = turn
+      next = tenant
     }
-    return taken
+    return next
   }
 
   #queueOf(tenant: string): Item[] {

@@ -5,6 +5,7 @@ import { recordOf } from './failure.ts'
 import { type Gate, gateOf } from './gate.ts'
 import { inLane, type Lane } from './lane-transaction.ts'
 import type { Message, Outcome } from './message.ts'
+import type { Pace } from './pace.ts'
 import type { TenantShares } from './tenant-shares.ts'
 import { append, type Standing, type WaitingReason } from './waiting-line.ts'
 
@@ -14,6 +15,7 @@ export interface LaneWorkOptions<Tx> extends Lane<Tx> {
   readonly consumer: Consumer<Tx>
   readonly signal: AbortSignal
   readonly shares: TenantShares
+  readonly pace: Pace
   readonly replayedUntil: string | undefined
   /** A try of the breaker: its own pause is no gate to it. */
   readonly probing: boolean
@@ -31,16 +33,30 @@ export class LaneWork<Tx> {
     this.#options = options
   }
 
-  /** dedupe → handle → record, of those messages that may be handled now; the others join the lines of their keys. */
-  handle(messages: readonly Message[], attempt: number): Promise<readonly Outcome[] | undefined> {
-    const { consumer, signal, generation, subscription, mayBegin, replayedUntil } = this.#options
+  /**
+   * dedupe → handle → record, of those messages that may be handled now; the others join the lines of their keys.
+   * @param onBegin told each message that is handled, before it is; undefined when all of them have been
+   */
+  handle(
+    messages: readonly Message[],
+    attempt: number,
+    onBegin: (message: Message | undefined) => void,
+  ): Promise<readonly Outcome[] | undefined> {
+    const { consumer, signal, generation, subscription, replayedUntil, pace } = this.#options
+    const mayBegin = (message: Message): void => {
+      onBegin(message)
+      this.#options.mayBegin(message)
+    }
     const newest = messages.reduce((time, { envelope }) => (envelope.time > time ? envelope.time : time), '')
     return this.#throughGate(messages, { time: newest }, async (gate, tx, sql) => {
       const go = this.#allowed(messages, gate)
       const outcomes =
         go.length === 0
           ? []
-          : await consumer.consume({ messages: go, subscription, generation, attempt, tx, sql, signal, mayBegin, replayedUntil })
+          : await pace.measure(go.length, () =>
+              consumer.consume({ messages: go, subscription, generation, attempt, tx, sql, signal, mayBegin, replayedUntil }),
+            )
+      onBegin(undefined)
       if (go.length === messages.length) return outcomes
       const ended = new Map(go.map((message, i) => [message, outcomes[i] as Outcome]))
       const others = messages.filter((message) => !ended.has(message))

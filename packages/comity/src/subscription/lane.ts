@@ -1,7 +1,7 @@
-import { backoff, type Clock, type Logger } from '../foundation/index.ts'
-import { describeError } from '../postgres/classify-error.ts'
+import { backoff, type Clock, type Logger, logEvent } from '../foundation/index.ts'
+import { sqlStateOf } from '../postgres/classify-error.ts'
 import type { Delivery, DeliveryResult } from '../transport/transport.ts'
-import { CONTENDED, type Decide, failureOf, recordOf } from './failure.ts'
+import { CONTENDED, type Decide, describeError, failureOf, recordOf } from './failure.ts'
 import { FairQueue } from './fair-queue.ts'
 import type { Handover } from './handover.ts'
 import { LaneWork, type LaneWorkOptions, tenantOf } from './lane-work.ts'
@@ -12,7 +12,7 @@ import type { Rate } from './rate.ts'
  * One lane: the messages of the keys whose hash is this lane, at most one of a key at a time.
  *
  *   queued ──taken into a batch──▶ in transaction ──commit──▶ ended: ack
- *     ▲                                 └─fails─▶ one by one ──fails─┬─ transient, attempts left ─▶ key rests ─┐
+ *     ▲                                 └─fails─▶ again, who did it alone ──fails─┬─ transient, attempts left ─▶ key rests ─┐
  *     └──────────────── the rest is over ◀───────────────────────────│────────────────────────────────────────┘
  *                                                                    └─ else ─▶ line of its key: ack
  *   its tenant is paused, or has crowded out the others ▶ line of its key: ack
@@ -20,7 +20,8 @@ import type { Rate } from './rate.ts'
  *
  * A resting key keeps its messages, and the lane goes on with other keys. A failing database is nobody's attempt.
  */
-export interface LaneOptions<Tx> extends LaneWorkOptions<Tx> {
+export interface LaneOptions<Tx> extends Omit<LaneWorkOptions<Tx>, 'lane'> {
+  readonly lane: number
   readonly read: (delivery: Delivery) => Message
   readonly retry: RetryPolicy
   readonly clock: Clock
@@ -65,6 +66,16 @@ interface Item {
   attempts: number
   /** Times that others were in the way: deadlocks and the like. */
   contended: number
+  /** A batch has failed because of it, or may have. */
+  alone: boolean
+}
+
+/** What a transaction of the lane has left to decide. */
+interface FailedTurn {
+  readonly items: readonly Item[]
+  readonly error: unknown
+  /** Which of them failed, where that is known. */
+  readonly culprit: Item | undefined
 }
 
 interface Rest {
@@ -75,7 +86,7 @@ interface Rest {
 
 export class LaneQueue<Tx> {
   readonly #options: LaneOptions<Tx>
-  readonly #queue = new FairQueue<Item>()
+  readonly #queue: FairQueue<Item>
   /** Keys between two attempts, with what has come for them meanwhile; the head is the one that failed. */
   readonly #resting = new Map<string, Rest>()
   readonly #work: LaneWork<Tx>
@@ -83,7 +94,9 @@ export class LaneQueue<Tx> {
 
   constructor(options: LaneOptions<Tx>) {
     this.#options = options
-    this.#work = new LaneWork(options)
+    this.#queue = new FairQueue(options.shares)
+    // A turn has its permit before it takes anything.
+    this.#work = new LaneWork({ ...options, permit: (work) => work() })
   }
 
   /** Messages that have not ended. */
@@ -111,7 +124,7 @@ export class LaneQueue<Tx> {
     // A copy is fast: its tenants need not take turns.
     const tenant = this.#options.consumer.kind === 'replica' ? undefined : tenantOf(delivery.message)
     this.#options.shares.entered(tenant)
-    const item = { key, tenant, delivery, handover, index, attempts: 0, contended: 0 }
+    const item = { key, tenant, delivery, handover, index, attempts: 0, contended: 0, alone: false }
     const resting = this.#resting.get(key)
     if (resting) resting.items.push(item)
     else this.#queue.push(item)
@@ -138,31 +151,57 @@ export class LaneQueue<Tx> {
   }
 
   async #run(): Promise<void> {
-    const { signal, consumer, rate, shares } = this.#options
-    // How many are to be run alone, because the batch they were in failed.
-    let alone = 0
+    const { signal, rate, pace, permit } = this.#options
     while (this.#queue.size > 0 && !signal.aborted) {
-      const crowding = shares.crowding
-      if (crowding !== undefined) await this.#makeRoom(crowding)
-      const most = alone > 0 ? 1 : consumer.batch
+      const most = pace.batch
       const granted = rate === undefined ? most : await rate.acquire(Math.min(most, Math.max(1, this.#queue.size)), signal)
-      const items = this.#queue.take(granted)
-      rate?.give(granted - items.length)
-      if (items.length === 0) continue
-      alone = Math.max(0, alone - 1)
-      try {
-        const outcomes = await this.#work.handle(items.map(this.#read), items[0]?.attempts ?? 0)
-        if (outcomes === undefined) this.#close(items)
-        else for (const [i, item] of items.entries()) this.#end(item, outcomes[i] as Outcome)
-      } catch (error) {
-        if (items.length === 1) await this.#failed(items[0] as Item, error)
-        else if (signal.aborted) this.#later(items)
-        else {
-          this.#queue.unshift(items)
-          alone = items.length
-        }
+      const failed = await permit(
+        () => this.#turn(granted),
+        () => (this.#crowding === undefined ? this.#queue.turn : FIRST),
+      )
+      if (failed === undefined) continue
+      const { items, error, culprit } = failed
+      if (items.length === 1) await this.#failed(items[0] as Item, error)
+      else if (signal.aborted) this.#later(items)
+      else {
+        for (const item of items) item.alone ||= culprit === undefined || item === culprit
+        this.#queue.unshift(items)
       }
     }
+  }
+
+  /** One transaction. What is next is decided only now: while it waited for its permit, somebody else may have come. */
+  async #turn(granted: number): Promise<FailedTurn | undefined> {
+    const { rate, shares } = this.#options
+    const crowding = this.#crowding
+    if (crowding !== undefined) {
+      rate?.give(granted)
+      await shares.makeRoom(() => this.#makeRoom(crowding))
+      return undefined
+    }
+    const items = this.#queue.take(granted)
+    rate?.give(granted - items.length)
+    if (items.length === 0) return undefined
+    let begun: Message | undefined
+    try {
+      const messages = items.map(this.#read)
+      const outcomes = await this.#work.handle(messages, items[0]?.attempts ?? 0, (message) => {
+        begun = message
+      })
+      if (outcomes === undefined) this.#close(items)
+      else for (const [i, item] of items.entries()) this.#end(item, outcomes[i] as Outcome)
+      return undefined
+    } catch (error) {
+      // In a transaction that is aborted already, it was not the one that noticed.
+      const known = sqlStateOf(error) === IN_FAILED_TRANSACTION ? undefined : begun?.incoming
+      return { items, error, culprit: items.find(({ delivery }) => delivery.message === known) }
+    }
+  }
+
+  /** Who has to make room, and has something here. */
+  get #crowding(): string | undefined {
+    const tenant = this.#options.shares.crowding
+    return tenant !== undefined && this.#queue.has(tenant) ? tenant : undefined
   }
 
   /** The messages of a tenant that has crowded out the others go to their lines: the broker's queue moves on. */
@@ -177,7 +216,7 @@ export class LaneQueue<Tx> {
     } catch (error) {
       // One that can't be read, or a database that fails: they go on as the others do.
       if (signal.aborted) return this.#later(items)
-      logger.warn({ subscription, error: describeError(error) }, 'messages could not be put aside; they are handled in their turn')
+      logEvent(logger, 'comity.message.not_put_aside', { subscription, error: describeError(error) })
       this.#queue.unshift(items)
       await clock.sleep(100, signal)
     }
@@ -191,7 +230,7 @@ export class LaneQueue<Tx> {
     const failure = failureOf(error, retry.decide, item.attempts + 1)
     if (failure === 'outage' || (failure === 'contended' && item.contended < CONTENDED)) {
       item.contended++
-      logger.warn({ subscription, failure, error: describeError(error) }, 'the database could not take a message; trying again')
+      logEvent(logger, 'comity.message.database_failed', { subscription, reason: failure, error: describeError(error) })
       await clock.sleep(backoff(item.contended, { min: 20, max: 2000 }) + 5, signal)
       if (signal.aborted) return this.#later([item])
       this.#queue.unshift([item])
@@ -219,17 +258,23 @@ export class LaneQueue<Tx> {
 
   /** Into the line, under the lane's lock; its followers find the line and join it. */
   async #park(item: Item, reason: 'parked' | 'not-yet', error: unknown): Promise<void> {
-    const { subscription, logger, signal, clock } = this.#options
+    const { subscription, logger, signal, clock, permit } = this.#options
     const { message } = item.delivery
     for (let failures = 0; !signal.aborted; failures++) {
       try {
-        const outcomes = await this.#work.park(message, reason, error, item.attempts)
+        const outcomes = await permit(() => this.#work.park(message, reason, error, item.attempts))
         if (outcomes === undefined) return this.#close([item])
-        logger.warn({ subscription, message: message.id, reason }, 'a message waits, and its key with it')
+        logEvent(logger, 'comity.message.waiting', {
+          subscription,
+          message: message.id,
+          attempt: item.attempts,
+          reason,
+          error: describeError(error),
+        })
         this.#end(item, outcomes[0] as Outcome, error)
         return
       } catch (problem) {
-        logger.warn({ subscription, message: message.id, error: describeError(problem) }, 'a message could not be parked; trying again')
+        logEvent(logger, 'comity.message.not_parked', { subscription, message: message.id, error: describeError(problem) })
         await clock.sleep(backoff(failures, { min: 50, max: 5000 }) + 10, signal)
       }
     }
@@ -259,3 +304,6 @@ export class LaneQueue<Tx> {
 
 /** Messages of one tenant that go to their lines in one transaction. */
 const MOST_ASIDE = 200
+/** Before every turn: to make room is short, and others wait for it. */
+const FIRST = -1
+const IN_FAILED_TRANSACTION = '25P02'

@@ -1,14 +1,17 @@
 import type { Queryable } from '../postgres/database.ts'
 import { LinePaused, NothingWaits, type Wanted } from './errors.ts'
 import { type LineRun, type LineRunner, runHeld } from './line-run.ts'
+import type { Pace } from './pace.ts'
 import type { TenantShares } from './tenant-shares.ts'
 
 export interface LinesOptions<Tx> {
   readonly subscription: string
   readonly database: Queryable
-  readonly runner: (lane: number, signal: AbortSignal) => LineRunner<Tx>
+  /** For a tenant's lines in one lane, in its turn; null = of none. */
+  readonly runner: (lane: number, signal: AbortSignal, tenant: string | null) => LineRunner<Tx>
   readonly retry: (key: string, signal: AbortSignal) => Promise<LineRun>
   readonly shares: TenantShares
+  readonly pace: Pace
   readonly arrived?: (wanted: Required<Wanted>) => Promise<boolean | undefined>
 }
 
@@ -49,7 +52,7 @@ export class Lines<Tx = unknown> {
 
   /** Goes on with what was held for a pause that is over or to make room, tenants in turn. @returns messages that ended */
   async runHeld(signal: AbortSignal): Promise<number> {
-    const { subscription, database, runner, shares } = this.#options
+    const { subscription, database, runner, shares, pace } = this.#options
     const { rows } = await database.query<{ lane: number; tenant: string | null }>(HELD_LANES, [subscription])
     const tenants = new Map<string | null, { readonly lane: number }[]>()
     for (const row of shuffled(rows)) tenants.set(row.tenant, [...(tenants.get(row.tenant) ?? []), row])
@@ -59,8 +62,8 @@ export class Lines<Tx = unknown> {
         const next = lanes.pop()
         if (next === undefined) tenants.delete(tenant)
         else {
-          const most = shares.take(tenant ?? undefined, MOST_HELD)
-          if (most > 0) ran += await runHeld(runner(next.lane, signal), tenant, most)
+          const most = shares.take(tenant ?? undefined, Math.min(MOST_HELD, pace.batch))
+          if (most > 0) ran += await runHeld(runner(next.lane, signal, tenant), tenant, most)
         }
         if (signal.aborted) break
       }

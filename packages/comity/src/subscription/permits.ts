@@ -1,5 +1,13 @@
-/** Runs work when it may; resolves and rejects as the work does. */
-export type Permit = <Result>(work: () => Promise<Result>) => Promise<Result>
+/**
+ * Runs work when it may; resolves and rejects as the work does. Of those of one subscription that wait, the one with the lowest `turn`
+ * is next, which is asked when there is room; without one it is as if it were 0. Equals go in the order in which they came.
+ */
+export type Permit = <Result>(work: () => Promise<Result>, turn?: () => number) => Promise<Result>
+
+interface Waiting {
+  readonly turn: (() => number) | undefined
+  readonly resolve: () => void
+}
 
 /**
  * How many transactions of all subscriptions of a process run at once, so that they never take every connection: relay, leases
@@ -8,7 +16,7 @@ export type Permit = <Result>(work: () => Promise<Result>) => Promise<Result>
  */
 export class Permits {
   readonly #count: number
-  readonly #waiting = new Map<string, (() => void)[]>()
+  readonly #waiting = new Map<string, Waiting[]>()
   readonly #taken = new Map<string, number>()
   readonly #most = new Map<string, number>()
   #running = 0
@@ -21,12 +29,12 @@ export class Permits {
   of(subscription: string, most: number = this.#count): Permit {
     this.#most.set(subscription, most)
     if (!this.#taken.has(subscription)) this.#taken.set(subscription, 0)
-    return async (work) => {
+    return async (work, turn) => {
       if (!this.#mayRun(subscription)) {
         await new Promise<void>((resolve) => {
           const line = this.#waiting.get(subscription)
-          if (line === undefined) this.#waiting.set(subscription, [resolve])
-          else line.push(resolve)
+          if (line === undefined) this.#waiting.set(subscription, [{ turn, resolve }])
+          else line.push({ turn, resolve })
         })
       } else this.#take(subscription)
       try {
@@ -57,13 +65,26 @@ export class Permits {
   #serve(): void {
     for (const [subscription, line] of this.#waiting) {
       if (!this.#mayRun(subscription)) continue
-      const next = line.shift()
+      const [next] = line.splice(firstOf(line), 1)
       // To the end of the turn.
       this.#waiting.delete(subscription)
       if (line.length > 0) this.#waiting.set(subscription, line)
       this.#take(subscription)
-      next?.()
+      next?.resolve()
       return
     }
   }
+}
+
+/** The index of the lowest turn. */
+function firstOf(line: readonly Waiting[]): number {
+  let first = 0
+  let lowest = Number.POSITIVE_INFINITY
+  for (const [i, { turn }] of line.entries()) {
+    const own = turn?.() ?? 0
+    if (own >= lowest) continue
+    lowest = own
+    first = i
+  }
+  return first
 }

@@ -1,15 +1,16 @@
 import { bucketOf, type ContractDescription } from '@comity/contract'
-import { backoff, type Clock, type Logger, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
-import { describeError } from '../postgres/classify-error.ts'
+import { backoff, type Clock, type Logger, logEvent, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
 import type { IncomingMessage, Transport } from '../transport/transport.ts'
 import { Breaker, type BreakerPolicy, type Sample } from './breaker.ts'
 import type { Consumer, Running } from './consumer.ts'
 import { LagUnknown, PausedMeanwhile, type Wanted } from './errors.ts'
+import { describeError } from './failure.ts'
 import type { Resting, RetryPolicy } from './lane.ts'
 import { type LineRun, type LineRunner, runLine } from './line-run.ts'
 import { Lines } from './lines.ts'
 import { type Message, type Outcome, readMessage } from './message.ts'
+import { Pace } from './pace.ts'
 import type { Permit } from './permits.ts'
 import { claimProbe, closeBreaker, ENOUGH, openBreaker } from './probe.ts'
 import { Rate } from './rate.ts'
@@ -111,6 +112,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
   const { permit = (work) => work(), retry: policy = RETRY } = options
   const prefetch = options.prefetch ?? (consumer.kind === 'replica' ? 8000 : 1000)
   const shares = new TenantShares({ prefetch, rate: options.tenantRate, clock })
+  const pace = new Pace({ most: consumer.batch, lasts: consumer.kind === 'replica' ? Number.POSITIVE_INFINITY : BATCH_LASTS, clock })
   const rate = options.rate === undefined ? undefined : new Rate(options.rate, clock)
   const breaker = options.breaker === undefined ? undefined : new Breaker(options.breaker, clock)
   const ended: Record<Outcome, number> = { applied: 0, duplicate: 0, stale: 0, waiting: 0, discarded: 0 }
@@ -138,7 +140,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
       } catch (error) {
         if (signal.aborted) break
         troubleSince ??= clock.now()
-        logger.error({ subscription: name, error: describeError(error) }, 'receiving stopped and will be started again')
+        logEvent(logger, 'comity.subscription.stopped_receiving', { subscription: name, error: describeError(error) })
         await clock.sleep(backoff(failures++, { min: 100, max: 10_000 }) + 50, signal)
       }
     }
@@ -157,7 +159,19 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     let succeeded = 0
     const mine = new Session<Tx>(
       {
-        ...{ subscription: name, lanes: row.lanes, generation: row.generation, database, permit, consumer, shares, rate, clock, logger },
+        ...{
+          subscription: name,
+          lanes: row.lanes,
+          generation: row.generation,
+          database,
+          permit,
+          consumer,
+          shares,
+          pace,
+          rate,
+          clock,
+          logger,
+        },
         read: (delivery) => read(delivery.message),
         retry: policy,
         probing: what === 'probe',
@@ -183,8 +197,8 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
         ...(options.prefetchBytes === undefined ? {} : { prefetchBytes: options.prefetchBytes }),
         onTrouble(error) {
           troubleSince = error === undefined ? undefined : (troubleSince ?? clock.now())
-          if (error) logger.warn({ subscription: name, error: describeError(error) }, 'the broker can not be reached')
-          else logger.info({ subscription: name }, 'the broker is back')
+          if (error) logEvent(logger, 'comity.subscription.broker_lost', { subscription: name, error: describeError(error) })
+          else logEvent(logger, 'comity.subscription.broker_back', { subscription: name })
         },
       })
     } finally {
@@ -194,7 +208,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     }
     if (succeeded < ENOUGH) return
     await closeBreaker(database, name)
-    logger.info({ subscription: name }, 'the breaker has closed: messages succeed again')
+    logEvent(logger, 'comity.breaker.closed', { subscription: name })
   }
 
   function mayBegin({ envelope: { tenant } }: Message): void {
@@ -216,8 +230,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     const reason = breaker?.observe(sample)
     if (reason === undefined) return
     breaker?.reset()
-    if (await openBreaker(database, name, reason))
-      logger.error({ subscription: name, reason }, 'the breaker has opened: the subscription is paused')
+    if (await openBreaker(database, name, reason)) logEvent(logger, 'comity.breaker.opened', { subscription: name, reason })
     session?.end()
   }
 
@@ -237,8 +250,8 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     return { waiting: rows[0]?.waiting ?? 0 }
   }
 
-  const runner = (lane: number, signal: AbortSignal): LineRunner<Tx> => ({
-    lane: { subscription: name, lane, database, permit },
+  const runner = (lane: number, signal: AbortSignal, inTurn: Permit): LineRunner<Tx> => ({
+    lane: { subscription: name, lane, database, permit: inTurn },
     replayed: registered && { generation: registered.generation, until: registered.replayedUntil ?? undefined },
     ...{ consumer, read, attempts: policy.attempts, decide: policy.decide, clock, signal },
   })
@@ -246,15 +259,33 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
   async function retry(key: string, signal: AbortSignal = new AbortController().signal): Promise<LineRun> {
     // Also before this process may receive: a line needs no broker.
     const { lanes } = registered ?? (await registration())
-    return runLine(runner(bucketOf(key, lanes), signal), key)
+    // Behind all who wait now, before all who come later.
+    const inTurn: Permit = (work) => {
+      const turn = shares.newestTurn
+      return permit(work, () => turn)
+    }
+    return runLine(runner(bucketOf(key, lanes), signal, inTurn), key)
   }
+
+  /** As if a message of this tenant had come. */
+  const inTurnOf =
+    (tenant: string): Permit =>
+    (work) =>
+      permit(
+        () => {
+          shares.served(tenant)
+          return work()
+        },
+        () => shares.turnOf(tenant),
+      )
 
   const lines = new Lines<Tx>({
     subscription: name,
     database,
-    runner,
+    runner: (lane, signal, tenant) => runner(lane, signal, inTurnOf(tenant ?? '')),
     retry,
     shares,
+    pace,
     ...(options.arrived ? { arrived: options.arrived } : {}),
   })
   const base = service({ name: `subscription ${name}`, run })
@@ -277,5 +308,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
   }) as Subscription
 }
 
+/** A handler's, in milliseconds: what a tenant waits for the batches of others. */
+const BATCH_LASTS = 25
 /** While it is paused, in milliseconds. */
 const LOOK_AGAIN = 500

@@ -10,7 +10,8 @@ export interface TenantShareOptions {
 }
 
 /**
- * How much of a subscription each tenant has in this process. Where one has crowded out the others, its messages go on into the
+ * How much of a subscription each tenant has in this process, and whose turn it is: of those who wait, in any lane, the one who was
+ * served least lately. Where one has crowded out the others, its messages go on into the
  * lines of their keys (`overflow`): that is a fast append, so the broker's queue moves on to what others sent after them.
  */
 export class TenantShares {
@@ -19,8 +20,12 @@ export class TenantShares {
   /** When each was seen last: to one who is alone, nobody has to give way. */
   readonly #seen = new Map<string, number>()
   readonly #rates = new Map<string, Rate>()
+  /** When each was served last, by the number of that serving; who was served last stands last. */
+  readonly #turns = new Map<string, number>()
+  #servings = 0
   #total = 0
   #processes = 1
+  #makingRoom = false
 
   constructor(options: TenantShareOptions) {
     this.#options = options
@@ -48,12 +53,39 @@ export class TenantShares {
     else this.#inside.set(tenant, left)
   }
 
-  /** The tenant that has to make room; undefined while there is room, or nobody to make it for. */
+  /** The tenant that has to make room; undefined while there is room, nobody to make it for, or room is being made. */
   get crowding(): string | undefined {
     const { prefetch } = this.#options
-    if (this.#total < prefetch * CROWDED) return undefined
+    if (this.#makingRoom || this.#total <= prefetch * MOST) return undefined
     for (const [tenant, inside] of this.#inside) if (inside > prefetch * MOST && this.#hasOthers(tenant)) return tenant
     return undefined
+  }
+
+  /** One lane at a time: it takes a connection from the others. */
+  async makeRoom(work: () => Promise<void>): Promise<void> {
+    this.#makingRoom = true
+    try {
+      await work()
+    } finally {
+      this.#makingRoom = false
+    }
+  }
+
+  /** The lower, the sooner it is served; '' stands for all messages without a tenant. */
+  turnOf(tenant: string): number {
+    return this.#turns.get(tenant) ?? 0
+  }
+
+  /** A message of it begins. */
+  served(tenant: string): void {
+    this.#turns.delete(tenant)
+    this.#turns.set(tenant, ++this.#servings)
+    if (this.#turns.size > MOST_TURNS) this.#turns.delete(this.#turns.keys().next().value as string)
+  }
+
+  /** Of whoever asks without a tenant's message: behind all who were served before now. */
+  get newestTurn(): number {
+    return this.#servings
   }
 
   /** Whether a tenant's rate lets one more message through now; if so, that one is counted. */
@@ -91,8 +123,9 @@ export class TenantShares {
   }
 }
 
-/** Of prefetch: so full is crowded, and more than this is more than one tenant's share of it. */
-const CROWDED = 0.8
+/** Of prefetch: what one tenant may have of it while there are others, so that these always find room. */
 const MOST = 0.4
+/** Tenants whose turn is known; who was served longer ago than all of these is served as one who is new. */
+const MOST_TURNS = 10_000
 /** How long others are remembered, in milliseconds. */
 const REMEMBERED = 900_000

@@ -32,6 +32,8 @@ export interface KeepsOptions<Field extends string> extends FlowOptions {
   /** The subscription's own name after the team's. Default: the entity's name. */
   readonly name?: string
   readonly audience?: string
+  /** How far behind its owner the copy may be: an objective, for status, metrics and alerts. */
+  readonly freshness?: Duration
 }
 export interface OnOptions extends FlowOptions {
   /** The subscription's own name after the team's. Default: the contract's name. */
@@ -120,7 +122,7 @@ export class Declaring {
   keeps(entity: Entity, options: KeepsOptions<string>): void {
     this.#open()
     checkContract(entity, 'keeps')
-    checkOptions(options, ['fields', 'table', 'columns', 'name', 'audience', ...FLOW], 'keeps')
+    checkOptions(options, ['fields', 'table', 'columns', 'name', 'audience', 'freshness', ...FLOW], 'keeps')
     if (entity.contractKind !== 'entity') throw new NotAnEntity({ contract: (entity as Contract).name, verb: 'keeps' })
     if (entity.owner === this.#team) throw new OwnEntityKept({ entity: entity.name })
     if (!Array.isArray(options.fields))
@@ -146,6 +148,7 @@ export class Declaring {
       table,
       columns: options.columns ?? {},
       flow: flowOf(options, 'keeps'),
+      ...(options.freshness === undefined ? {} : { freshness: parseDuration(options.freshness, 'keeps.freshness') }),
       ...(options.audience === undefined ? {} : { audience: options.audience }),
     })
   }

@@ -152,7 +152,16 @@ onNewestPostgres('a heartbeat', () => {
     expect(heard.map(({ attributes }) => attributes['ce-source'])).toEqual(['/teams/crm', '/teams/crm'])
 
     // At once when a status changes, long before it is time.
-    const now = { inFlight: 0, ended: { applied: 0, duplicate: 0, stale: 0, waiting: 0, discarded: 0 }, troubleSince: undefined }
+    const now = {
+      inFlight: 0,
+      ended: { applied: 0, duplicate: 0, stale: 0, waiting: 0, discarded: 0 },
+      troubleSince: undefined,
+      lastEndedAt: undefined,
+      pausedBy: undefined,
+      resting: [],
+      running: [],
+      tenants: [],
+    }
     await subscription('crm.mail')
     const tracker = new ProgressTracker({ subscriptions: [{ name: 'crm.mail', patience: 30_000, progress: () => now }], relay: undefined })
     const beat = processBeat({ holder: 'second', database, tracker, onStatus: () => second.wake() })

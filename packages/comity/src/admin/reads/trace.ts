@@ -50,7 +50,11 @@ export interface SubscriptionLife {
   readonly replacedBy: string | null
   /** Of the copy's row; 0 = nothing is known of the key. */
   readonly replicaVersion: number | null
-  readonly children: readonly MessageLife[]
+  /**
+   * What its handler published in the same transaction. Null = it can not be told: several messages were handled in that transaction, and
+   * this one carries no trace. Of messages that share a trace and a transaction each has the children of all.
+   */
+  readonly children: readonly MessageLife[] | null
 }
 
 const WRITTEN = `
@@ -62,12 +66,12 @@ const WITHHELD = `
   from comity.withheld w where w.id = $1::text::bigint`
 /* Each line of it costs look-ups by key, never a scan: it is asked of live databases. */
 const SEEN = `
-  select s.name, s.kind, i.generation, ${isoTime('i.recorded_at')} as "appliedAt", i.xmin::text as "writtenBy", ${exactTime('i.recorded_at')} as "appliedExactly",
+  select s.name, s.kind, i.generation, ${isoTime('i.recorded_at')} as "appliedAt", i.xmin::text as "writtenBy", i.place, ${exactTime('i.recorded_at')} as "appliedExactly",
     w.reason as "waitingReason", w.position, w.attempts, w.error_code as "errorCode", w.error, ${isoTime('w.appended_at')} as "joinedAt",
     d.reason as "discardReason", d.author as "discardAuthor", ${isoTime('d.discarded_at')} as "discardedAt", e.replaced_by as "replacedBy"
   from comity.subscriptions s
   left join lateral (
-    select i.generation, i.recorded_at, i.xmin from generate_series(1, s.generation) g(generation)
+    select i.generation, i.recorded_at, i.xmin, i.ctid::text as place from generate_series(1, s.generation) g(generation)
     join comity.inbox i on i.subscription = s.name and i.generation = g.generation and i.message = $1::text
     order by i.generation desc limit 1
   ) i on true
@@ -96,12 +100,18 @@ const CHILDREN = `
     and ($3::text is null or o.headers is null or o.headers not like '%traceparent%' or strpos(o.headers, $3::text) > 0)
   order by o.id limit 100`
 
+/* Of one statement, so they stand side by side: this reads a few pages, where a look at all of the inbox would take minutes. */
+const TOGETHER = `
+  select count(*)::int as n from comity.inbox b
+  where b.subscription = $1::text and b.xmin::text = $2::text and b.ctid >= $3::text::tid and b.ctid < $4::text::tid`
+
 interface SeenRow {
   readonly name: string
   readonly kind: 'handler' | 'replica'
   readonly generation: number | null
   readonly appliedAt: string | null
   readonly writtenBy: string | null
+  readonly place: string | null
   readonly appliedExactly: string | null
   readonly waitingReason: string | null
   readonly position: number | null
@@ -216,7 +226,7 @@ class Tracer {
     seen: SeenRow,
     traceparent: string | undefined,
     depth: number,
-  ): Promise<readonly MessageLife[]> {
+  ): Promise<readonly MessageLife[] | null> {
     if (seen.writtenBy === null || seen.kind === 'replica' || depth >= DEEPEST) return []
     const { rows } = await environment.database.query<{ id: string }>(CHILDREN, [
       seen.writtenBy,
@@ -226,6 +236,7 @@ class Tracer {
       versionOfClock(seen.appliedExactly, -2 * 86_400_000),
       versionOfClock(seen.appliedExactly, 3_600_000),
     ])
+    if (rows.length > 0 && traceparent === undefined && (await handledTogether(environment.database, seen)) > 1) return null
     const children: MessageLife[] = []
     for (const row of rows) {
       const id = messageId(environment.team, Number(row.id))
@@ -244,6 +255,12 @@ async function atOwner(
     database.query<WithheldRow>(WITHHELD, [String(version)]),
   ])
   return [written.rows[0], withheld.rows[0]]
+}
+
+async function handledTogether(database: Queryable, { name, writtenBy, place }: SeenRow): Promise<number> {
+  const page = Number(/^\((\d+),/.exec(place ?? '')?.[1] ?? 0)
+  const { rows } = await database.query<{ n: number }>(TOGETHER, [name, writtenBy, `(${Math.max(0, page - 2)},0)`, `(${page + 3},0)`])
+  return rows[0]?.n ?? 1
 }
 
 function parseId(id: string): { readonly team: string; readonly version: number } {
