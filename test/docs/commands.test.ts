@@ -1,9 +1,9 @@
 import { readdirSync } from 'node:fs'
-import type { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { createProgram } from '../../packages/cli/src/program.ts'
 import { readPage } from './page-tables.ts'
 
+type Command = ReturnType<typeof createProgram>
 const program = createProgram(() => undefined)
 const pages = [
   'README.md',

@@ -57,7 +57,7 @@ function compare(shown: readonly string[], output: string, shownAs: Map<string, 
     .map((line) => line.trimEnd())
     .filter((line, i, all) => line !== '' || i < all.length - 1)
   const pieces = pattern(shown)
-  const match = pieces.exec(printed.join('\n'))
+  const match = pieces.exec(`${printed.join('\n')}\n`)
   if (match === null)
     return printed.map((line) => line.replaceAll(VALUE, (value) => [...shownAs].find(([, actual]) => actual === value)?.[0] ?? value))
   // Values of the same place stand for each other.
@@ -70,7 +70,7 @@ function compare(shown: readonly string[], output: string, shownAs: Map<string, 
 /** What the shown lines allow. */
 function pattern(shown: readonly string[]): RegExp {
   const lines = shown.map((line) => (line === '…' ? '(?:.*\\n)*?' : `${patternOf(line)}\\n`))
-  return new RegExp(`^${lines.join('').replace(/\\n$/, '')}\\n?$`)
+  return new RegExp(`^${lines.join('')}$`)
 }
 
 const VALUE =
