@@ -108,7 +108,7 @@ async function observeOutbox(shop: Pool): Promise<OutboxObservation> {
 }
 
 async function observeSubscription(mail: Pool, name: string, topic: string, backlog: number): Promise<SubscriptionObservation> {
-  const [effects, waiting, discarded, counts] = await Promise.all([
+  const [effects, waiting, discarded, edited, counts] = await Promise.all([
     mail.query<{ message: string; key: string; kind: 'state' | 'deleted' | 'event'; version: string; mark: string | null; at: number }>(
       'select message, key, kind, version::text as version, mark, at from effects where subscription = $1::text order by seq',
       [name],
@@ -119,7 +119,15 @@ async function observeSubscription(mail: Pool, name: string, topic: string, back
       [name],
     ),
     mail.query<{ message: string }>('select message from comity.discarded where subscription = $1::text', [name]),
-    mail.query<{ applied: string }>('select sum(applied)::text as applied from comity.counts where subscription = $1::text', [name]),
+    mail.query<{ message: string; replacedBy: string }>(
+      'select message, replaced_by as "replacedBy" from comity.edited where subscription = $1::text',
+      [name],
+    ),
+    mail.query<{ applied: number; waiting: number; discarded: number }>(
+      `select sum(applied)::float8 as applied, sum(waiting)::float8 as waiting, sum(discarded)::float8 as discarded
+       from comity.counts where subscription = $1::text`,
+      [name],
+    ),
   ])
   return {
     name,
@@ -128,8 +136,8 @@ async function observeSubscription(mail: Pool, name: string, topic: string, back
     effects: effects.rows.map(({ version, at, ...effect }) => ({ ...effect, generation: 1, version: Number(version), time: at })),
     waiting: waiting.rows.map(({ message }) => message),
     discarded: discarded.rows.map(({ message }) => message),
-    // What its line has run is counted where it runs.
-    applied: Number(counts.rows[0]?.applied),
+    edited: edited.rows,
+    ...(counts.rows[0] ? { counts: counts.rows[0] } : {}),
   }
 }
 

@@ -13,7 +13,7 @@ interface TenantsOptions extends CommonOptions, PageChoice {
 }
 
 const HELP = `
-Those of whom something waits or is paused. WAITING is messages in lines, DEAD the lines whose head failed for good, HELD the
+Those of whom something waits, is under way or is paused. WAITING is messages in lines, NOW what is under way, DEAD the lines whose head failed for good, HELD the
 lines that wait for the end of a pause or for room, MOSTLY where most of it is.
 
 Exit codes: 0 = listed; 1 = error.
@@ -34,6 +34,7 @@ export function tenantsCommand(finish: (code: ExitCode) => void): Command {
 const COLUMNS: readonly Column[] = [
   { title: 'TENANT', align: 'left', flexible: true },
   { title: 'WAITING', align: 'right' },
+  { title: 'NOW', align: 'right' },
   { title: 'DEAD', align: 'right' },
   { title: 'HELD', align: 'right' },
   { title: 'OLDEST', align: 'right' },
@@ -53,9 +54,10 @@ async function run({ subscription, sort, ...options }: TenantsOptions, tenant?: 
 
 function pageText(team: string, page: Page<TenantReport>): string {
   if (page.items.length === 0) return `${pc.bold(team)}: nothing waits`
-  const rows = page.items.map(({ tenant, waiting, keys, oldest, paused, top }): readonly Cell[] => [
+  const rows = page.items.map(({ tenant, waiting, inFlight, keys, oldest, paused, top }): readonly Cell[] => [
     text(tenant),
     count(waiting, pc.yellow),
+    count(inFlight, pc.dim),
     count(keys.parked, pc.red),
     count(keys.paused + keys.overflow, pc.yellow),
     ago(oldest),

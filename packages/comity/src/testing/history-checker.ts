@@ -16,7 +16,8 @@ import { type Violation, Violations } from './history-checker/violation.ts'
  *   H10 a replica's version decreased                H11 replica ≠ owner: missing, extra, stale, field
  *   H12 resurrected after a deletion                 H14 a read with a token returned something older
  *   H16 conservation                                 H18 a stale term's or a clone's write was accepted
- *   H19 acknowledged before commit                   H22 not drained, or too late              H24 known, and not shown
+ *   H19 acknowledged before commit                   H22 not drained, or too late              H23 grew beyond its bound
+ *   H24 known, and not shown
  *
  * An operation of unknown outcome is never held against anybody. A run in which nothing succeeded, or in which no fault
  * happened although some were scheduled, is `unknown`.
@@ -84,6 +85,10 @@ function judge(history: IndexedHistory, observations: Observations): Judgement {
     violations.add({ class: 'H22', detail: `an effect came ${Math.round(lag)} ms after its commit` })
   for (const { component, trouble, known, shown } of observations.troubles ?? []) {
     if (known > 0 && shown === 0) violations.add({ class: 'H24', detail: `${component} knows ${known} × ${trouble}, and shows none` })
+  }
+  for (const { component, of, worst, limit } of observations.bounds ?? []) {
+    // What could not be measured is no good news.
+    if (!(worst <= limit)) violations.add({ class: 'H23', detail: `${component}: ${of} came to ${worst}, above ${limit}` })
   }
 
   const counts = countsOf(history, observations, violations, lag, unjudged)

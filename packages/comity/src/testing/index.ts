@@ -1,6 +1,7 @@
 export { type AdversaryOptions, adversarialTransport } from './adversarial-transport.ts'
 export type {
   Acknowledgement,
+  BoundObservation,
   Change,
   ChangeOutcome,
   Effect,

@@ -20,6 +20,35 @@ test('a run that keeps every promise is valid', () => {
   )
 })
 
+/** An operator ends one waiting message in two without its effect, and puts another in the place of the others. */
+function operated(run: SimulatedRun, pick: number): Observations {
+  const observations = observationsOf(run)
+  const acts = observations.subscriptions.map((subscription) => {
+    const discarded: string[] = []
+    const edited: { message: string; replacedBy: string }[] = []
+    const effects = subscription.effects.flatMap((effect, i) => {
+      if ((i + pick) % 3 !== 0) return [effect]
+      const replacedBy = `${effect.message}~1`
+      if ((i + pick) % 2 === 0) discarded.push(effect.message)
+      else edited.push({ message: effect.message, replacedBy })
+      return (i + pick) % 2 === 0 ? [] : [{ ...effect, message: replacedBy, mark: `mended ${effect.mark}` }]
+    })
+    const counts = { applied: effects.length, waiting: 0, discarded: discarded.length }
+    return { ...subscription, effects, discarded, edited, counts }
+  })
+  return { ...observations, subscriptions: acts }
+}
+
+test('a run in which an operator discards and edits by name is valid', () => {
+  fc.assert(
+    fc.property(simulatedSteps, fc.nat(5), (steps, pick) => {
+      const run = simulate(steps)
+      expect(judge(run, operated(run, pick)).violations).toEqual([])
+    }),
+    { numRuns: 200 },
+  )
+})
+
 /** Each spoils one event of a valid run; answers undefined where the run has none that it could spoil. */
 const mutations: Record<string, (run: SimulatedRun, pick: number) => Observations | undefined> = {
   'drop a publication': (run, pick) => {
@@ -88,6 +117,27 @@ const mutations: Record<string, (run: SimulatedRun, pick: number) => Observation
     if (index < 0) return undefined
     run.changes.splice(index + 1, 0, before.at(-1) as (typeof before)[number])
     return observationsOf(run)
+  },
+  'discard without a record': (run, pick) => {
+    const observations = operated(run, pick)
+    if (observations.subscriptions.every(({ discarded }) => discarded.length === 0)) return undefined
+    const forgotten = observations.subscriptions.map((one) => ({ ...one, discarded: [], counts: { ...one.counts, discarded: 0 } }))
+    return { ...observations, subscriptions: forgotten as Observations['subscriptions'] }
+  },
+  'edit without a record': (run, pick) => {
+    const observations = operated(run, pick)
+    if (observations.subscriptions.every(({ edited }) => (edited ?? []).length === 0)) return undefined
+    return { ...observations, subscriptions: observations.subscriptions.map((one) => ({ ...one, edited: [] })) }
+  },
+  'run what was edited too': (run, pick) => {
+    const observations = operated(run, pick)
+    const index = observations.subscriptions.findIndex(({ edited }) => (edited ?? []).length > 0)
+    const original = observationsOf(run).subscriptions[index]?.effects.find(
+      ({ message }) => message === observations.subscriptions[index]?.edited?.[0]?.message,
+    )
+    if (original === undefined) return undefined
+    const subscriptions = observations.subscriptions.map((one, i) => (i === index ? { ...one, effects: [...one.effects, original] } : one))
+    return { ...observations, subscriptions }
   },
   'publish what rolled back': (run) => {
     const failed = run.operations.find((operation) => operation.f === 'write' && operation.phase === 'fail')

@@ -83,7 +83,7 @@ function valid(): Run {
         waiting: [],
         discarded: [],
         backlog: 0,
-        applied: 2,
+        counts: { applied: 2, waiting: 0, discarded: 0 },
       })),
       replicas: [
         {
@@ -122,6 +122,26 @@ const visits = (run: Run) => run.observations.subscriptions[0] as Mutable<Observ
 const steps = (run: Run) => run.observations.subscriptions[1] as Mutable<Observations['subscriptions'][number]>
 const copy = (run: Run) => run.observations.replicas[0] as Mutable<Observations['replicas'][number]>
 const outbox = (run: Run) => run.observations.outboxes[0] as Mutable<Observations['outboxes'][number]>
+const applies = (subscription: Mutable<Observations['subscriptions'][number]>, applied: number) => {
+  subscription.counts = { ...(subscription.counts as NonNullable<typeof subscription.counts>), applied }
+}
+/** Messages that wait or were discarded, and are counted there. */
+const endsWithout = (subscription: Mutable<Observations['subscriptions'][number]>, how: 'waiting' | 'discarded', messages: string[]) => {
+  subscription[how] = messages
+  subscription.counts = { ...(subscription.counts as NonNullable<typeof subscription.counts>), [how]: messages.length }
+}
+/** The visit 60 was edited before it ran. */
+const edit = (run: Run) => {
+  effect(run, 1).message = 'crm.60~1'
+  effect(run, 1).mark = 'mended'
+  visits(run).edited = [{ message: 'crm.60', replacedBy: 'crm.60~1' }]
+}
+/** The visit 60 was ended without its effect. */
+const discard = (run: Run) => {
+  visits(run).effects.pop()
+  visits(run).discarded = ['crm.60']
+  visits(run).counts = { applied: 1, waiting: 0, discarded: 1 }
+}
 const effect = (run: Run, index: number) => visits(run).effects[index] as Mutable<Observations['subscriptions'][number]['effects'][number]>
 const without = (run: Run, drop: (operation: Operation) => boolean) => {
   run.operations = run.operations.filter((operation) => !drop(operation))
@@ -148,18 +168,18 @@ const cases: Record<string, { caught: Record<string, (run: Run) => void>; lawful
       'the first event of a topic': (run) => {
         lose(run, 30)
         visits(run).effects.shift()
-        visits(run).applied = 1
+        applies(visits(run), 1)
       },
       'a handler that had none': (run) => {
         steps(run).effects = []
-        steps(run).applied = 0
+        applies(steps(run), 0)
       },
     },
     lawful: {
       'its writer never learnt whether it committed': (run) => {
         lose(run, 30)
         visits(run).effects.shift()
-        visits(run).applied = 1
+        applies(visits(run), 1)
         end(run, 'op30', { phase: 'info' })
       },
     },
@@ -190,23 +210,23 @@ const cases: Record<string, { caught: Record<string, (run: Run) => void>; lawful
       'the last event of a topic': (run) => {
         lose(run, 60)
         visits(run).effects.pop()
-        visits(run).applied = 1
+        applies(visits(run), 1)
       },
       'the last one at a handler': (run) => {
         visits(run).effects.pop()
-        visits(run).applied = 1
+        applies(visits(run), 1)
       },
     },
     lawful: {
       'it waits': (run) => {
         visits(run).effects.pop()
-        visits(run).applied = 1
-        visits(run).waiting = ['crm.60']
+        applies(visits(run), 1)
+        endsWithout(visits(run), 'waiting', ['crm.60'])
       },
       'it was discarded by name': (run) => {
         visits(run).effects.pop()
-        visits(run).applied = 1
-        visits(run).discarded = ['crm.60']
+        applies(visits(run), 1)
+        endsWithout(visits(run), 'discarded', ['crm.60'])
       },
     },
   },
@@ -242,7 +262,7 @@ const cases: Record<string, { caught: Record<string, (run: Run) => void>; lawful
     caught: {
       'an effect that nobody attempted': (run) => {
         visits(run).effects.push({ generation: 1, message: 'crm.65', key: '7', kind: 'event', version: 65, mark: 'ghost' })
-        visits(run).applied = 3
+        applies(visits(run), 3)
       },
       'a publication that nobody attempted': (run) => {
         run.operations.push(publication(999, 'crm.customer', '9', 'ghost', 95))
@@ -278,12 +298,12 @@ const cases: Record<string, { caught: Record<string, (run: Run) => void>; lawful
     caught: {
       'the same message twice': (run) => {
         visits(run).effects.push({ ...effect(run, 1) })
-        visits(run).applied = 3
+        applies(visits(run), 3)
       },
       'the same event under two versions': (run) => {
         run.operations.push(publication(999, 'crm.visited', '7', 'v2', 95))
         outbox(run).changes.push({ version: 95, topic: 'crm.visited', key: '7' })
-        visits(run).discarded = ['crm.95']
+        endsWithout(visits(run), 'discarded', ['crm.95'])
       },
     },
     lawful: {
@@ -294,7 +314,7 @@ const cases: Record<string, { caught: Record<string, (run: Run) => void>; lawful
       },
       'a replay': (run) => {
         visits(run).effects.push({ ...effect(run, 0), generation: 2 }, { ...effect(run, 1), generation: 2 })
-        visits(run).applied = 4
+        applies(visits(run), 4)
       },
       'a repeated publication': (run) => void run.operations.push(publication(999, 'crm.visited', '7', 'v2', 60)),
     },
@@ -332,14 +352,14 @@ const cases: Record<string, { caught: Record<string, (run: Run) => void>; lawful
     caught: {
       'one of a key is missing below another': (run) => {
         visits(run).effects.shift()
-        visits(run).applied = 1
+        applies(visits(run), 1)
       },
     },
     lawful: {
       'it waits alone': (run) => {
-        visits(run).waiting = ['crm.30']
+        endsWithout(visits(run), 'waiting', ['crm.30'])
         visits(run).effects.shift()
-        visits(run).applied = 1
+        applies(visits(run), 1)
       },
     },
   },
@@ -504,13 +524,37 @@ const cases: Record<string, { caught: Record<string, (run: Run) => void>; lawful
         visits(run).waiting = ['crm.60']
       },
       'counted wrong': (run) => {
-        visits(run).applied = 1
+        applies(visits(run), 1)
       },
       'a message of a replica that ended nowhere': (run) => {
         copy(run).ended = 4
       },
+      'discarded and waiting': (run) => {
+        discard(run)
+        visits(run).waiting = ['crm.60']
+        visits(run).counts = { applied: 1, waiting: 1, discarded: 1 }
+      },
+      'discarded, and counted elsewhere': (run) => {
+        discard(run)
+        visits(run).counts = { applied: 1, waiting: 1, discarded: 0 }
+      },
+      'edited, and the original had its effect instead': (run) => {
+        edit(run)
+        effect(run, 1).message = 'crm.60'
+        effect(run, 1).mark = 'v2'
+      },
     },
     lawful: {
+      'discarded by name': discard,
+      edited: edit,
+      'edited twice, and discarded': (run) => {
+        discard(run)
+        visits(run).discarded = ['crm.60~2']
+        visits(run).edited = [
+          { message: 'crm.60', replacedBy: 'crm.60~1' },
+          { message: 'crm.60~1', replacedBy: 'crm.60~2' },
+        ]
+      },
       'repetitions of a replica': (run) => {
         copy(run).ended = 40
       },
@@ -551,7 +595,7 @@ const cases: Record<string, { caught: Record<string, (run: Run) => void>; lawful
     caught: {
       'acknowledged, and no effect': (run) => {
         visits(run).effects.shift()
-        visits(run).applied = 1
+        applies(visits(run), 1)
         run.operations.push({ f: 'ack', phase: 'ok', process: 'data', time: 500, subscription: 'data.crm.visited', messages: ['crm.30'] })
       },
     },
@@ -586,6 +630,21 @@ const cases: Record<string, { caught: Record<string, (run: Run) => void>; lawful
     lawful: {
       'late, and nobody minds': (run) => {
         effect(run, 1).time = 5000
+      },
+    },
+  },
+  H23: {
+    caught: {
+      'more than its bound': (run) => {
+        run.observations.bounds = [{ component: 'mail-1', of: 'memory in MB', worst: 401, limit: 400 }]
+      },
+      'what nobody could measure': (run) => {
+        run.observations.bounds = [{ component: 'mail-1', of: 'memory in MB', worst: Number.NaN, limit: 400 }]
+      },
+    },
+    lawful: {
+      'all that it may have': (run) => {
+        run.observations.bounds = [{ component: 'mail-1', of: 'memory in MB', worst: 400, limit: 400 }]
       },
     },
   },

@@ -160,7 +160,7 @@ export function observationsOf(run: SimulatedRun): Observations {
       waiting: [],
       discarded: [],
       backlog: 0,
-      applied: effects.length,
+      counts: { applied: effects.length, waiting: 0, discarded: 0 },
     })),
     replicas: [
       {

@@ -26,7 +26,7 @@ interface Claimed {
 
 /* Mine or nobody's, the one that has been left alone for longest. */
 const CLAIM = `
-  update comity.jobs j set holder = $1::text, held_until = clock_timestamp() + interval '30 seconds', state = 'running',
+  update comity.jobs j set holder = $1::text, held_until = clock_timestamp() + interval '10 seconds', state = 'running',
     started_at = coalesce(started_at, clock_timestamp())
   where id = (select id from comity.jobs where state in ('waiting', 'running') and (holder = $1::text or held_until is null or held_until < clock_timestamp())
     order by held_until nulls first limit 1 for update skip locked)
@@ -38,7 +38,7 @@ const NEXT = `
   where ${SELECTED} and k.subscription = any ($8::text::text[]) and k.tried_at < $9::text::timestamptz order by k.tried_at limit $10::int`
 const SAVE = `
   update comity.jobs set stage_done = stage_done + $2::int, stage_failed = stage_failed + $3::int, done = done + $2::int, failed = failed + $3::int,
-    ended_messages = ended_messages + $4::int, held_until = clock_timestamp() + interval '30 seconds' where id = $1::text and holder = $5::text`
+    ended_messages = ended_messages + $4::int, held_until = clock_timestamp() + interval '10 seconds' where id = $1::text and holder = $5::text`
 const NEXT_STAGE = 'update comity.jobs set stage = stage + 1, stage_done = 0, stage_failed = 0 where id = $1::text'
 const FINISH = `
   update comity.jobs set state = $2::text, outcome = $3::text, ended_at = clock_timestamp(), holder = null, held_until = null where id = $1::text`
@@ -187,5 +187,5 @@ function failedAgain({ stage_done, stage_failed, stage, stop_above }: Claimed): 
   return `${stage_failed} of ${stage_done} lines of stage ${stage + 1} failed again, and it stops above ${Math.round(stop_above * 100)} %`
 }
 
-/** In milliseconds. */
-const SAVE_EVERY = 5000
+/** In milliseconds; well below the ten seconds after which others take a job for left alone. Two that work on one do no harm. */
+const SAVE_EVERY = 2500

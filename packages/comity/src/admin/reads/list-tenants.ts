@@ -15,6 +15,8 @@ export interface TenantReport {
   readonly waiting: number
   /** Since when the oldest line has been waiting; null = nothing waits. */
   readonly oldest: string | null
+  /** Delivered and not ended, as far as the processes' rows say: the top five of each subscription and process. */
+  readonly inFlight: number
   /** Where its messages are held; subscription '' = everywhere. */
   readonly paused: readonly { readonly subscription: string; readonly author: string; readonly reason: string; readonly since: string }[]
   /** The three subscriptions with most of its keys waiting. */
@@ -37,9 +39,14 @@ const tenants = (by: string): string => `
   with lines as materialized (
     select k.subscription, k.tenant, k.reason, count(*)::int as n, min(k.since) as oldest
     from comity.waiting_keys k where $1::text is null or k.subscription = $1::text group by 1, 2, 3
+  ), flight as materialized (
+    select t.value ->> 'tenant' as tenant, sum((t.value ->> 'inside')::int)::int as n
+    from comity.processes p cross join lateral jsonb_each(p.progress -> 'subscriptions') s
+    cross join lateral jsonb_array_elements(coalesce(s.value -> 'tenants', '[]'::jsonb)) t
+    where p.beat_at > clock_timestamp() - interval '60 seconds' and ($1::text is null or s.key = $1::text) group by 1
   ), all_of as (
     select coalesce(a.tenant, '') as place, a.tenant, l.*
-    from (select tenant from lines union select tenant from comity.pauses where tenant <> '' and ($1::text is null or subscription in ($1::text, ''))) a
+    from (select tenant from lines union select tenant from flight union select tenant from comity.pauses where tenant <> '' and ($1::text is null or subscription in ($1::text, ''))) a
     cross join lateral (
       select coalesce(sum(l.n), 0)::int as keys, coalesce(sum(l.n) filter (where l.reason = 'parked'), 0)::int as parked,
         coalesce(sum(l.n) filter (where l.reason = 'paused'), 0)::int as held, coalesce(sum(l.n) filter (where l.reason = 'overflow'), 0)::int as overflow,
@@ -57,7 +64,7 @@ const tenants = (by: string): string => `
     join comity.waiting w on w.subscription = k.subscription and w.key = k.key and w.seq > k.done
     where coalesce(k.tenant, '') in (select p.place from page p) and ($1::text is null or k.subscription = $1::text) group by 1
   )
-  select s.place, s.weight::text as weight, s.tenant, coalesce(m.n, 0) as waiting, s.keys, s.parked, s.held, s.overflow, s.not_yet, ${isoTime('s.oldest')} as oldest,
+  select s.place, s.weight::text as weight, s.tenant, coalesce(m.n, 0) as waiting, coalesce((select f.n from flight f where f.tenant = s.tenant), 0) as in_flight, s.keys, s.parked, s.held, s.overflow, s.not_yet, ${isoTime('s.oldest')} as oldest,
     (select coalesce(json_agg(json_build_object('subscription', p.subscription, 'author', p.author, 'reason', p.reason,
         'since', ${isoTime('p.since')}) order by p.subscription), '[]')
       from comity.pauses p where p.tenant = s.tenant and p.tenant <> '')::text as paused,
@@ -71,6 +78,7 @@ interface TenantRow {
   readonly weight: string
   readonly tenant: string | null
   readonly waiting: number
+  readonly in_flight: number
   readonly keys: number
   readonly parked: number
   readonly held: number
@@ -81,7 +89,7 @@ interface TenantRow {
   readonly top: string
 }
 
-/** The tenants of whom something waits or is paused, by default those with most waiting first. */
+/** The tenants of whom something waits, is under way or is paused, by default those with most waiting first. */
 export async function listTenants(
   environment: Environment,
   asked: {
@@ -103,12 +111,13 @@ export async function listTenants(
   return pageOf(rows, limit, ({ weight, place }) => [String(-Number(weight)), place], reportOf)
 }
 
-function reportOf({ tenant, waiting, keys, parked, held, overflow, not_yet, oldest, paused, top }: TenantRow): TenantReport {
+function reportOf({ tenant, waiting, in_flight, keys, parked, held, overflow, not_yet, oldest, paused, top }: TenantRow): TenantReport {
   return {
     tenant,
     keys: { parked, paused: held, overflow, 'not-yet': not_yet },
     waitingKeys: keys,
     waiting,
+    inFlight: in_flight,
     oldest,
     paused: JSON.parse(paused),
     top: JSON.parse(top),

@@ -122,6 +122,8 @@ export interface Observations {
   readonly replicas: readonly ReplicaObservation[]
   /** What a component has in its own records, beside what it showed of it. */
   readonly troubles?: readonly TroubleObservation[]
+  /** What must not grow without end, and the worst that was seen of it. */
+  readonly bounds?: readonly BoundObservation[]
   /** Longest accepted time from a commit to its effect, in milliseconds. */
   readonly maxLag?: number
 }
@@ -147,8 +149,10 @@ export interface SubscriptionObservation {
   readonly waiting: readonly string[]
   readonly discarded: readonly string[]
   readonly backlog: number
-  /** What the subscription itself counts as applied, where it counts. */
-  readonly applied?: number
+  /** What an operator has put in the place of a message that waited: the original never has its effect. */
+  readonly edited?: readonly { readonly message: string; readonly replacedBy: string }[]
+  /** What the subscription itself counts, where it counts: had their effect, wait now, were ended without effect. */
+  readonly counts?: { readonly applied: number; readonly waiting: number; readonly discarded: number }
 }
 export interface Effect {
   readonly generation: number
@@ -192,4 +196,12 @@ export interface TroubleObservation {
   readonly trouble: string
   readonly known: number
   readonly shown: number
+}
+
+export interface BoundObservation {
+  readonly component: string
+  /** In which unit, too: `memory in MB`. */
+  readonly of: string
+  readonly worst: number
+  readonly limit: number
 }

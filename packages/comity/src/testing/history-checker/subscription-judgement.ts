@@ -31,9 +31,10 @@ function judgeEffects(
   const firsts = new Map<string, Effect>()
   const marks = new Set<string>()
   const published = history.published.get(topic.name)
+  const { replaced, originalOf } = editsOf(subscription)
   for (const effect of subscription.effects) {
     const where = `${subscription.name} ${effect.key} version ${effect.version}${effect.mark === null ? '' : ` (${effect.mark})`}`
-    const id = `${effect.generation}\0${effect.message}`
+    const id = `${effect.generation}\0${originalOf(effect.message)}`
     const mark = `${effect.generation}\0${effect.mark}`
     if (firsts.has(id) || (effect.kind === 'event' && marks.has(mark))) {
       violations.add({ class: 'H5', detail: `${where} had its effect twice` })
@@ -41,13 +42,20 @@ function judgeEffects(
     }
     firsts.set(id, effect)
     marks.add(mark)
+    const publication = published?.get(effect.version)
+    if (replaced.has(effect.message)) violations.add({ class: 'H16', detail: `${where} was replaced by an edit, and had its effect` })
+    if (originalOf(effect.message) !== effect.message) {
+      // Its content is the operator's; whose place it takes is not.
+      if (publication?.message !== originalOf(effect.message) || publication.key !== effect.key)
+        violations.add({ class: 'H2', detail: `${where} stands for a message that was never published` })
+      continue
+    }
     const attempt = effect.mark === null ? undefined : history.attempts.get(effect.mark)
     if (effect.mark !== null && attempt === undefined) violations.add({ class: 'H2', detail: `${where} was delivered and never attempted` })
     if (attempt?.write.begin.clone) violations.add({ class: 'H18', detail: `${where} was written in a clone, and delivered` })
     else if (attempt !== undefined && history.fateOf(attempt) === 'never') {
       violations.add({ class: 'H3', detail: `${where} was delivered, and its transaction or savepoint rolled back` })
     }
-    const publication = published?.get(effect.version)
     if (
       publication !== undefined &&
       (publication.mark !== effect.mark || publication.key !== effect.key || publication.kind !== effect.kind)
@@ -60,20 +68,24 @@ function judgeEffects(
     if (publication === undefined && effect.mark === null)
       violations.add({ class: 'H2', detail: `${where} was delivered and never published` })
   }
-  if (subscription.applied !== undefined && subscription.applied !== subscription.effects.length) {
-    violations.add({
-      class: 'H16',
-      detail: `${subscription.name} counts ${subscription.applied} applied messages, and ${subscription.effects.length} effects exist`,
-    })
+  const { counts, effects, waiting, discarded } = subscription
+  for (const [outcome, exist] of Object.entries({ applied: effects.length, waiting: waiting.length, discarded: discarded.length })) {
+    const counted = counts?.[outcome as keyof typeof counts] ?? exist
+    if (counted !== exist)
+      violations.add({ class: 'H16', detail: `${subscription.name} counts ${counted} messages as ${outcome}, and ${exist} exist` })
   }
   return [...firsts.values()]
 }
 
 function judgeMissing(history: IndexedHistory, subscription: SubscriptionObservation, violations: Violations): void {
   const { name, topic, effects } = subscription
-  const applied = new Set(effects.map(({ message }) => message))
-  const waiting = new Set(subscription.waiting)
-  const discarded = new Set(subscription.discarded)
+  const { originalOf } = editsOf(subscription)
+  const applied = new Set(effects.map(({ message }) => originalOf(message)))
+  const waiting = new Set(subscription.waiting.map(originalOf))
+  const discarded = new Set(subscription.discarded.map(originalOf))
+  for (const message of waiting) {
+    if (discarded.has(message)) violations.add({ class: 'H16', detail: `${name}: ${message} was discarded, and waits` })
+  }
   for (const message of applied) {
     if (waiting.has(message) || discarded.has(message))
       violations.add({ class: 'H16', detail: `${name}: ${message} is applied, and waits or was discarded` })
@@ -98,6 +110,19 @@ function judgeMissing(history: IndexedHistory, subscription: SubscriptionObserva
         detail: `${where} was published, and never had its effect`,
       })
   }
+}
+
+/** A message may be edited again and again: all that stood in its place count as it. */
+function editsOf({ edited = [] }: SubscriptionObservation): {
+  readonly replaced: ReadonlySet<string>
+  readonly originalOf: (message: string) => string
+} {
+  const before = new Map(edited.map(({ message, replacedBy }) => [replacedBy, message]))
+  const originalOf = (message: string): string => {
+    const earlier = before.get(message)
+    return earlier === undefined ? message : originalOf(earlier)
+  }
+  return { replaced: new Set(edited.map(({ message }) => message)), originalOf }
 }
 
 function byGeneration(effects: readonly Effect[]): Iterable<Effect[]> {

@@ -17,6 +17,7 @@ export type ViolationClass =
   | 'H18'
   | 'H19'
   | 'H22'
+  | 'H23'
   | 'H24'
 
 export interface Violation {
