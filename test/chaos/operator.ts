@@ -46,7 +46,7 @@ const POISON: Deploy = { poisonEvery: 100 }
 const consumer = {
   deploy: file,
   slowness: 3,
-  handling: { attempts: 2, backoff: { min: '20ms', max: '100ms' }, prefetch: 300, breaker: { atLeast: 50, window: '5s' } },
+  handling: { attempts: 2, backoff: { min: '20ms', max: '100ms' }, prefetch: 300, breaker: { atLeast: 20, window: '5s' } },
 } as const
 const mail = world.pools.mail
 const failures: string[] = []
