@@ -226,12 +226,12 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: `${comity}/subscription/lane.ts`,
-        find: `      alone = Math.max(0, alone - 1)
-      try {`,
-        replace: `      alone = Math.max(0, alone - 1)
-      for (const item of items) this.#answer(item, 'ack')
-      await new Promise((resolve) => setTimeout(resolve, 10))
-      try {`,
+        find: `    let begun: Message | undefined
+`,
+        replace: `    let begun: Message | undefined
+    for (const item of items) this.#answer(item, 'ack')
+    await new Promise((resolve) => setTimeout(resolve, 10))
+`,
       },
     ],
   },
