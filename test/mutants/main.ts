@@ -117,11 +117,15 @@ function runStage(tree: MutatedTree, stage: StageName, seed: number): Promise<Ju
 
 /** Whether the test passes there; one that hangs does not. */
 async function passes(tree: MutatedTree, test: string, title: string): Promise<boolean> {
-  const child = spawn(process.execPath, [join(tree.folder, 'node_modules/vitest/vitest.mjs'), 'run', test, '-t', title], {
-    cwd: tree.folder,
-    stdio: ['ignore', 'ignore', process.env.COMITY_VERBOSE === '1' ? 'inherit' : 'ignore'],
-    timeout: PATIENCE,
-    killSignal: 'SIGKILL',
-  })
+  const child = spawn(
+    process.execPath,
+    [join(tree.folder, 'node_modules/vitest/vitest.mjs'), 'run', test, '-t', title, '--testTimeout=100000'],
+    {
+      cwd: tree.folder,
+      stdio: ['ignore', 'ignore', process.env.COMITY_VERBOSE === '1' ? 'inherit' : 'ignore'],
+      timeout: PATIENCE,
+      killSignal: 'SIGKILL',
+    },
+  )
   return (await new Promise<number | null>((resolve) => child.once('close', resolve))) === 0
 }
