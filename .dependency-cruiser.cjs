@@ -128,6 +128,12 @@ const packageRules = [
     to: { path: '^packages/(google-pubsub|nats)/', pathNot: '^packages/$1/' },
   },
   {
+    name: 'integrations-see-the-public-engine',
+    comment: 'a framework’s module only calls what every user can call: it works with any transport and library, and knows none',
+    from: { path: '^packages/nestjs/src/' },
+    to: { path: '^packages/(?!contract/|comity/src/index\\.ts|nestjs/)' },
+  },
+  {
     name: 'packages-by-name',
     comment: 'another package is imported by its name: a path into it goes round its exports',
     from: { path: '^(packages/[^/]+|examples/[^/]+|bench)/' },

@@ -14,8 +14,9 @@ const example = named ? given[0] : 'agency'
 const rest = named ? given.slice(1) : given
 const folder = join(root, 'examples', example)
 
-if (!existsSync(join(folder, 'package.json'))) {
-  const known = readdirSync(join(root, 'examples')).filter((name) => existsSync(join(root, 'examples', name, 'package.json')))
+// examples/nextjs is none of them: Next.js starts it, and is in no lock of ours
+if (!existsSync(join(folder, 'src/main.ts'))) {
+  const known = readdirSync(join(root, 'examples')).filter((name) => existsSync(join(root, 'examples', name, 'src/main.ts')))
   process.stderr.write(`There is no example "${example}".\n  What to do: npm start -- ${known.join(' | ')}\n`)
   process.exit(2)
 }

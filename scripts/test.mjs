@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ensureInstalled, root } from './installation.mjs'
+import { fetchPromtool } from './promtool.mjs'
 import { exitCode, runStep } from './run-step.mjs'
 import { installSystemPostgres } from './system-postgres.mjs'
 
@@ -13,6 +14,7 @@ const full = process.argv.includes('--full')
 
 await ensureInstalled()
 await installSystemPostgres()
+await fetchPromtool()
 const build = await runStep('Building', process.execPath, ['node_modules/typescript/bin/tsc', '-b'], { cwd: root })
 if (build.code !== 0) {
   process.stderr.write(`${build.output}\n`) // most tests need no build: they run the sources

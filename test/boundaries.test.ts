@@ -47,6 +47,7 @@ const violations: Readonly<Record<string, Files>> = {
   'cli-sees-the-public-engine': { 'packages/cli/src/cli-sees-the-public-engine.ts': ['../../comity/src/relay/x.ts'] },
   'transport-packages-see-the-seam': { 'packages/nats/src/transport-packages-see-the-seam.ts': ['comity/admin'] },
   'transport-packages-are-apart': { 'packages/nats/src/transport-packages-are-apart.ts': ['../../google-pubsub/src/x.ts'] },
+  'integrations-see-the-public-engine': { 'packages/nestjs/src/integrations-see-the-public-engine.ts': ['comity/transport'] },
   'packages-by-name': { 'packages/cli/src/packages-by-name.ts': ['../../comity/src/index.ts'] },
   'no-cycle': { 'packages/cli/src/no-cycle.ts': ['./cycle.ts'], 'packages/cli/src/cycle.ts': ['./no-cycle.ts'] },
   'declared-dependency': { 'packages/cli/src/declared-dependency.ts': ['undeclared'] },
@@ -71,6 +72,7 @@ const allowed: Files = {
   'packages/cli/test/allowed.test.ts': ['comity/testing', 'tool', '../src/allowed.ts'],
   'packages/console/src/allowed.ts': ['comity/admin'],
   'packages/nats/src/allowed.ts': ['comity/transport', '@comity/contract', 'orm'],
+  'packages/nestjs/src/allowed.ts': ['comity', '@comity/contract', 'orm'],
   'packages/embedded-postgres/src/allowed.ts': ['node:net'],
 }
 
@@ -114,6 +116,7 @@ const packageNames: Readonly<Record<string, string>> = {
   cli: '@comity/cli',
   console: '@comity/console',
   nats: '@comity/nats',
+  nestjs: '@comity/nestjs',
   'google-pubsub': '@comity/google-pubsub',
   'embedded-postgres': '@comity/embedded-postgres',
 }

@@ -5,6 +5,7 @@ import { idle } from './idle.ts'
 import { type Round, summarise } from './measure.ts'
 import { capture, publish } from './publish.ts'
 import { relay } from './relay.ts'
+import { snapshot } from './snapshot.ts'
 
 const benchmarks: Readonly<Record<string, { readonly events: number; readonly run: (events: number) => Promise<Round> }>> = {
   'end-to-end': { events: 200_000, run: endToEnd },
@@ -27,6 +28,10 @@ const names = positionals.length === 0 ? Object.keys(benchmarks) : positionals
 for (const name of names) {
   if (name === 'idle') {
     process.stdout.write(`${JSON.stringify(await idle(Number(values.minutes)))}\n`)
+    continue
+  }
+  if (name === 'snapshot') {
+    process.stdout.write(`${JSON.stringify(await snapshot(Number(values.minutes)))}\n`)
     continue
   }
   const benchmark = benchmarks[name]

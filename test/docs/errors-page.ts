@@ -121,6 +121,7 @@ const order = [
     'testing',
   ].map((layer) => `comity/src/${layer}`),
   'cli',
+  'nestjs',
   'embedded-postgres',
 ]
 

@@ -45,6 +45,11 @@ export const DrainTimedOut: ErrorType<'limit'> = errorType(
   'what was under way did not end within {limit}',
   'nothing is lost: it is delivered again at the next start; look for a handler that does not end',
 )
+export const MonitoringNotStarted: ErrorType<'address' | 'reason'> = errorType(
+  'COMITY_MONITORING_NOT_STARTED',
+  'probes and metrics can not be served at {address}: {reason}',
+  'give a free port with --port (0 takes any), or end what listens there',
+)
 export const Unexpected: ErrorType<'reason'> = errorType(
   'COMITY_UNEXPECTED',
   '{reason}',
@@ -55,4 +60,19 @@ export const DatabaseRefused: ErrorType<'reason' | 'sqlstate'> = errorType(
   'COMITY_DATABASE_REFUSED',
   'Postgres refused: {reason} (SQLSTATE {sqlstate})',
   'run "comity migrate" and "comity uninstall" as the owner of the tables, the rest as a role that "comity migrate --roles" prints; --verbose shows more',
+)
+export const NotConfirmed: ErrorType<'what' | 'yes'> = errorType(
+  'COMITY_NOT_CONFIRMED',
+  '{what}, and nobody confirmed it',
+  'look with --dry-run; if you mean it, add: --yes {yes}',
+)
+export const OtherConfirmed: ErrorType<'given' | 'what' | 'yes'> = errorType(
+  'COMITY_OTHER_CONFIRMED',
+  '{what}, and --yes {given} confirms something else',
+  'look again with --dry-run; if you mean it, write: --yes {yes}',
+)
+export const BadValue: ErrorType<'option' | 'value' | 'expected'> = errorType(
+  'COMITY_BAD_VALUE',
+  '{option} is "{value}", expected {expected}',
+  'correct it; --help has an example',
 )

@@ -1,53 +1,15 @@
-import { readFileSync } from 'node:fs'
-import { Command, CommanderError } from 'commander'
+import { CommanderError } from 'commander'
 import type { ExitCode } from './command.ts'
-import { devCommand } from './commands/dev.ts'
-import { migrateCommand } from './commands/migrate.ts'
-import { provisionCommand } from './commands/provision.ts'
-import { releaseCommand } from './commands/release.ts'
-import { runCommand } from './commands/run.ts'
-import { statusCommand } from './commands/status.ts'
-import { uninstallCommand } from './commands/uninstall.ts'
-import { withheldCommand } from './commands/withheld.ts'
 import { BadUsage } from './errors.ts'
 import { errorText } from './print-error.ts'
-
-const COMMANDS = [
-  migrateCommand,
-  provisionCommand,
-  runCommand,
-  statusCommand,
-  withheldCommand,
-  devCommand,
-  releaseCommand,
-  uninstallCommand,
-]
-
-const HELP = `
-The teams come from comity.config.ts, whose default export is a team, or an array of teams.
-
-Example:
-  $ comity migrate && comity provision && comity run`
+import { createProgram } from './program.ts'
 
 /** The command line: what follows `comity` in, exit code out. */
 export async function main(args: readonly string[]): Promise<ExitCode> {
   let code: ExitCode = 0
-  const finish = (given: ExitCode): void => {
+  const program = createProgram((given) => {
     code = given
-  }
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
-  const program = new Command('comity')
-    .description('The event system for autonomous teams: own your data, keep true copies of the rest')
-    .version(version, '--version')
-    .addHelpText('after', HELP)
-    .exitOverride()
-    // Ours are printed in one form, below.
-    .configureOutput({ outputError: () => undefined })
-  for (const create of COMMANDS) {
-    const command = create(finish)
-    for (const one of [command, ...command.commands]) one.copyInheritedSettings(program)
-    program.addCommand(command)
-  }
+  })
   try {
     await program.parseAsync(args, { from: 'user' })
   } catch (error) {

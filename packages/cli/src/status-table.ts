@@ -1,7 +1,9 @@
 import type { TeamStatus } from 'comity'
+import type { SubscriptionState } from 'comity/admin'
 import pc from 'picocolors'
+import { age, count, freshness, NONE } from './cell.ts'
 import type { ShownError } from './print-error.ts'
-import { type Cell, type Column, type Row, renderTable, wrap } from './table.ts'
+import { type Column, type Row, renderTable, wrap } from './table.ts'
 
 /** A team's status, or why it can't be told. */
 export type TeamReport = TeamStatus | { readonly team: string; readonly error: ShownError }
@@ -15,7 +17,6 @@ const COLUMNS: readonly Column[] = [
   { title: 'WITHHELD', align: 'right' },
   { title: 'FRESH', align: 'right' },
 ]
-const NONE: Cell = { text: '' }
 
 /** One table for all teams, and what needs someone in words below it. */
 export function statusText(reports: readonly TeamReport[], width: number): string {
@@ -27,6 +28,9 @@ export function statusText(reports: readonly TeamReport[], width: number): strin
   const verdict = problems.length === 0 ? [pc.green('no problems')] : problems.map((problem) => pc.red(wrap(`! ${problem}`, width, 2)))
   return [renderTable(COLUMNS, reports.flatMap(rowsOf), width), '', ...verdict].join('\n')
 }
+
+/** What nobody has to be told in a table of numbers; that no process runs is seen by what grows. */
+const QUIET: ReadonlySet<SubscriptionState> = new Set(['working', 'idle', 'unattended'])
 
 /** LAG: messages behind; OLDEST and FRESH: how old what is behind is; WAITING: messages in lines of keys that wait. */
 function rowsOf(report: TeamReport): readonly Row[] {
@@ -49,11 +53,11 @@ function rowsOf(report: TeamReport): readonly Row[] {
   if (outbox.nextDue !== null)
     rows.push([{ text: '  scheduled' }, { text: `next at ${outbox.nextDue}` }, NONE, NONE, count(outbox.scheduled, pc.cyan), NONE, NONE])
   for (const topic of outbox.topics) rows.push([{ text: '  topic' }, { text: topic }, NONE, NONE, NONE, NONE, NONE])
-  for (const { name, topic, kind, lag, oldestSeconds, waiting } of subscriptions) {
+  for (const { name, topic, kind, state, lag, oldestSeconds, waiting } of subscriptions) {
     const replica = kind === 'replica' ? replicas.find(({ entity }) => entity === topic) : undefined
     rows.push([
       { text: `  ${kind}` },
-      { text: name },
+      { text: QUIET.has(state) ? name : `${name} (${state})` },
       count(lag, pc.yellow),
       age(oldestSeconds),
       count(waiting, pc.red),
@@ -62,31 +66,4 @@ function rowsOf(report: TeamReport): readonly Row[] {
     ])
   }
   return rows
-}
-
-function count(value: number | null, paint: (text: string) => string): Cell {
-  if (value === null) return { text: '?', paint: pc.red }
-  const text = value < 1_000_000 ? value.toLocaleString('en') : `${(value / 1_000_000).toFixed(1)}M`
-  return value === 0 ? { text, paint: pc.dim } : { text, paint }
-}
-
-function freshness(seconds: number | null): Cell {
-  if (seconds === null) return { text: '?', paint: pc.red }
-  return seconds === 0 ? { text: 'now', paint: pc.green } : age(seconds)
-}
-
-/** Seconds in the largest unit that fits: `0.4s`, `12s`, `5m`, `3h`, `9d`. */
-function age(seconds: number | null): Cell {
-  if (seconds === null) return { text: '-', paint: pc.dim }
-  const paint = seconds < 60 ? pc.yellow : pc.red
-  if (seconds < 9.95) return { text: `${seconds.toFixed(1)}s`, paint }
-  for (const [unit, length, next] of [
-    ['s', 1, 60],
-    ['m', 60, 60],
-    ['h', 3600, 24],
-  ] as const) {
-    const whole = Math.round(seconds / length)
-    if (whole < next) return { text: `${whole}${unit}`, paint }
-  }
-  return { text: `${Math.round(seconds / 86_400)}d`, paint }
 }

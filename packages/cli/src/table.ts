@@ -3,7 +3,7 @@ import pc from 'picocolors'
 export interface Column {
   readonly title: string
   readonly align: 'left' | 'right'
-  /** This one gives way when the terminal is narrow. */
+  /** It gives way when the terminal is narrow, the widest of them first. */
   readonly flexible?: boolean
 }
 
@@ -16,16 +16,26 @@ export interface Cell {
 export type Row = string | readonly Cell[]
 
 const GAP = '  '
+/** Nothing can be told from less. */
+const NARROWEST = 6
 
-/** Columns as wide as their content; the flexible one is cut off with … where the width does not suffice. */
+/** Columns as wide as their content; flexible ones are cut off with … where the width does not suffice. */
 export function renderTable(columns: readonly Column[], rows: readonly Row[], width: number): string {
   const widths = columns.map(({ title }, i) =>
     Math.max(title.length, ...rows.map((row) => (typeof row === 'string' ? 0 : ((row[i] as Cell | undefined)?.text.length ?? 0)))),
   )
-  const flexible = columns.findIndex((column) => column.flexible)
-  const excess = widths.reduce((sum, one) => sum + one, 0) + GAP.length * (columns.length - 1) - width
-  if (flexible >= 0 && excess > 0)
-    widths[flexible] = Math.max((columns[flexible] as Column).title.length, (widths[flexible] as number) - excess)
+  let excess = widths.reduce((sum, one) => sum + one, 0) + GAP.length * (columns.length - 1) - width
+  while (excess > 0) {
+    const room = columns.map(({ flexible, title }, i) => (flexible ? (widths[i] as number) - Math.max(title.length, NARROWEST) : 0))
+    const widest = columns.reduce(
+      (best, { flexible }, i) =>
+        flexible && (room[i] as number) > 0 && (best < 0 || (widths[i] as number) > (widths[best] as number)) ? i : best,
+      -1,
+    )
+    if (widest < 0) break
+    widths[widest] = (widths[widest] as number) - 1
+    excess--
+  }
   const line = (cells: readonly Cell[]): string =>
     cells
       .map((cell, i) => fit(cell, (columns[i] as Column).align, widths[i] as number))
@@ -55,4 +65,9 @@ export function wrap(text: string, width: number, indent: number): string {
     }
   }
   return [...lines, line].join('\n')
+}
+
+/** Into a file or a pipe, names are not cut off unless COLUMNS says so. */
+export function terminalWidth(): number {
+  return process.stdout.columns ?? (Number(process.env.COLUMNS) || Number.POSITIVE_INFINITY)
 }

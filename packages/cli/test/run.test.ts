@@ -32,8 +32,9 @@ describe('comity run', () => {
 
   test('carries a plain SQL change of one team into the copy of the other, and ends by SIGTERM with 0', async () => {
     await prepare(agency)
-    const [crm, marketing] = [run(CRM), run(MARKETING)]
+    const [crm, marketing] = [run(CRM, '--port', '0'), run(MARKETING)]
     await Promise.all([crm.line(/"running"/), marketing.line(/"running"/)])
+    await expectMonitoring(crm)
     const arrived = await watchTable(agency.marketing, 'crm_customer')
     await agency.crm.query(insertCustomer('c1'))
     await arrived()
@@ -111,6 +112,16 @@ describe('comity run', () => {
     expect((await again.stop('SIGINT')).code).toBe(130)
     await agency.crm.query('rollback')
   }, 60_000)
+
+  /** Probes, and metrics for Prometheus, where the log says. */
+  async function expectMonitoring(crm: Started): Promise<void> {
+    const { url } = JSON.parse(await crm.line(/comity\.monitoring/)) as { url: string }
+    const ask = async (path: string): Promise<string> => (await fetch(url + path)).text()
+    const wait = { timeout: 20_000, interval: 100 }
+    await expect.poll(async () => JSON.parse(await ask('/readyz')), wait).toMatchObject({ ok: true, teams: { crm: { ok: true } } })
+    expect(JSON.parse(await ask('/livez'))).toMatchObject({ ok: true, teams: { crm: { ok: true } } })
+    await expect.poll(() => ask('/metrics'), wait).toMatch(/^comity_relay_leading\{comity_team="crm"\} 1$/m)
+  }
 
   /** Asked again until a session waits for a lock: nothing tells of that. */
   async function blocked(): Promise<void> {

@@ -78,7 +78,8 @@ describe('comity status', () => {
         topic    marketing.email-sent
         replica  marketing.crm-customer       0       -        0              now
 
-      ! crm: 1 keys wait in crm.marketing-email-sent
+      ! crm: 1 keys wait in crm.marketing-email-sent, 1 of them dead letters: "comity
+        dead-letters" lists them
       ! marketing: 1 changes are withheld, which "comity withheld" lists with their
         reasons
       "

@@ -48,8 +48,29 @@ create index waiting_keys_not_yet on comity.waiting_keys (next_at) where reason 
 alter table comity.waiting
   -- The message that an operator has put this one in the place of.
   add column edited_from text;
--- How many failed for good: what the breaker goes by.
-alter table comity.counts add column failed bigint not null default 0;
+-- How many failed for good: what the breaker goes by. And a row a minute: where one long snapshot keeps every version of a row, each update
+-- of a row that is updated all the time walks through all of them. Minute 0 is what older minutes were added up to.
+alter table comity.counts
+  add column failed bigint not null default 0,
+  add column minute bigint not null default 0,
+  drop constraint counts_pkey,
+  add primary key (subscription, lane, minute);
+
+create function comity.fold_counts() returns void
+  language sql security definer set search_path = pg_catalog, pg_temp as $$
+  with gone as (
+    delete from comity.counts where minute > 0 and minute < floor(extract(epoch from clock_timestamp()) / 60) - 1 returning *
+  ), added as (
+    select subscription, lane, sum(applied) as applied, sum(duplicate) as duplicate, sum(stale) as stale, sum(waiting) as waiting,
+      sum(discarded) as discarded, sum(failed) as failed, max(last_time) as last_time, max(last_at) as last_at
+    from gone group by subscription, lane
+  )
+  insert into comity.counts as c (subscription, lane, minute, applied, duplicate, stale, waiting, discarded, failed, last_time, last_at)
+  select subscription, lane, 0, applied, duplicate, stale, waiting, discarded, failed, last_time, last_at from added
+  on conflict (subscription, lane, minute) do update set applied = c.applied + excluded.applied, duplicate = c.duplicate + excluded.duplicate,
+    stale = c.stale + excluded.stale, waiting = c.waiting + excluded.waiting, discarded = c.discarded + excluded.discarded,
+    failed = c.failed + excluded.failed, last_time = greatest(c.last_time, excluded.last_time), last_at = greatest(c.last_at, excluded.last_at);
+$$;
 -- By which act.
 alter table comity.discarded add column tenant text, add column author text, add column job text;
 
@@ -103,4 +124,5 @@ create table comity.jobs (
 );
 create index jobs_open on comity.jobs (created_at) where state in ('waiting', 'running');
 
+revoke all on all functions in schema comity from public;
 revoke all on all tables in schema comity from public;

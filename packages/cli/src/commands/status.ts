@@ -7,6 +7,7 @@ import { loadTeams } from '../load-config.ts'
 import { shownError } from '../print-error.ts'
 import { statusText, type TeamReport } from '../status-table.ts'
 import { stopSignal } from '../stop-signal.ts'
+import { terminalWidth } from '../table.ts'
 
 interface StatusOptions extends CommonOptions {
   readonly watch?: boolean
@@ -65,8 +66,3 @@ async function report(team: Team): Promise<TeamReport> {
 
 /** Home, and clear what follows. */
 const CLEAR = '\x1b[H\x1b[2J'
-
-/** Into a file or a pipe, names are not cut off unless COLUMNS says so. */
-function terminalWidth(): number {
-  return process.stdout.columns ?? (Number(process.env.COLUMNS) || Number.POSITIVE_INFINITY)
-}

@@ -2,8 +2,9 @@ import type { Team } from 'comity'
 import { listWithheld, retryWithheld, type WithheldChange } from 'comity/admin'
 import { Command } from 'commander'
 import pc from 'picocolors'
+import { text } from '../cell.ts'
 import { type CommonOptions, declare, type ExitCode, eachTeam, withConfig, withJson } from '../command.ts'
-import { type Cell, type Column, renderTable } from '../table.ts'
+import { type Cell, type Column, renderTable, terminalWidth } from '../table.ts'
 
 const HELP = `
 A change is withheld when it breaks its contract or a limit of the broker; the business write has succeeded all the same.
@@ -62,19 +63,13 @@ function listText(team: string, withheld: readonly WithheldChange[]): string {
   if (withheld.length === 0) return `${pc.bold(team)}: nothing is withheld`
   const rows = withheld.map(({ topic, key, version, withheldAt, code, path, reason }): readonly Cell[] => [
     { text: topic },
-    { text: printable(key) },
+    text(key),
     { text: String(version) },
     { text: withheldAt },
     { text: code, paint: pc.red },
     { text: path === '' ? reason : `${path}: ${reason}` },
   ])
-  return renderTable(COLUMNS, [pc.bold(team), ...rows], process.stdout.columns ?? 160)
-}
-
-/** A key can be anything that the business wrote. */
-function printable(key: string): string {
-  const text = JSON.stringify(key)
-  return text.length === key.length + 2 ? key : text
+  return renderTable(COLUMNS, [pc.bold(team), ...rows], terminalWidth())
 }
 
 async function sendWithheld(options: CommonOptions, topic?: string, key?: string): Promise<ExitCode> {

@@ -39,7 +39,7 @@ async function keepRunning(team: Team, go: Go): Promise<void> {
   const logger = log.child({ team: team.name })
   let shown = ''
   while (!stopping.signal.aborted) {
-    const running = assign(team, go, logger)
+    const running = assign(team, go, log)
     try {
       await running.start()
       logger.info('running')

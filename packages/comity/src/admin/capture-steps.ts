@@ -1,21 +1,26 @@
 import type { Declaration } from '../catalog/declaration.ts'
-import { captureFingerprint, captureSql, expressionsOf, inspectTable, planCapture } from '../outbox/capture/index.ts'
+import { captureFingerprint, captureProblems, captureSql, expressionsOf, inspectTable, planCapture } from '../outbox/capture/index.ts'
 import type { Queryable } from '../postgres/index.ts'
 import type { Step } from './registration.ts'
 
-/** The capture of each owned table, where it is not installed as this code wants it. Refuses what the types of the table tell. */
+/** The capture of each owned table, where it is not installed as this code wants it, or has been taken apart since. Refuses what the types of the table tell. */
 export async function captureSteps(database: Queryable, declaration: Declaration): Promise<readonly Step[]> {
   const { rows } = await database.query<{ topic: string; fingerprint: string }>(
     'select topic, fingerprint from comity.captures where released_at is null',
   )
   const installed = new Map(rows.map(({ topic, fingerprint }) => [topic, fingerprint]))
+  // What was recorded says nothing of a table that a tool has dropped and made again, or of a trigger that somebody dropped.
+  const problems = await captureProblems(database)
+  const broken = new Set(
+    problems.filter(({ kind, command }) => kind === 'table-missing' || command === 'comity migrate').map(({ topic }) => topic),
+  )
   const steps: Step[] = []
   for (const { entity, table, columns } of declaration.owns) {
     if (table === undefined) continue
     const shape = await inspectTable(database, table, expressionsOf({ columns }))
     // The whole state is captured; the relay sends each audience its part.
     const plan = planCapture({ ...entity, audiences: {} }, shape, { columns })
-    if (installed.get(plan.topic) === captureFingerprint(plan)) continue
+    if (!broken.has(plan.topic) && installed.get(plan.topic) === captureFingerprint(plan)) continue
     steps.push({ title: `capture ${table} as ${entity.name}`, sql: captureSql(plan) })
   }
   return steps

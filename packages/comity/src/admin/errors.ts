@@ -70,6 +70,31 @@ export const EntityHasSource: ErrorType<'entity' | 'source' | 'remedy'> = errorT
   '{entity} is {source}, and an entity has one source at a time',
   '{remedy}',
 )
+export const BadLimit: ErrorType<'limit' | 'most'> = errorType(
+  'COMITY_BAD_LIMIT',
+  'a page has a limit of {limit} rows',
+  'give a whole number from 1 to {most}, and go on with "after"',
+)
+export const BadCursor: ErrorType<'cursor'> = errorType(
+  'COMITY_BAD_CURSOR',
+  '"{cursor}" is not where a page of this list ends',
+  'give "next" of the page before as it is, with the same sort order',
+)
+export const BadTime: ErrorType<'time'> = errorType(
+  'COMITY_BAD_TIME',
+  '"{time}" is no point in time',
+  "give ISO 8601 with a zone, e.g. '2026-11-05T10:15:00Z'",
+)
+export const NotAMessageId: ErrorType<'id'> = errorType(
+  'COMITY_NOT_A_MESSAGE_ID',
+  '"{id}" is not the id of a message',
+  'give it as it stands in logs and lists, e.g. crm-28512345678901: the team and the version',
+)
+export const MessageUnknown: ErrorType<'id' | 'teams'> = errorType(
+  'COMITY_MESSAGE_UNKNOWN',
+  'nothing is known of message {id} at {teams}',
+  'check the id; the outbox keeps what is settled for a day, and the inbox for as long as a repetition can come: ask every team that may have had it',
+)
 export const OperationUnexplained: ErrorType<'kind' | 'missing'> = errorType(
   'COMITY_OPERATION_UNEXPLAINED',
   'the operation {kind} was given no {missing}',

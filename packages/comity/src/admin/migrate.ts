@@ -1,5 +1,6 @@
 import type { Declaration } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
+import { logEvent } from '../foundation/index.ts'
 import { runWithLockTimeout } from '../outbox/capture/index.ts'
 import {
   applyMigrations,
@@ -44,7 +45,7 @@ export async function teamMigrations(): Promise<MigrationPlan> {
  * Run it as the tables' owner. Running it again, or two of it at once, is fine.
  */
 export async function migrate(declaration: Declaration, environment: Environment, options: MigrateOptions = {}): Promise<MigrationReport> {
-  const { database, team } = environment
+  const { database } = environment
   const plan = await teamMigrations()
   const pending = await pendingMigrations(database, plan)
 
@@ -66,7 +67,7 @@ export async function migrate(declaration: Declaration, environment: Environment
       return 'elsewhere'
     })
     if (done === 'elsewhere') continue
-    environment.logger.info({ team, step: step.title }, 'migrated')
+    logEvent(environment.logger, 'comity.migrated', { step: step.title })
     applied.push(step.title)
   }
   return { applied, pending: [], sql: '' }

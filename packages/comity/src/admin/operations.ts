@@ -1,6 +1,7 @@
 import { ComityError, type JsonValue } from '@comity/contract'
 import type { Declaration } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
+import type { Execution } from '../control/command-inbox.ts'
 import { editDistance } from '../foundation/options.ts'
 import { classifyError, describeError, type Queryable } from '../postgres/index.ts'
 import { compile } from '../schema/index.ts'
@@ -153,6 +154,11 @@ function operationFor({ kind, arguments: args }: OperationRequest): Operation {
   const problem = compile(operation.arguments).validate(args)
   if (problem !== undefined) throw new OperationArguments({ kind, problem: `${problem.path} ${problem.message}` }, { path: problem.path })
   return operation
+}
+
+/** What is answered to whoever commanded it. */
+export function executionOf({ outcome, error, doneAt }: OperationRecord): Execution {
+  return { doneAt, ...(error === null ? { outcome } : { error }) }
 }
 
 /** What was done to this team, the newest first. @param limit 100 if not given */

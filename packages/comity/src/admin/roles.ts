@@ -36,6 +36,7 @@ const RUNNING = [
   'maintain_outbox(interval)',
   'maintain_inbox(interval)',
   'maintain_waiting(interval)',
+  'fold_counts()',
   'inbox_floor()',
   'waiting_floor()',
 ]
@@ -68,7 +69,7 @@ const RUNNER: readonly Grant[] = [
   },
   { rights: 'select, update (lane)', on: 'comity.lanes', why: 'to lock a row takes the right to update; nothing updates it' },
   { rights: 'select, insert', on: 'comity.inbox', why: 'what had its effect' },
-  { rights: 'select, update', on: 'comity.counts', why: 'how messages ended' },
+  { rights: 'select, insert, update', on: 'comity.counts', why: 'how messages ended' },
   {
     rights: 'select, insert, update (message, attributes, data, attempts, error_code, error, edited_from)',
     on: 'comity.waiting',
@@ -88,6 +89,32 @@ const RUNNER: readonly Grant[] = [
   { rights: 'select, insert', on: 'comity.answers', why: 'answers to commands' },
   { rights: 'select, insert, update (done_at, outcome, error)', on: 'comity.operations', why: 'what was done, with its author and reason' },
 ]
+
+/** One right of a runner, as Postgres' functions ask for it. */
+export interface Right {
+  readonly kind: 'table' | 'column' | 'sequence' | 'function'
+  readonly object: string
+  /** e.g. `select` */
+  readonly right: string
+  readonly column?: string
+}
+
+/** Everything that the runner must be allowed to, one by one. */
+export function runnerRights(declaration: Declaration): readonly Right[] {
+  const copies = declaration.keeps.map(({ schema, table }) => ({ rights: 'select, insert, update, delete', on: qualified(schema, table) }))
+  return [
+    ...[...PUBLISHING, ...RUNNING].map((name): Right => ({ kind: 'function', object: `comity.${name}`, right: 'execute' })),
+    ...[...RUNNER, ...copies].flatMap(({ rights, on }) => on.split(', ').flatMap((object) => rightsOn(object, rights))),
+  ]
+}
+
+/** Of `select, update (a, b)`: one for each, and for each column. */
+function rightsOn(object: string, rights: string): readonly Right[] {
+  return [...rights.matchAll(/(\w+)(?: \(([^)]*)\))?(?:, |$)/g)].flatMap(([, right = '', columns]): readonly Right[] => {
+    if (columns !== undefined) return columns.split(', ').map((column) => ({ kind: 'column', object, right, column }))
+    return [{ kind: right === 'usage' ? 'sequence' : 'table', object, right }]
+  })
+}
 
 /**
  * A script that leaves each role of a team exactly the rights it needs in the team's database. Run it after `comity migrate`, as a

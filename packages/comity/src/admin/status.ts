@@ -1,10 +1,9 @@
-import { type Declaration, inNamespace, subscriptionsOf } from '../catalog/declaration.ts'
+import type { Declaration } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
 import { captureProblems } from '../outbox/capture/index.ts'
-import { describeError } from '../postgres/classify-error.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { quoteIdentifier } from '../postgres/quote.ts'
-import type { SubscriptionStats, Transport } from '../transport/index.ts'
+import { type Pause, type SubscriptionStatus, subscriptionStatuses } from './subscription-status.ts'
 
 /** What an operator must see of one team at a glance. Times are ISO 8601, ages and lags in seconds and messages. */
 export interface TeamStatus {
@@ -41,27 +40,6 @@ export interface Holder {
   readonly application: string | null
   readonly seconds: number | null
 }
-export interface SubscriptionStatus {
-  readonly name: string
-  readonly topic: string
-  readonly kind: 'handler' | 'replica'
-  /** Messages that are not acknowledged; null where the broker can't tell. */
-  readonly lag: number | null
-  readonly oldestSeconds: number | null
-  /** Messages that the broker's retention has removed before they were taken; null where the broker can't tell. */
-  readonly expired: number | null
-  /** Keys with a line, and the messages in their lines. */
-  readonly waitingKeys: number
-  readonly waiting: number
-  readonly ended: {
-    readonly applied: number
-    readonly duplicate: number
-    readonly stale: number
-    readonly waiting: number
-    readonly discarded: number
-  }
-  readonly lastAt: string | null
-}
 export interface ReplicaStatus {
   readonly entity: string
   readonly table: string
@@ -70,6 +48,8 @@ export interface ReplicaStatus {
   readonly rows: number
   /** Seconds behind its owner's topic; 0 = everything sent is here. */
   readonly freshnessSeconds: number | null
+  /** What the team declared with `freshness`; null = nothing. */
+  readonly freshnessObjectiveSeconds: number | null
   readonly conflicts: number
 }
 
@@ -93,77 +73,17 @@ const HOLDERS = `
   select pid, prepared, state, application, seconds from comity.outbox_holders() where seconds is null or seconds >= 1
   order by seconds desc nulls last limit 10`
 
-const PAUSES = `select subscription, tenant, by, reason, author from comity.pauses order by since`
-
-interface Pause {
-  readonly subscription: string
-  readonly tenant: string
-  readonly by: 'operator' | 'breaker'
-  readonly reason: string
-  readonly author: string
-}
-
-const SUBSCRIPTIONS = `
-  select s.name,
-    (select count(*)::int from comity.waiting_keys k where k.subscription = s.name) as waiting_keys,
-    (select count(*)::int from comity.waiting_keys k join comity.waiting w on w.subscription = k.subscription and w.key = k.key and w.seq > k.done
-      where k.subscription = s.name) as waiting_messages,
-    coalesce(sum(c.applied), 0)::float8 as applied, coalesce(sum(c.duplicate), 0)::float8 as duplicate, coalesce(sum(c.stale), 0)::float8 as stale,
-    coalesce(sum(c.waiting), 0)::float8 as waiting, coalesce(sum(c.discarded), 0)::float8 as discarded,
-    to_char(max(c.last_at) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as last_at
-  from comity.subscriptions s left join comity.counts c on c.subscription = s.name
-  group by s.name`
-
-interface SubscriptionRow {
-  readonly name: string
-  readonly waiting_keys: number
-  readonly waiting_messages: number
-  readonly applied: number
-  readonly duplicate: number
-  readonly stale: number
-  readonly waiting: number
-  readonly discarded: number
-  readonly last_at: string | null
-}
-
 /** Reads a team's state from its own database, and its lag from the broker. Changes nothing. */
 export async function teamStatus(
   declaration: Declaration,
   environment: Pick<Environment, 'team' | 'namespace' | 'transport'> & { readonly database: Queryable },
 ): Promise<TeamStatus> {
-  const { database, transport, namespace, team } = environment
-  const declared = subscriptionsOf(declaration)
-  const now = Date.now()
-  const [outbox, rows, pauses, lags, captures] = await Promise.all([
+  const { database, team } = environment
+  const [outbox, subscriptions, captures] = await Promise.all([
     outboxStatus(database),
-    database.query<SubscriptionRow>(SUBSCRIPTIONS),
-    database.query<Pause>(PAUSES),
-    Promise.all(declared.map(({ name }) => lagOf(transport, inNamespace(namespace, name)))),
+    subscriptionStatuses(declaration, environment),
     captureProblems(database),
   ])
-  const byName = new Map(rows.rows.map((row) => [row.name, row]))
-  const subscriptions = declared.map(({ name, contract, kind }, index): SubscriptionStatus => {
-    const row = byName.get(name)
-    const stat = lags[index]?.stats
-    return {
-      name,
-      topic: contract.name,
-      kind,
-      lag: stat?.backlog ?? null,
-      oldestSeconds: stat?.oldestSentAt === undefined ? null : Math.max(0, (now - stat.oldestSentAt.getTime()) / 1000),
-      expired: stat?.expired ?? null,
-      waitingKeys: row?.waiting_keys ?? 0,
-      waiting: row?.waiting_messages ?? 0,
-      ended: {
-        applied: row?.applied ?? 0,
-        duplicate: row?.duplicate ?? 0,
-        stale: row?.stale ?? 0,
-        waiting: row?.waiting ?? 0,
-        discarded: row?.discarded ?? 0,
-      },
-      lastAt: row?.last_at ?? null,
-    }
-  })
   const replicas = await Promise.all(
     declaration.keeps.map(async (kept): Promise<ReplicaStatus> => {
       const own = subscriptions.find(({ name }) => name === kept.name) as SubscriptionStatus
@@ -175,20 +95,13 @@ export async function teamStatus(
         fields: kept.fields,
         rows: rows[0]?.rows ?? 0,
         freshnessSeconds: own.lag === null ? null : own.lag === 0 ? 0 : own.oldestSeconds,
+        freshnessObjectiveSeconds: kept.freshness === undefined ? null : kept.freshness / 1000,
         conflicts: rows[0]?.conflicts ?? 0,
       }
     }),
   )
-  const status = { team, at: new Date(now).toISOString(), outbox: { topics: topicsOf(declaration), ...outbox }, subscriptions, replicas }
-  const problems = [
-    ...captures.map(({ topic, problem, command }) => `${topic}: ${problem}; run "${command}"`),
-    ...problemsOf(status),
-    ...pauses.rows.map(paused),
-    ...subscriptions.flatMap(({ name }, index) => {
-      const reason = lags[index]?.reason
-      return reason === undefined ? [] : [`the lag of ${name} is unknown: ${reason}`]
-    }),
-  ]
+  const status = { team, at: new Date().toISOString(), outbox: { topics: topicsOf(declaration), ...outbox }, subscriptions, replicas }
+  const problems = [...captures.map(({ topic, problem, command }) => `${topic}: ${problem}; run "${command}"`), ...problemsOf(status)]
   return { ...status, problems }
 }
 
@@ -221,22 +134,6 @@ async function outboxStatus(database: Queryable): Promise<Omit<OutboxStatus, 'to
   }
 }
 
-interface Lag {
-  readonly stats?: SubscriptionStats | undefined
-  /** Why it can't be told. */
-  readonly reason?: string
-}
-
-/** A broker that is down, or a subscription that it does not know, leaves that lag unknown; everything else is still shown. */
-async function lagOf(transport: Transport, subscription: string): Promise<Lag> {
-  if (transport.stats === undefined) return { reason: `${transport.name} does not count` }
-  try {
-    return { stats: (await transport.stats([subscription]))[0] }
-  } catch (error) {
-    return { reason: describeError(error) }
-  }
-}
-
 function problemsOf(status: Omit<TeamStatus, 'problems'>): readonly string[] {
   const problems: string[] = []
   const { outbox } = status
@@ -244,19 +141,45 @@ function problemsOf(status: Omit<TeamStatus, 'problems'>): readonly string[] {
   if (outbox.topics.length > 0 && outbox.relay === null) problems.push('nobody relays this outbox: is "comity run" running?')
   if ((outbox.oldestPendingSeconds ?? 0) > 60)
     problems.push(`the oldest unsettled change is ${Math.round(outbox.oldestPendingSeconds as number)} s old${heldUp(outbox.heldUpBy)}`)
-  for (const { name, expired, waitingKeys } of status.subscriptions) {
-    if (waitingKeys > 0) problems.push(`${waitingKeys} keys wait in ${name}`)
-    if ((expired ?? 0) > 0)
-      problems.push(`${expired} messages for ${name} were not taken in time, and the broker's retention has removed them`)
-  }
-  for (const { table, conflicts } of status.replicas)
+  const everywhere = status.subscriptions[0]?.pausedTenants.filter((pause) => pause.everywhere) ?? []
+  if (everywhere.length > 0) problems.push(`${everywhere.length} tenants are paused in all subscriptions (${few(everywhere)})`)
+  for (const subscription of status.subscriptions) problems.push(...subscriptionProblems(subscription))
+  for (const { table, conflicts, freshnessSeconds: behind, freshnessObjectiveSeconds: objective } of status.replicas) {
+    if (behind !== null && objective !== null && behind > objective)
+      problems.push(`${table} is ${Math.round(behind)} s behind its owner, and its objective is ${objective} s`)
     if (conflicts > 0) problems.push(`${conflicts} versions of ${table} came with two contents`)
+  }
   return problems
 }
 
-function paused({ subscription, tenant, by, reason, author }: Pause): string {
-  const what = [...(tenant === '' ? [] : [`the tenant ${tenant}`]), ...(subscription === '' ? [] : [subscription])].join(' in ')
-  return by === 'breaker' ? `${what} is paused by its breaker: ${reason}` : `${what} is paused by ${author}: ${reason}`
+function subscriptionProblems(subscription: SubscriptionStatus): readonly string[] {
+  const { name, state, lagUnknown, expired, waitingKeys, waitingFor, paused, pausedTenants } = subscription
+  const problems: string[] = []
+  if (state === 'orphaned')
+    problems.push(
+      `no code declares ${name} any more, and what comes for it piles up: declare it again, or "comity subscriptions rename" or "remove" it`,
+    )
+  if (paused !== null) problems.push(`${name} is paused ${byWhom(paused)}; "comity resume ${name}" ends that`)
+  const here = pausedTenants.filter(({ everywhere }) => !everywhere)
+  if (here.length > 0) problems.push(`${here.length} tenants are paused in ${name} (${few(here)})`)
+  if (state === 'stuck') problems.push(`${name} has messages in flight and ends none: look for a handler that hangs`)
+  if (waitingKeys > 0) {
+    const dead = waitingFor.parked === 0 ? '' : `, ${waitingFor.parked} of them dead letters: "comity dead-letters" lists them`
+    problems.push(`${waitingKeys} keys wait in ${name}${dead}`)
+  }
+  if ((expired ?? 0) > 0)
+    problems.push(`${expired} messages for ${name} were not taken in time, and the broker's retention has removed them`)
+  if (lagUnknown !== null && state !== 'orphaned') problems.push(`the lag of ${name} is unknown: ${lagUnknown}`)
+  return problems
+}
+
+function few(pauses: readonly { readonly tenant: string }[]): string {
+  const names = pauses.slice(0, 3).map(({ tenant }) => tenant)
+  return [...names, ...(pauses.length > 3 ? ['…'] : [])].join(', ')
+}
+
+function byWhom({ by, author, reason, since }: Pause): string {
+  return by === 'breaker' ? `by the breaker since ${since}: ${reason}` : `by ${author} since ${since}: ${reason}`
 }
 
 /** The one that has been in the way for longest, so that somebody can end it. */

@@ -33,7 +33,7 @@ export async function uninstall(
   const replicas = await textsOf(database, `select table_schema || '.' || table_name as text from comity.replicas order by 1`)
   const report: UninstallReport = {
     steps: [...captured.map((topic) => `stop capturing ${topic}`), 'drop the schemas comity and comity_public'],
-    losses: await textsOf(database, LOSSES),
+    losses: [...(await textsOf(database, LOSSES)), ...(await operationsLost(database))],
     remains: remains(replicas, declaration, environment),
   }
   if (options.dryRun) return report
@@ -53,9 +53,13 @@ const LOSSES = `
     from comity.waiting_keys k join comity.waiting w on w.subscription = k.subscription and w.key = k.key and w.seq > k.done group by k.subscription
   union all
   select format('%s states of %s, which has no table', count(*), h.topic)
-    from comity.heads h join comity.contracts c on c.topic = h.topic and c.kind = 'entity' where not h.deleted group by h.topic
-  union all
-  select format('the record of %s operations', count(*)) from comity.operations having count(*) > 0`
+    from comity.heads h join comity.contracts c on c.topic = h.topic and c.kind = 'entity' where not h.deleted group by h.topic`
+
+/** A schema that was not migrated for a while has no record of operations. */
+async function operationsLost(database: Queryable): Promise<readonly string[]> {
+  if ((await textsOf(database, `select 'here' as text where to_regclass('comity.operations') is not null`)).length === 0) return []
+  return textsOf(database, `select format('the record of %s operations', count(*)) as text from comity.operations having count(*) > 0`)
+}
 
 function remains(replicas: readonly string[], declaration: Declaration, { namespace, team }: Environment): readonly string[] {
   const subscriptions = [...subscriptionsOf(declaration), ...systemSubscriptions(declaration)].map(({ name }) =>

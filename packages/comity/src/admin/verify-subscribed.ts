@@ -1,7 +1,7 @@
 import { type Declaration, inNamespace } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
 import { systemSubscriptions } from '../control/system-topics.ts'
-import { systemClock } from '../foundation/index.ts'
+import { logEvent, systemClock } from '../foundation/index.ts'
 import { SubscriptionUnknown } from '../transport/index.ts'
 import { NotProvisioned } from './errors.ts'
 
@@ -20,7 +20,7 @@ export async function verifySubscribed(declaration: Declaration, { team, namespa
   const asked = transport.stats(names).catch((error: unknown) => {
     if (error instanceof SubscriptionUnknown)
       throw new NotProvisioned({ team, missing: error.message.split('\n')[0] as string }, { cause: error })
-    logger.warn({ team }, 'the broker can not say whether control is provisioned')
+    logEvent(logger, 'comity.control.unverified', { error })
   })
   await Promise.race([asked, systemClock.sleep(PATIENCE, enough.signal)]).finally(() => enough.abort())
 }

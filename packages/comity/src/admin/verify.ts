@@ -1,5 +1,6 @@
 import type { Declaration } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
+import { logEvent } from '../foundation/index.ts'
 import { captureProblems } from '../outbox/capture/index.ts'
 import { pendingMigrations, type Queryable, sqlStateOf } from '../postgres/index.ts'
 import {
@@ -39,11 +40,7 @@ export async function verify(declaration: Declaration, environment: Environment)
     for (const setting of ['fsync', 'full_page_writes'] as const) {
       if (server[setting] === 'off') throw new UnsafeDatabase({ setting, value: 'off' })
     }
-    if (server.superuser && !environment.autoMigrate)
-      environment.logger.warn(
-        { team },
-        'running as a superuser: "comity migrate --roles" prints a role that has the rights it needs and no others',
-      )
+    if (server.superuser && !environment.autoMigrate) logEvent(environment.logger, 'comity.superuser', {})
   }
   const { rows } = await database.query<{ team: string; namespace: string; cache: number }>(OURS).catch((error: unknown) => {
     // undefined_table, invalid_schema_name

@@ -34,6 +34,8 @@ export interface Kept {
   readonly columns: Readonly<Record<string, string>>
   readonly audience?: string
   readonly flow: Flow
+  /** How far behind its owner the copy may be, in milliseconds. */
+  readonly freshness?: number
 }
 
 export interface Handled {

@@ -1,6 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { type Clock, type Logger, type Loop, libraryVersion, loop, silentLogger, systemClock } from '../foundation/index.ts'
-import { describeError } from '../postgres/classify-error.ts'
+import { type Clock, type Logger, type Loop, libraryVersion, logEvent, loop, silentLogger, systemClock } from '../foundation/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { acquireLease, type Lease } from '../postgres/lease.ts'
 import type { OutgoingMessage, Transport } from '../transport/transport.ts'
@@ -15,6 +14,8 @@ const ANNOUNCED = `
 
 /** Between two looks at the team, in milliseconds; how late the change of another process's status is told. */
 const LOOK_EVERY = 5000
+/** After the first declaration of a leadership, in milliseconds. */
+const DECLARE_AGAIN = 60_000
 /** Between two heartbeats that say nothing new, in milliseconds. */
 export const HEARTBEAT_EVERY = 15_000
 
@@ -23,7 +24,7 @@ export const HEARTBEAT_EVERY = 15_000
  *
  *   standing by ──lease acquired──▶ announcing ──lease lost or released──▶ standing by
  *
- * Announcing sends the declaration at first, when it is another one, and every hour; a heartbeat every fifteen seconds, and at
+ * Announcing sends the declaration at first and a minute later, when it is another one, and every hour; a heartbeat every fifteen seconds, and at
  * once when a status changes. A process that is not cleared (a copy of a live database) says nothing. What can't be sent is
  * dropped: the next heartbeat says more.
  */
@@ -45,7 +46,8 @@ export function announcer(options: {
   const declaration: DeclarationReport = { v: CONTROL_VERSION, ...self, ...options.declared }
   const hash = createHash('sha256').update(JSON.stringify(declaration)).digest('hex').slice(0, 16)
   let lease: Lease | undefined
-  let isFirst = true
+  /** Of this leadership, by the monotonic clock: when the declaration is to be said anew, whatever was said. */
+  let declareAt: number[] = []
   let said = ''
   let saidAt = Number.NEGATIVE_INFINITY
   let failing = false
@@ -54,10 +56,10 @@ export function announcer(options: {
     if (!options.mayAnnounce()) await options.cleared(signal)
     if (signal.aborted || !options.mayAnnounce() || !(await leads())) return 'idle'
     const { heartbeat, declared } = await lookAtTeam(database, self)
-    if (isFirst || declared !== hash) {
+    if (declared !== hash || clock.monotonic() >= (declareAt[0] ?? Number.POSITIVE_INFINITY)) {
       if (!(await send('comity.declaration', 'declaration', declaration))) return 'idle'
       await database.query(ANNOUNCED, [hash])
-      isFirst = false
+      declareAt = declareAt.slice(1)
     }
     const status = statusLine(heartbeat)
     if (status === said && clock.monotonic() - saidAt < HEARTBEAT_EVERY - LOOK_EVERY / 2) return 'idle'
@@ -72,7 +74,8 @@ export function announcer(options: {
     if (lease !== undefined && lease.validFor() < LOOK_EVERY + 2000 && !(await lease.renew())) lease = undefined
     if (lease !== undefined) return true
     lease = await acquireLease(database, { name: 'control', holder, duration: '15s', clock })
-    isFirst = true
+    // Twice: where all teams start together, the subscriptions of an operating team may be made after the first time.
+    declareAt = [Number.NEGATIVE_INFINITY, clock.monotonic() + DECLARE_AGAIN]
     return lease !== undefined
   }
 
@@ -84,7 +87,7 @@ export function announcer(options: {
       return result?.status === 'stored'
     } catch (error) {
       // Once: a team that was not provisioned after an upgrade works as before, and nobody hears of it.
-      if (!failing) logger.warn({ team, error: describeError(error) }, `the ${kind} can not be sent, and will be tried again`)
+      if (!failing) logEvent(logger, 'comity.control.not_sent', { kind, error })
       failing = true
       return false
     }

@@ -1,4 +1,4 @@
-import { type Clock, type Logger, type Loop, loop, silentLogger, systemClock } from '../foundation/index.ts'
+import { type Clock, type Logger, type Loop, logEvent, loop, silentLogger, systemClock } from '../foundation/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import type { Identity, Transport } from '../transport/transport.ts'
 import { CloneOfLiveDatabase } from './errors.ts'
@@ -54,7 +54,7 @@ export function clearance(options: {
     if (result.status === 'refused') {
       const first = refusal === undefined
       refusal = new CloneOfLiveDatabase({ team, holder: result.incumbent.holder, seconds: Math.round(result.silentFor / 1000) })
-      if (first) logger.error({ team, incumbent: result.incumbent.holder }, refusal.message)
+      if (first) logEvent(logger, 'comity.clone', { holder: result.incumbent.holder, error: refusal })
       identity = undefined
       epoch.abort()
       return 'idle'

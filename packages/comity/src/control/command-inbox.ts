@@ -1,5 +1,5 @@
 import { ComityError, type Envelope, teamOfSource } from '@comity/contract'
-import { type Clock, type Logger, silentLogger, systemClock } from '../foundation/index.ts'
+import { type Clock, type Logger, logEvent, silentLogger, systemClock } from '../foundation/index.ts'
 import { classifyError, describeError } from '../postgres/classify-error.ts'
 import type { Delivery, DeliveryHandler, DeliveryResult, IncomingMessage, Transport } from '../transport/transport.ts'
 import { type Answer, CONTROL_VERSION, type Command } from './contracts.ts'
@@ -41,22 +41,22 @@ export function commandInbox(options: CommandInboxOptions): DeliveryHandler {
       if (envelope.subject !== team) return 'ack'
       data = readJson(message)
     } catch (error) {
-      logger.warn({ team, operator, error: describeError(error) }, 'a message on the topic of commands is none')
+      logEvent(logger, 'comity.command.unreadable', { sender: operator, error })
       return 'ack'
     }
     const sender = teamOfSource(envelope.source)
     if (sender !== operator || !operators.includes(sender)) {
       const refusal = new CommandRefused({ source: envelope.source, team, operators: operators.join(', ') || 'nobody' })
-      logger.warn({ team, operator, source: envelope.source }, refusal.message)
+      logEvent(logger, 'comity.command.refused', { sender: operator, error: refusal })
       return sender === undefined ? 'ack' : answer(message, data, sender, failed(refusal))
     }
     if (isNewer(data)) {
-      logger.warn({ team, operator }, 'a command of a newer version is ignored: upgrade this team')
+      logEvent(logger, 'comity.command.newer', { sender: operator })
       return 'ack'
     }
     const problem = problemOf('comity.command', data) ?? ((data as Command).to === team ? undefined : 'it is addressed to two teams')
     if (problem !== undefined) {
-      logger.warn({ team, operator, problem }, 'a command can not be understood')
+      logEvent(logger, 'comity.command.invalid', { sender: operator, reason: problem })
       return answer(message, data, sender, failed(new CommandInvalid({ problem })))
     }
     const command = data as Command
@@ -64,10 +64,7 @@ export function commandInbox(options: CommandInboxOptions): DeliveryHandler {
       return await answer(message, command, sender, await execute(command))
     } catch (error) {
       if (['connection', 'retryable'].includes(classifyError(error))) {
-        logger.warn(
-          { team, command: command.id, error: describeError(error) },
-          'a command could not be carried out, and will be tried again',
-        )
+        logEvent(logger, 'comity.command.postponed', { command: command.id, error })
         return 'later'
       }
       return answer(message, command, sender, failed(error))
@@ -101,7 +98,7 @@ export function commandInbox(options: CommandInboxOptions): DeliveryHandler {
         error: { code: 'COMITY_COMMAND_NOT_SENT', message: `done, but its outcome can not be sent: ${result.reason}` },
       })
     } catch (error) {
-      logger.warn({ team, command: content.command, error: describeError(error) }, 'an answer could not be sent, and will be sent again')
+      logEvent(logger, 'comity.command.not_answered', { command: content.command, error })
       return false
     }
   }

@@ -1,5 +1,4 @@
-import { type Logger, silentLogger } from '../foundation/index.ts'
-import { describeError } from '../postgres/classify-error.ts'
+import { type Logger, logEvent, silentLogger } from '../foundation/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import type { DeliveryHandler, IncomingMessage } from '../transport/transport.ts'
 import type { Answer, SystemType } from './contracts.ts'
@@ -63,7 +62,7 @@ function read<Data>({ sender, logger = silentLogger }: HeardOptions, message: In
   try {
     return readSystemMessage<Data>(message, type, sender)
   } catch (error) {
-    logger.warn({ sender, type, error: describeError(error) }, 'what another team says of itself can not be read')
+    logEvent(logger, 'comity.control.unreadable', { sender, type, error })
     return undefined
   }
 }

@@ -46,7 +46,7 @@ export function processBeat(options: {
     stop: {
       async value() {
         await stop()
-        await database.query('delete from comity.processes where holder = $1::text', [holder]).catch(() => undefined)
+        if (written !== '') await database.query('delete from comity.processes where holder = $1::text', [holder]).catch(() => undefined)
       },
     },
   }) as Loop

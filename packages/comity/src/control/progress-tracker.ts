@@ -27,8 +27,15 @@ export interface SubscriptionActivity {
   readonly inFlight: number
   /** Since this process started. */
   readonly ended: number
+  /** Keys between two attempts, and handlers that have been running for a second or more: the first of each. */
+  readonly resting?: SubscriptionProgress['resting']
+  readonly running?: SubscriptionProgress['running']
+  /** Who has most of what is in flight. */
+  readonly tenants?: SubscriptionProgress['tenants']
 }
 
+/** Of what could be long, in a process's row. */
+const SHOWN = 20
 const SHORTEST_PATIENCE = 30_000
 
 /** How long a subscription may have messages in flight and end none, in milliseconds. */
@@ -74,13 +81,26 @@ export class ProgressTracker {
   }
 
   #activityOf({ name, patience, progress }: WatchedSubscription): SubscriptionActivity {
-    const { inFlight, ended: outcomes, troubleSince } = progress()
+    const { inFlight, ended: outcomes, troubleSince, pausedBy, resting, running, tenants } = progress()
     const ended = Object.values(outcomes).reduce((sum, n) => sum + n, 0)
     // What comes after a silence has its own patience: the clock starts when something is in flight.
     const stillFor = this.#unchangedFor(name, `${ended} ${inFlight > 0}`)
     const state =
-      inFlight > 0 && stillFor >= patience ? 'stuck' : troubleSince !== undefined ? 'trouble' : inFlight > 0 ? 'working' : 'idle'
-    return { state, inFlight, ended }
+      inFlight > 0 && stillFor >= patience
+        ? 'stuck'
+        : troubleSince !== undefined
+          ? 'trouble'
+          : pausedBy !== undefined
+            ? 'paused'
+            : inFlight > 0
+              ? 'working'
+              : 'idle'
+    return {
+      ...{ state, inFlight, ended },
+      ...(resting.length === 0 ? {} : { resting: resting.slice(0, SHOWN) }),
+      ...(running.length === 0 ? {} : { running: running.slice(0, SHOWN) }),
+      ...(tenants.length === 0 ? {} : { tenants }),
+    }
   }
 
   #unchangedFor(name: string, value: string): number {

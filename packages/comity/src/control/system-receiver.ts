@@ -1,5 +1,4 @@
-import { backoff, type Clock, type Logger, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
-import { describeError } from '../postgres/classify-error.ts'
+import { backoff, type Clock, type Logger, logEvent, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
 import type { DeliveryHandler, Transport } from '../transport/transport.ts'
 
 /**
@@ -27,7 +26,7 @@ export function systemReceiver(options: {
       failing = false
       return results
     } catch (error) {
-      if (!failing) logger.warn({ subscription, error: describeError(error) }, 'control can not keep what it received, and will try again')
+      if (!failing) logEvent(logger, 'comity.control.not_kept', { subscription, error })
       failing = true
       return deliveries.map(() => 'later')
     }
@@ -41,7 +40,7 @@ export function systemReceiver(options: {
       } catch (error) {
         if (signal.aborted) break
         // Once: a subscription that nobody provisioned would fill the log.
-        if (failures === 0) logger.warn({ subscription, error: describeError(error) }, 'control can not receive, and will try again')
+        if (failures === 0) logEvent(logger, 'comity.control.not_received', { subscription, error })
         await clock.sleep(backoff(failures++, { min: 100, max: 10_000 }) + 50, signal)
       }
     }

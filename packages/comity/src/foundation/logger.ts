@@ -9,13 +9,3 @@ export type LogFields = Readonly<Record<string, unknown>>
 
 const nothing = (): void => undefined
 export const silentLogger: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing }
-
-/** Adds fields to every line. */
-export function boundLogger(logger: Logger, bound: LogFields): Logger {
-  return {
-    debug: (fields, message) => logger.debug({ ...bound, ...fields }, message),
-    info: (fields, message) => logger.info({ ...bound, ...fields }, message),
-    warn: (fields, message) => logger.warn({ ...bound, ...fields }, message),
-    error: (fields, message) => logger.error({ ...bound, ...fields }, message),
-  }
-}

@@ -1,5 +1,6 @@
 import { backoff } from './backoff.ts'
 import { type Clock, systemClock } from './clock.ts'
+import { logEvent } from './log/log-event.ts'
 import { type Logger, silentLogger } from './logger.ts'
 import { type Service, service } from './service.ts'
 
@@ -10,6 +11,17 @@ import { type Service, service } from './service.ts'
 export interface Loop extends Service {
   /** Runs the next turn now, and polls eagerly again from there. Wakes are not counted: one turn answers all of them. */
   wake(): void
+  /** For probes: what becomes of its turns. */
+  readonly turn: Turn
+}
+
+/** Progress of a loop; times are the clock's monotonic milliseconds. */
+export interface Turn {
+  /** When the turn that runs now began; undefined between two turns. */
+  readonly since: number | undefined
+  /** Turns in a row that threw, and what the last of them threw. */
+  readonly failures: number
+  readonly error: unknown
 }
 
 export interface LoopOptions {
@@ -33,6 +45,9 @@ export function loop(options: LoopOptions): Loop {
   let woken = false
   let idleFor = options.poll.min
   let endWait: (() => void) | undefined
+  let since: number | undefined
+  let failures = 0
+  let trouble: unknown
 
   async function wait(ms: number, signal: AbortSignal): Promise<void> {
     if (woken || signal.aborted) return
@@ -46,21 +61,25 @@ export function loop(options: LoopOptions): Loop {
   }
 
   async function run(signal: AbortSignal): Promise<void> {
-    let failures = 0
     while (!signal.aborted) {
       woken = false
       try {
+        since = clock.monotonic()
         const found = await options.runOnce(signal)
+        since = undefined
         if (failures > 0) options.onTrouble?.(undefined)
         failures = 0
+        trouble = undefined
         idleFor = found === 'busy' ? poll.min : Math.min(poll.max, Math.max(1, idleFor * 2))
         if (found === 'busy' && poll.min === 0) continue
         await wait(typeof found === 'number' ? Math.min(found, idleFor) : idleFor, signal)
       } catch (error) {
+        since = undefined
         if (signal.aborted) return
         failures++
+        trouble = error
         options.onTrouble?.(error)
-        logger.warn({ service: options.name, failures, error: describe(error) }, 'a turn failed and will be repeated')
+        logEvent(logger, 'comity.service.failed', { service: options.name, failures, error })
         await wait(backoff(failures, { min: 50, max: 5000 }) + 10, signal)
       }
     }
@@ -68,6 +87,7 @@ export function loop(options: LoopOptions): Loop {
 
   const base = service({ name: options.name, run, ...(options.prepare ? { prepare: options.prepare } : {}) })
   return Object.defineProperties(base, {
+    turn: { get: (): Turn => ({ since, failures, error: trouble }) },
     wake: {
       value() {
         woken = true
@@ -76,8 +96,4 @@ export function loop(options: LoopOptions): Loop {
       },
     },
   }) as Loop
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

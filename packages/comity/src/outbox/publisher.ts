@@ -3,13 +3,14 @@ import { BadOption, checkOptions } from '../foundation/index.ts'
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { compile, guardJson, guardSize, knownFields, type Validator } from '../schema/index.ts'
+import { inCreation } from './creation.ts'
 import { EntityForLater, InvalidData, NothingPublished, translateSqlError } from './errors.ts'
 import { notBeforeText } from './not-before.ts'
 
 export interface PublishOptions {
   /** Entities only: announce that the key is gone. The data is its last state, or just its key fields. */
   readonly deleted?: boolean
-  /** W3C trace context to travel with the message. */
+  /** W3C trace context to travel with the message. Default: that of the active OpenTelemetry span. */
   readonly traceparent?: string
   /** Largest JSON text in bytes. Default 1 MiB; never above 8 MiB. */
   readonly maxBytes?: number
@@ -55,23 +56,19 @@ export class Publisher<C extends Contract> {
   /** @returns the version drawn; 0 for the deletion of a key that was never published, and for what waits: it has none yet */
   async publish(sql: Queryable, data: DataOf<C>, options: PublishOptions = {}): Promise<number> {
     const { name } = this.#contract
-    const headers = headersOf(options)
+    checkPublishOptions(options)
     const later = this.#later(options)
     const { key, tenant, text } = this.#check(data, options)
-    try {
-      const { rows } = await sql.query<{ version: string }>(later.length === 0 ? PUBLISH : PUBLISH_LATER, [
-        name,
-        text ?? null,
-        options.deleted ? 'deleted' : null,
-        headers ?? null,
-        key,
-        tenant ?? null,
-        ...later,
-      ])
-      return Number(rows[0]?.version)
-    } catch (error) {
-      throw translateSqlError(error, name)
-    }
+    const kind = options.deleted ? 'deleted' : null
+    return inCreation({ topic: name, traceparent: options.traceparent, count: 1 }, async (traceparent) => {
+      try {
+        const values = [name, text ?? null, kind, headersOf(traceparent) ?? null, key, tenant ?? null, ...later]
+        const { rows } = await sql.query<{ version: string }>(later.length === 0 ? PUBLISH : PUBLISH_LATER, values)
+        return Number(rows[0]?.version)
+      } catch (error) {
+        throw translateSqlError(error, name)
+      }
+    })
   }
 
   /**
@@ -81,23 +78,26 @@ export class Publisher<C extends Contract> {
   async publishMany(sql: Queryable, many: readonly DataOf<C>[], options: PublishOptions = {}): Promise<readonly number[]> {
     if (many.length === 0) return []
     const { name } = this.#contract
-    const headers = headersOf(options)
+    checkPublishOptions(options)
     const later = this.#later(options)
     const checked = many.map((data) => this.#check(data, options))
-    try {
-      const { rows } = await sql.query<{ versions: string }>(later.length === 0 ? PUBLISH_MANY : PUBLISH_MANY_LATER, [
-        name,
-        arrayLiteral(checked.map(({ text }) => text)),
-        arrayLiteral(checked.map(() => (options.deleted ? 'deleted' : undefined))),
-        arrayLiteral(checked.map(() => headers)),
-        arrayLiteral(checked.map(({ key }) => key)),
-        arrayLiteral(checked.map(({ tenant }) => tenant)),
-        ...later,
-      ])
-      return JSON.parse((rows[0] as { versions: string }).versions)
-    } catch (error) {
-      throw translateSqlError(error, name)
-    }
+    return inCreation({ topic: name, traceparent: options.traceparent, count: many.length }, async (traceparent) => {
+      const headers = headersOf(traceparent)
+      try {
+        const { rows } = await sql.query<{ versions: string }>(later.length === 0 ? PUBLISH_MANY : PUBLISH_MANY_LATER, [
+          name,
+          arrayLiteral(checked.map(({ text }) => text)),
+          arrayLiteral(checked.map(() => (options.deleted ? 'deleted' : undefined))),
+          arrayLiteral(checked.map(() => headers)),
+          arrayLiteral(checked.map(({ key }) => key)),
+          arrayLiteral(checked.map(({ tenant }) => tenant)),
+          ...later,
+        ])
+        return JSON.parse((rows[0] as { versions: string }).versions)
+      } catch (error) {
+        throw translateSqlError(error, name)
+      }
+    })
   }
 
   /** Cancels what waits for a key. @returns how many; what has been moved to the outbox is an event, and can't be cancelled */
@@ -147,10 +147,10 @@ export async function tokenOf(
   return { topic, key, version: Number(version) }
 }
 
-function headersOf(options: PublishOptions): string | undefined {
+function checkPublishOptions(options: PublishOptions): void {
   checkOptions(options, ['deleted', 'traceparent', 'maxBytes', 'notBefore'], 'publish')
   const { traceparent } = options
-  if (traceparent === undefined) return undefined
+  if (traceparent === undefined) return
   // What no envelope can hold would be found out only by the relay.
   if (typeof traceparent !== 'string' || !TRACEPARENT.test(traceparent)) {
     throw new BadOption(
@@ -158,7 +158,10 @@ function headersOf(options: PublishOptions): string | undefined {
       { path: 'publish.traceparent' },
     )
   }
-  return JSON.stringify({ traceparent })
+}
+
+function headersOf(traceparent: string | undefined): string | undefined {
+  return traceparent === undefined ? undefined : JSON.stringify({ traceparent })
 }
 
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/

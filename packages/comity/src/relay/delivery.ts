@@ -1,5 +1,5 @@
 import { ComityError } from '@comity/contract'
-import { backoff, type Clock, type Logger } from '../foundation/index.ts'
+import { backoff, type Clock, type Logger, logEvent } from '../foundation/index.ts'
 import type { Fence, SendResult, Transport } from '../transport/transport.ts'
 import { RelayFenced } from './errors.ts'
 import type { OutboxRow } from './outbox-reader.ts'
@@ -136,7 +136,7 @@ export class Delivery {
       } catch (error) {
         if (error instanceof RelayFenced || signal.aborted || !(await leads())) throw error
         onTrouble(error as Error)
-        logger.warn({ team, topic, failures, error: (error as Error).message }, 'the broker did not take a batch; sending it again')
+        logEvent(logger, 'comity.relay.not_taken', { topic, failures, error })
         await clock.sleep(backoff(failures++, { min: 50, max: 5000 }) + 10, signal)
       }
     }

@@ -1,4 +1,15 @@
-import { type Clock, type Duration, type Logger, type Loop, loop, parseDuration, silentLogger, systemClock } from '../foundation/index.ts'
+import {
+  type Clock,
+  type Duration,
+  type Logger,
+  type Loop,
+  logEvent,
+  loop,
+  Pulse,
+  parseDuration,
+  silentLogger,
+  systemClock,
+} from '../foundation/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { acquireLease, type Lease } from '../postgres/lease.ts'
 import type { Fence, Transport } from '../transport/transport.ts'
@@ -21,6 +32,8 @@ export interface Relay extends Loop {
   readonly progress: RelayProgress
   /** Resolves when everything committed before this call has been sent or withheld. Only in the process that leads. */
   drained(): Promise<void>
+  /** Beats with every turn and every batch, also with one that the broker did not take. */
+  readonly pulse: Pulse
 }
 
 export interface RelayProgress {
@@ -76,6 +89,7 @@ export function relay(options: RelayOptions): Relay {
   /** Read and not yet sent or withheld; the checkpoint stays below the first of them. */
   let unsettled: readonly OutboxRow[][] = []
   let drainedWaiters: (() => void)[] = []
+  const pulse = new Pulse(clock)
   const progress = { sent: 0, withheld: 0, troubleSince: undefined as Date | undefined }
 
   async function runOnce(signal: AbortSignal): Promise<'busy' | 'idle'> {
@@ -91,6 +105,7 @@ export function relay(options: RelayOptions): Relay {
   }
 
   async function turn(signal: AbortSignal): Promise<'busy' | 'idle'> {
+    pulse.beat()
     const identity = options.identity()
     if (identity === undefined) follow('not cleared to send')
     if (identity === undefined || !(await lead())) return 'idle'
@@ -126,12 +141,13 @@ export function relay(options: RelayOptions): Relay {
     unsettled = []
     inFlight = undefined
     lease = acquired
-    logger.info({ team, term: lease.term, checkpoint }, 'leading: relaying from the checkpoint')
+    logEvent(logger, 'comity.relay.leading', { term: lease.term, checkpoint })
     return true
   }
 
   /** Renews in time. Answers false, and follows, when the lease is lost. */
   async function keep(): Promise<boolean> {
+    pulse.beat()
     if (lease === undefined) return false
     const valid = lease.validFor()
     if (valid > 0 && (valid > renewBelow || (await lease.renew()))) return true
@@ -141,7 +157,7 @@ export function relay(options: RelayOptions): Relay {
 
   function follow(why: string): void {
     if (lease === undefined) return
-    logger.info({ team, term: lease.term, why }, 'not leading any more')
+    logEvent(logger, 'comity.relay.following', { term: lease.term, reason: why })
     void lease.release().catch(() => undefined)
     lease = undefined
     inFlight = undefined
@@ -205,6 +221,7 @@ export function relay(options: RelayOptions): Relay {
         })
       },
     },
+    pulse: { value: pulse },
     progress: { get: (): RelayProgress => ({ leading: lease !== undefined, term: lease?.term ?? 0, checkpoint, ...progress }) },
     stop: {
       async value() {

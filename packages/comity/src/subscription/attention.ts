@@ -13,8 +13,10 @@ const STATE = `
       left join lateral (select sum(c.applied + c.stale + c.failed) as ended, sum(c.failed) as failed from comity.counts c where c.subscription = s.name) c on true
     ) as subscriptions,
     (select coalesce(json_agg(json_build_object('subscription', p.subscription, 'tenant', p.tenant, 'by', p.by)), '[]'::json)::text from comity.pauses p) as pauses,
+    (select greatest(1, count(*))::text from comity.processes p where p.beat_at > clock_timestamp() - interval '30 seconds') as processes,
     (select coalesce(json_agg(s.name), '[]'::json)::text from comity.subscriptions s where exists (select from comity.waiting_keys k
-      where k.subscription = s.name and k.reason = 'not-yet' and (k.next_at <= clock_timestamp() or k.wants is not null))) as due,
+      where k.subscription = s.name and k.reason = 'not-yet' and (k.next_at <= clock_timestamp() or k.wants is not null))
+      and not exists (select from comity.pauses p where p.subscription = s.name and p.tenant = '')) as due,
     (select coalesce(json_agg(s.name), '[]'::json)::text from comity.subscriptions s where exists (select from comity.waiting_keys k
       where k.subscription = s.name and k.reason in ('paused', 'overflow')
         and not exists (select from comity.pauses p where p.subscription in (k.subscription, '') and p.tenant in ('', k.tenant)))) as held`
@@ -29,6 +31,8 @@ interface State {
     readonly failed: number | null
   }[]
   readonly pauses: readonly { readonly subscription: string; readonly tenant: string; readonly by: 'operator' | 'breaker' }[]
+  /** Of this team, alive. */
+  readonly processes: number
   /** Names of subscriptions with lines that can go on. */
   readonly due: readonly string[]
   readonly held: readonly string[]
@@ -45,7 +49,7 @@ export function attention(options: {
   readonly logger: Logger
 }): readonly [looking: Loop, running: Loop] {
   const { team, database, subscriptions, clock = systemClock, logger } = options
-  let state: State = { subscriptions: [], pauses: [], due: [], held: [] }
+  let state: State = { subscriptions: [], pauses: [], processes: 1, due: [], held: [] }
 
   const looking = loop({
     name: `attention of ${team}`,
@@ -60,7 +64,7 @@ export function attention(options: {
         const pausedBy = own.find(({ tenant }) => tenant === '')?.by
         const pausedTenants = new Set(own.flatMap(({ tenant }) => (tenant === '' ? [] : [tenant])))
         const { generation, seeking, brokerName } = row
-        subscription.heed({ generation, seeking, brokerName, pausedBy, pausedTenants })
+        subscription.heed({ generation, seeking, brokerName, pausedBy, pausedTenants, processes: state.processes })
         if (pausedBy === undefined) await subscription.observe({ ended: row.ended ?? 0, failed: row.failed ?? 0 })
       }
       if (state.due.length > 0 || state.held.length > 0) running.wake()
@@ -89,6 +93,7 @@ async function look(database: Queryable): Promise<State> {
   return {
     subscriptions: JSON.parse(row.subscriptions),
     pauses: JSON.parse(row.pauses),
+    processes: Number(row.processes),
     due: JSON.parse(row.due),
     held: JSON.parse(row.held),
   }

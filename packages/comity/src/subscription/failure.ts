@@ -67,6 +67,12 @@ export function recordOf(error: unknown): FailureRecord {
   return { name, code: code === '' ? name : code, message, frame, fingerprint }
 }
 
+/** For a line of the log. */
+export function describeError(error: unknown): Pick<FailureRecord, 'code' | 'message'> {
+  const { code, message } = recordOf(error)
+  return { code, message }
+}
+
 /** As Node's own errors, and those of many libraries, have it. */
 function codeOf(error: unknown): string | undefined {
   const { code } = (error ?? {}) as { readonly code?: unknown }

@@ -103,7 +103,7 @@ export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context
     const context = contextFor(
       {
         ...{ tx: batch.tx, key, tenant, attempt, signal: abort.signal },
-        logger: boundLogger(options.logger, { subscription: batch.subscription, message: id, key, tenant, attempt }),
+        logger: boundLogger(options.logger, { subscription: batch.subscription, type: event.type, message: id, tenant, attempt }),
         progress(done, total) {
           own.done = done
           if (total !== undefined) own.total = total

@@ -16,10 +16,12 @@ const LOCK_LANE = 'select 1 from comity.lanes where subscription = $1::text and 
  * caught a SQL error and returned can't have its message acknowledged with nothing committed.
  */
 const COUNT = `
-  update comity.counts set applied = applied + $3::int, duplicate = duplicate + $4::int, stale = stale + $5::int,
-    waiting = waiting + $6::int, discarded = discarded + $7::int, failed = failed + $9::int,
-    last_time = greatest(last_time, $8::text::timestamptz), last_at = clock_timestamp()
-  where subscription = $1::text and lane = $2::int`
+  insert into comity.counts as c (subscription, lane, minute, applied, duplicate, stale, waiting, discarded, last_time, failed, last_at)
+  values ($1::text, $2::int, floor(extract(epoch from clock_timestamp()) / 60), $3::int, $4::int, $5::int, $6::int, $7::int, $8::text::timestamptz, $9::int,
+    clock_timestamp())
+  on conflict (subscription, lane, minute) do update set applied = c.applied + excluded.applied, duplicate = c.duplicate + excluded.duplicate,
+    stale = c.stale + excluded.stale, waiting = c.waiting + excluded.waiting, discarded = c.discarded + excluded.discarded,
+    failed = c.failed + excluded.failed, last_time = greatest(c.last_time, excluded.last_time), last_at = excluded.last_at`
 
 export interface Lane<Tx> {
   readonly subscription: string

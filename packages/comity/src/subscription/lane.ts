@@ -1,7 +1,7 @@
-import { backoff, type Clock, type Logger } from '../foundation/index.ts'
-import { describeError, sqlStateOf } from '../postgres/classify-error.ts'
+import { backoff, type Clock, type Logger, logEvent } from '../foundation/index.ts'
+import { sqlStateOf } from '../postgres/classify-error.ts'
 import type { Delivery, DeliveryResult } from '../transport/transport.ts'
-import { CONTENDED, type Decide, failureOf, recordOf } from './failure.ts'
+import { CONTENDED, type Decide, describeError, failureOf, recordOf } from './failure.ts'
 import { FairQueue } from './fair-queue.ts'
 import type { Handover } from './handover.ts'
 import { LaneWork, type LaneWorkOptions, tenantOf } from './lane-work.ts'
@@ -121,7 +121,8 @@ export class LaneQueue<Tx> {
     }
     const delivery = handover.deliveries[index] as Delivery
     const { key } = delivery.message
-    const tenant = tenantOf(delivery.message)
+    // A copy is fast: its tenants need not take turns.
+    const tenant = this.#options.consumer.kind === 'replica' ? undefined : tenantOf(delivery.message)
     this.#options.shares.entered(tenant)
     const item = { key, tenant, delivery, handover, index, attempts: 0, contended: 0, alone: false }
     const resting = this.#resting.get(key)
@@ -215,7 +216,7 @@ export class LaneQueue<Tx> {
     } catch (error) {
       // One that can't be read, or a database that fails: they go on as the others do.
       if (signal.aborted) return this.#later(items)
-      logger.warn({ subscription, error: describeError(error) }, 'messages could not be put aside; they are handled in their turn')
+      logEvent(logger, 'comity.message.not_put_aside', { subscription, error: describeError(error) })
       this.#queue.unshift(items)
       await clock.sleep(100, signal)
     }
@@ -229,7 +230,7 @@ export class LaneQueue<Tx> {
     const failure = failureOf(error, retry.decide, item.attempts + 1)
     if (failure === 'outage' || (failure === 'contended' && item.contended < CONTENDED)) {
       item.contended++
-      logger.warn({ subscription, failure, error: describeError(error) }, 'the database could not take a message; trying again')
+      logEvent(logger, 'comity.message.database_failed', { subscription, reason: failure, error: describeError(error) })
       await clock.sleep(backoff(item.contended, { min: 20, max: 2000 }) + 5, signal)
       if (signal.aborted) return this.#later([item])
       this.#queue.unshift([item])
@@ -263,11 +264,17 @@ export class LaneQueue<Tx> {
       try {
         const outcomes = await permit(() => this.#work.park(message, reason, error, item.attempts))
         if (outcomes === undefined) return this.#close([item])
-        logger.warn({ subscription, message: message.id, reason }, 'a message waits, and its key with it')
+        logEvent(logger, 'comity.message.waiting', {
+          subscription,
+          message: message.id,
+          attempt: item.attempts,
+          reason,
+          error: describeError(error),
+        })
         this.#end(item, outcomes[0] as Outcome, error)
         return
       } catch (problem) {
-        logger.warn({ subscription, message: message.id, error: describeError(problem) }, 'a message could not be parked; trying again')
+        logEvent(logger, 'comity.message.not_parked', { subscription, message: message.id, error: describeError(problem) })
         await clock.sleep(backoff(failures, { min: 50, max: 5000 }) + 10, signal)
       }
     }

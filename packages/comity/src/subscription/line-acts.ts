@@ -1,7 +1,9 @@
+import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { NothingWaits, NotTheHead } from './errors.ts'
 import { inLane, type Lane } from './lane-transaction.ts'
 import type { Outcome } from './message.ts'
+import { ADVANCE, RELEASE_EMPTY } from './waiting-line.ts'
 
 /** Who ends messages without their effect, and why: it is recorded with each of them. */
 export interface Discarding {
@@ -21,14 +23,6 @@ const END = `
     select $1::text, message, key, time, $5::text, tenant, $6::text, $7::text from ended
   )
   select count(*)::int as count, max(seq)::text as last from ended`
-const ADVANCE = `
-  update comity.waiting_keys k set done = $3::text::bigint, failures = 0, fingerprint = null, error_name = null, error_code = null, error = null, frame = null,
-    failed_at = null, wants = null,
-    message = (select w.message from comity.waiting w where w.subscription = k.subscription and w.key = k.key and w.seq > $3::text::bigint order by w.seq limit 1)
-  where subscription = $1::text and key = $2::text`
-const RELEASE_EMPTY = `
-  delete from comity.waiting_keys k where k.subscription = $1::text and k.key = $2::text
-    and not exists (select from comity.waiting w where w.subscription = k.subscription and w.key = k.key and w.seq > k.done)`
 
 /**
  * Ends the head of a key's line without its effect (`skip`), or the whole line (`discard`), by name. Throws COMITY_NOTHING_WAITS.
@@ -43,7 +37,7 @@ export async function endWithoutEffect<Tx>(lane: Lane<Tx>, key: string, what: 'h
     const values = [subscription, key, cursor.done, most, why.reason, why.author, why.job ?? null]
     const ended = (await sql.query<{ count: number; last: string | null }>(END, values)).rows[0]
     if (ended?.last != null) await sql.query(ADVANCE, [subscription, key, ended.last])
-    await sql.query(RELEASE_EMPTY, [subscription, key])
+    await sql.query(RELEASE_EMPTY, [subscription, arrayLiteral([key])])
     return Array.from({ length: ended?.count ?? 0 }, () => 'discarded' as const)
   })
   return outcomes.length

@@ -7,6 +7,7 @@ import { LinePaused, NothingWaits, NotYetError } from './errors.ts'
 import { CONTENDED, type Decide, failureOf, recordOf } from './failure.ts'
 import { inLane, type Lane } from './lane-transaction.ts'
 import type { Message, Outcome } from './message.ts'
+import { ADVANCE, RELEASE_EMPTY } from './waiting-line.ts'
 
 /** What every run of lines needs. */
 export interface LineRunner<Tx> {
@@ -49,11 +50,6 @@ const CURSOR = `
 const HEAD = `
   select key, seq::text as seq, generation, attempts, message, attributes, data, appended_at::text as sent_at from comity.waiting w
   where subscription = $1::text and key = $2::text and seq > $3::text::bigint order by w.seq limit 1`
-const ADVANCE = `
-  update comity.waiting_keys k set done = $3::text::bigint, failures = 0, fingerprint = null, error_name = null, error_code = null, error = null,
-    frame = null, failed_at = null, wants = null,
-    message = (select w.message from comity.waiting w where w.subscription = k.subscription and w.key = k.key and w.seq > $3::text::bigint order by w.seq limit 1)
-  where subscription = $1::text and key = $2::text`
 const RELEASE = 'delete from comity.waiting_keys where subscription = $1::text and key = $2::text'
 /* $5: why it waits now, or 'transient': a line that runs by itself may try that as often as a message may be tried in place ($6). */
 const RECORD_FAILURE = `
@@ -162,9 +158,6 @@ const ADVANCE_ALL = `
   update comity.waiting_keys k set done = m.seq, tried_at = clock_timestamp(),
     message = (select w.message from comity.waiting w where w.subscription = k.subscription and w.key = k.key and w.seq > m.seq order by w.seq limit 1)
   from unnest($2::text::text[], $3::text::bigint[]) m(key, seq) where k.subscription = $1::text and k.key = m.key`
-const RELEASE_ENDED = `
-  delete from comity.waiting_keys k where k.subscription = $1::text and k.key = any ($2::text::text[])
-    and not exists (select from comity.waiting w where w.subscription = k.subscription and w.key = k.key and w.seq > k.done)`
 
 /**
  * Goes on with lines of one lane and tenant that wait for nothing any more (the end of a pause, or room): up to `most` messages in
@@ -184,7 +177,7 @@ export async function runHeld<Tx>(runner: LineRunner<Tx>, tenant: string | null,
       const outcomes = await consumeRows(runner, rows, tx, sql)
       const last = new Map(rows.map((row) => [row.key, row.seq]))
       await sql.query(ADVANCE_ALL, [subscription, arrayLiteral([...last.keys()]), arrayLiteral([...last.values()])])
-      await sql.query(RELEASE_ENDED, [subscription, arrayLiteral(keys)])
+      await sql.query(RELEASE_EMPTY, [subscription, arrayLiteral(keys)])
       return outcomes
     })
     return outcomes.length

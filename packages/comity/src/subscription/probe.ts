@@ -11,13 +11,24 @@ import type { Queryable } from '../postgres/database.ts'
  * What fails in a try is not parked: it comes again. The pause between tries doubles, up to five minutes.
  */
 const OPEN = `
-  insert into comity.pauses (subscription, by, reason, author, probe_at)
-  values ($1::text, 'breaker', $2::text, 'comity', clock_timestamp() + interval '10 seconds') on conflict do nothing returning reason`
+  with opened as (
+    insert into comity.pauses (subscription, by, reason, author, probe_at)
+    values ($1::text, 'breaker', $2::text, 'comity', clock_timestamp() + interval '10 seconds') on conflict do nothing returning subscription, reason
+  )
+  insert into comity.operations (id, kind, arguments, author, reason, origin, done_at, outcome)
+  select gen_random_uuid(), 'pause', jsonb_build_object('subscription', subscription), 'comity', reason, 'breaker', clock_timestamp(), '{}'::jsonb from opened
+  returning reason`
 const CLAIM = `
   update comity.pauses set probes = probes + 1,
     probe_at = clock_timestamp() + least(interval '5 minutes', interval '10 seconds' * power(2, least(probes, 10)))
   where subscription = $1::text and tenant = '' and by = 'breaker' and probe_at <= clock_timestamp() returning probes`
-const CLOSE = `delete from comity.pauses where subscription = $1::text and tenant = '' and by = 'breaker' returning probes`
+const CLOSE = `
+  with closed as (
+    delete from comity.pauses where subscription = $1::text and tenant = '' and by = 'breaker' returning subscription, probes
+  )
+  insert into comity.operations (id, kind, arguments, author, reason, origin, done_at, outcome)
+  select gen_random_uuid(), 'resume', jsonb_build_object('subscription', subscription), 'comity', 'messages succeed again', 'breaker', clock_timestamp(),
+    jsonb_build_object('probes', probes) from closed`
 
 /** Successes, one after the other, that end the breaker's pause. */
 export const ENOUGH = 5

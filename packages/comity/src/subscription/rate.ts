@@ -2,7 +2,7 @@ import type { Clock } from '../foundation/index.ts'
 
 /** A token bucket: so many a second on average, a second's worth at once. */
 export class Rate {
-  readonly #perSecond: number
+  #perSecond: number
   readonly #clock: Clock
   #tokens: number
   #at: number
@@ -12,6 +12,11 @@ export class Rate {
     this.#clock = clock
     this.#tokens = Math.max(1, perSecond)
     this.#at = clock.monotonic()
+  }
+
+  /** From now on: where several processes share a limit, each has its part. */
+  set perSecond(perSecond: number) {
+    this.#perSecond = perSecond
   }
 
   /** Takes up to `most`; may answer 0. */

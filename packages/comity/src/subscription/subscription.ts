@@ -1,11 +1,11 @@
 import { bucketOf, type ContractDescription } from '@comity/contract'
-import { backoff, type Clock, type Logger, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
-import { describeError } from '../postgres/classify-error.ts'
+import { backoff, type Clock, type Logger, logEvent, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
 import type { IncomingMessage, Transport } from '../transport/transport.ts'
 import { Breaker, type BreakerPolicy, type Sample } from './breaker.ts'
 import type { Consumer, Running } from './consumer.ts'
 import { LagUnknown, PausedMeanwhile, type Wanted } from './errors.ts'
+import { describeError } from './failure.ts'
 import type { Resting, RetryPolicy } from './lane.ts'
 import { type LineRun, type LineRunner, runLine } from './line-run.ts'
 import { Lines } from './lines.ts'
@@ -53,6 +53,8 @@ export interface Desired {
   readonly brokerName: string | null
   readonly pausedBy: 'operator' | 'breaker' | undefined
   readonly pausedTenants: ReadonlySet<string>
+  /** How many processes share a rate. */
+  readonly processes: number
 }
 
 export interface SubscriptionProgress {
@@ -92,7 +94,7 @@ export interface SubscriptionOptions<Tx> {
   readonly prefetch?: number | undefined
   /** Most bytes of them. Default: the transport's. */
   readonly prefetchBytes?: number | undefined
-  /** Messages a second in this process. Default: no limit. */
+  /** Messages a second, over all processes. Default: no limit. */
   readonly rate?: number | undefined
   /** Of one tenant. Default: no limit. */
   readonly tenantRate?: number | undefined
@@ -109,12 +111,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
   const { name, contract, database, transport, consumer, clock = systemClock, logger = silentLogger } = options
   const { permit = (work) => work(), retry: policy = RETRY } = options
   const prefetch = options.prefetch ?? (consumer.kind === 'replica' ? 8000 : 1000)
-  // Copies are fast: nobody waits for another tenant there.
-  const shares = new TenantShares({
-    prefetch: consumer.kind === 'replica' ? Number.POSITIVE_INFINITY : prefetch,
-    rate: options.tenantRate,
-    clock,
-  })
+  const shares = new TenantShares({ prefetch, rate: options.tenantRate, clock })
   const pace = new Pace({ most: consumer.batch, lasts: consumer.kind === 'replica' ? Number.POSITIVE_INFINITY : BATCH_LASTS, clock })
   const rate = options.rate === undefined ? undefined : new Rate(options.rate, clock)
   const breaker = options.breaker === undefined ? undefined : new Breaker(options.breaker, clock)
@@ -143,7 +140,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
       } catch (error) {
         if (signal.aborted) break
         troubleSince ??= clock.now()
-        logger.error({ subscription: name, error: describeError(error) }, 'receiving stopped and will be started again')
+        logEvent(logger, 'comity.subscription.stopped_receiving', { subscription: name, error: describeError(error) })
         await clock.sleep(backoff(failures++, { min: 100, max: 10_000 }) + 50, signal)
       }
     }
@@ -200,8 +197,8 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
         ...(options.prefetchBytes === undefined ? {} : { prefetchBytes: options.prefetchBytes }),
         onTrouble(error) {
           troubleSince = error === undefined ? undefined : (troubleSince ?? clock.now())
-          if (error) logger.warn({ subscription: name, error: describeError(error) }, 'the broker can not be reached')
-          else logger.info({ subscription: name }, 'the broker is back')
+          if (error) logEvent(logger, 'comity.subscription.broker_lost', { subscription: name, error: describeError(error) })
+          else logEvent(logger, 'comity.subscription.broker_back', { subscription: name })
         },
       })
     } finally {
@@ -211,7 +208,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     }
     if (succeeded < ENOUGH) return
     await closeBreaker(database, name)
-    logger.info({ subscription: name }, 'the breaker has closed: messages succeed again')
+    logEvent(logger, 'comity.breaker.closed', { subscription: name })
   }
 
   function mayBegin({ envelope: { tenant } }: Message): void {
@@ -220,6 +217,10 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
 
   function heed(desired: Desired): void {
     pausedTenants = desired.pausedTenants
+    // What was before a pause says nothing about what comes after it.
+    if (desired.pausedBy !== undefined) breaker?.reset()
+    shares.processes = desired.processes
+    if (rate !== undefined) rate.perSecond = (options.rate as number) / desired.processes
     if (session === undefined) return
     const other = desired.generation !== session.generation || desired.seeking || desired.brokerName !== registered?.brokerName
     if (other || desired.pausedBy === 'operator' || (desired.pausedBy === 'breaker' && pausedBy === undefined)) session.end()
@@ -229,8 +230,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     const reason = breaker?.observe(sample)
     if (reason === undefined) return
     breaker?.reset()
-    if (await openBreaker(database, name, reason))
-      logger.error({ subscription: name, reason }, 'the breaker has opened: the subscription is paused')
+    if (await openBreaker(database, name, reason)) logEvent(logger, 'comity.breaker.opened', { subscription: name, reason })
     session?.end()
   }
 

@@ -4,7 +4,7 @@ import { Rate } from './rate.ts'
 export interface TenantShareOptions {
   /** Most messages in this process, delivered and not ended. */
   readonly prefetch: number
-  /** Messages a second that one tenant may have handled here; more waits in its keys' lines. Absent: no limit. */
+  /** Messages a second that one tenant may have handled, over all processes; more waits in its keys' lines. Absent: no limit. */
   readonly rate?: number | undefined
   readonly clock: Clock
 }
@@ -24,10 +24,18 @@ export class TenantShares {
   readonly #turns = new Map<string, number>()
   #servings = 0
   #total = 0
+  #processes = 1
   #makingRoom = false
 
   constructor(options: TenantShareOptions) {
     this.#options = options
+  }
+
+  /** How many processes share the rates. */
+  set processes(processes: number) {
+    if (processes === this.#processes) return
+    this.#processes = processes
+    for (const rate of this.#rates.values()) rate.perSecond = (this.#options.rate ?? 0) / processes
   }
 
   entered(tenant: string | undefined): void {
@@ -91,7 +99,7 @@ export class TenantShares {
     if (rate === undefined || tenant === undefined) return most
     let own = this.#rates.get(tenant)
     if (own === undefined) {
-      own = new Rate(rate, clock)
+      own = new Rate(rate / this.#processes, clock)
       this.#rates.set(tenant, own)
     }
     return own.take(most)

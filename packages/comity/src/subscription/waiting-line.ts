@@ -51,7 +51,14 @@ const APPEND = `
     where k.subscription = $1::text and k.key = m.key and w.generation = $2::int and w.message = m.message)
   order by m.n
   on conflict do nothing returning message`
-const RELEASE_EMPTY = `
+/** The cursor of a line moves past $3, and what was known of its head is over. */
+export const ADVANCE = `
+  update comity.waiting_keys k set done = $3::text::bigint, failures = 0, fingerprint = null, error_name = null, error_code = null, error = null,
+    frame = null, failed_at = null, wants = null,
+    message = (select w.message from comity.waiting w where w.subscription = k.subscription and w.key = k.key and w.seq > $3::text::bigint order by w.seq limit 1)
+  where subscription = $1::text and key = $2::text`
+/** Releases those of the keys ($2) whose lines are empty. */
+export const RELEASE_EMPTY = `
   delete from comity.waiting_keys k where k.subscription = $1::text and k.key = any ($2::text::text[])
     and not exists (select from comity.waiting w where w.subscription = k.subscription and w.key = k.key and w.seq > k.done)`
 

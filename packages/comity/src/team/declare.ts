@@ -19,7 +19,7 @@ export interface FlowOptions {
   readonly prefetch?: number
   /** Most bytes of them. Default 64 MiB. */
   readonly prefetchBytes?: number
-  /** Most messages in one process, e.g. `'50/s'`: for what a handler calls. Default: no limit. */
+  /** Most messages of all processes together, e.g. `'50/s'`: for what a handler calls. Default: no limit. */
   readonly rate?: Frequency
 }
 export interface KeepsOptions<Field extends string> extends FlowOptions {
@@ -32,6 +32,8 @@ export interface KeepsOptions<Field extends string> extends FlowOptions {
   /** The subscription's own name after the team's. Default: the entity's name. */
   readonly name?: string
   readonly audience?: string
+  /** How far behind its owner the copy may be: an objective, for status, metrics and alerts. */
+  readonly freshness?: Duration
 }
 export interface OnOptions extends FlowOptions {
   /** The subscription's own name after the team's. Default: the contract's name. */
@@ -54,7 +56,7 @@ export interface OnOptions extends FlowOptions {
   readonly breaker?: false | { readonly share?: number; readonly atLeast?: number; readonly window?: Duration }
   /** Its transactions at once in one process. Default: the team's `concurrency`, less one while there are other subscriptions. */
   readonly concurrency?: number
-  /** Most messages of one tenant in one process; the others of it wait in the lines of their keys. Default: no limit. */
+  /** Most messages of one tenant; the others of it wait in the lines of their keys. Default: no limit. */
   readonly tenantRate?: Frequency
 }
 
@@ -120,7 +122,7 @@ export class Declaring {
   keeps(entity: Entity, options: KeepsOptions<string>): void {
     this.#open()
     checkContract(entity, 'keeps')
-    checkOptions(options, ['fields', 'table', 'columns', 'name', 'audience', ...FLOW], 'keeps')
+    checkOptions(options, ['fields', 'table', 'columns', 'name', 'audience', 'freshness', ...FLOW], 'keeps')
     if (entity.contractKind !== 'entity') throw new NotAnEntity({ contract: (entity as Contract).name, verb: 'keeps' })
     if (entity.owner === this.#team) throw new OwnEntityKept({ entity: entity.name })
     if (!Array.isArray(options.fields))
@@ -146,6 +148,7 @@ export class Declaring {
       table,
       columns: options.columns ?? {},
       flow: flowOf(options, 'keeps'),
+      ...(options.freshness === undefined ? {} : { freshness: parseDuration(options.freshness, 'keeps.freshness') }),
       ...(options.audience === undefined ? {} : { audience: options.audience }),
     })
   }

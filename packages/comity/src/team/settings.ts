@@ -1,6 +1,6 @@
 import { checkTeamName } from '@comity/contract'
 import { asDatabase, type DatabaseOption } from '../adapters/as-database.ts'
-import { BadOption, checkOptions, type Duration, type Logger, parseDuration, silentLogger } from '../foundation/index.ts'
+import { BadOption, boundLogger, checkOptions, type Duration, type Logger, parseDuration, silentLogger } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
 import { openTransport, type Transport } from '../transport/index.ts'
 import type { RelationOptions } from './declare.ts'
@@ -93,7 +93,7 @@ export class Settings<Tx> {
     this.autoMigrate = options.autoMigrate ?? false
     this.allowUnsafe = options.allowUnsafe ?? false
     this.allowEdit = options.allowEdit ?? false
-    this.logger = options.logger ?? silentLogger
+    this.logger = boundLogger(options.logger ?? silentLogger, { team })
   }
 
   /** Throws COMITY_NO_DATABASE. */

@@ -9,7 +9,9 @@ import { type Declaration, inNamespace } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
 import { type CommandAnswer, type CommandOptions, giveCommand } from '../control/give-command.ts'
 import { type OperatedTeam, operatedTeams } from '../control/operated-teams.ts'
-import { systemClock } from '../foundation/index.ts'
+import { type Duration, parseDuration, systemClock } from '../foundation/index.ts'
+import { check, type Health, healthOf } from '../http/health.ts'
+import { continuing } from '../outbox/creation.ts'
 import { EntityIsCaptured, NotPublishedHere } from '../outbox/errors.ts'
 import { Publisher, type PublishOptions, tokenOf } from '../outbox/publisher.ts'
 
@@ -23,6 +25,7 @@ import { Declaring, type KeepsOptions, type OnOptions, type OwnsOptions } from '
 import { NoSuchSubscription, NotReplica } from './errors.ts'
 import { type Runtime, runtime } from './runtime.ts'
 import { Settings, type TeamOptions } from './settings.ts'
+import { readiness } from './vital-signs.ts'
 
 /** What a handler gets beside its message. */
 export interface TeamContext<Tx> extends HandlerContext<Tx> {
@@ -86,6 +89,10 @@ export interface Team<Tx = unknown> extends AsyncDisposable {
   caughtUp(options?: { readonly signal?: AbortSignal }): Promise<{ readonly waiting: number }>
   /** Runs the waiting line of a key again, in order. */
   retry(subscription: string, key: string): Promise<LineRun>
+  /** Whether everything that runs here makes progress. A loop or a subscription without a sign for `stuckAfter` ('60s') does not: restart it. */
+  live(options?: { readonly stuckAfter?: Duration }): Health
+  /** Whether this process can do its work now: cleared, database, schema, broker and relay. */
+  ready(options?: { readonly stuckAfter?: Duration }): Promise<Health>
   /** What an operator sees. */
   status(): Promise<TeamStatus>
   /** The teams that this one operates, with the last that was heard of each. */
@@ -187,9 +194,10 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
         declaration: declaring.declaration,
         settings,
         applied,
-        contextFor: (base) => ({
+        contextFor: (base, { traceparent }) => ({
           ...base,
-          publish: (contract: Contract, data: never, given?: PublishOptions) => self.publish(base.tx, contract, data, given),
+          publish: (contract: Contract, data: never, given?: PublishOptions) =>
+            self.publish(base.tx, contract, data, continuing(traceparent, given)),
         }),
         arrived: async ({ topic, key, version }) => {
           const known = await replicaOf(topic)?.versionOf(key)
@@ -218,6 +226,13 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
       const found = running?.subscriptions.get(subscription)
       if (found === undefined) throw new NoSuchSubscription({ team: name, subscription })
       return found.retry(key)
+    },
+    live({ stuckAfter = '60s' } = {}) {
+      return running === undefined ? healthOf([]) : running.vitalSigns.live(running, parseDuration(stuckAfter, 'live.stuckAfter'))
+    },
+    async ready({ stuckAfter = '60s' } = {}) {
+      if (running === undefined) return healthOf([check('started', 'the team was not started here, or is being stopped')])
+      return readiness(running, settings, parseDuration(stuckAfter, 'ready.stuckAfter'))
     },
     status: () => teamStatus(declaring.declaration, settings),
     teams: () => operatedTeams(settings.database, declaring.declaration.operates),

@@ -75,13 +75,13 @@ export class BucketWindow {
     this.#entries.push({ offset, size, delivery: { message, bucket: this.bucket, redelivered: false }, state: 'held' })
   }
 
-  /** Up to `most` messages and `bytes`; the first whatever its size. */
-  take(most: number, bytes: number = Number.POSITIVE_INFINITY): WindowEntry[] {
+  /** Up to `most` messages and `bytes`; with `alone` the first whatever its size, for else it could never go. */
+  take(most: number, bytes: number = Number.POSITIVE_INFINITY, alone = true): WindowEntry[] {
     const taken: WindowEntry[] = []
     if (!this.ready) return taken
     for (let left = bytes; this.#next < this.#entries.length && taken.length < most; ) {
       const entry = this.#entries[this.#next] as WindowEntry
-      if (entry.state === 'held' && taken.length > 0 && entry.size > left) break
+      if (entry.state === 'held' && entry.size > left && !(alone && taken.length === 0)) break
       this.#next++
       if (entry.state !== 'held') continue
       left -= entry.size

@@ -71,7 +71,11 @@ export class Deliveries {
       const window = this.#nextReady()
       if (window === undefined) break
       const share = Math.max(1, Math.ceil(this.#options.prefetch / this.windows.size))
-      this.#call(window, window.take(Math.min(share, this.#options.prefetch - this.#out), this.#mostBytes - this.#bytesOut))
+      const most = Math.min(share, this.#options.prefetch - this.#out)
+      const entries = window.take(most, this.#mostBytes - this.#bytesOut, this.#bytesOut === 0)
+      // What is next is larger than the room: it goes when something has ended.
+      if (entries.length === 0) break
+      this.#call(window, entries)
     }
     if (!this.#stopped && this.room > 0) this.#options.onRoom()
   }

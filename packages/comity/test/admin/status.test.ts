@@ -32,6 +32,7 @@ test('a capture that no longer announces everything is a problem, with the comma
     url: (await freshDatabase()).url,
     setup: (db) => db.query('create table customers (id text primary key, email text not null)'),
   })
+  await crm.caughtUp() // somebody relays
   expect((await crm.team.status()).problems).toEqual([])
   await crm.db.query('alter table customers disable trigger all')
   const { problems } = await crm.team.status()

@@ -4,7 +4,11 @@ import { lifecycleLaws } from 'comity/testing'
 import { describe, test } from 'vitest'
 import { z } from 'zod'
 import { publishedContracts } from '../../src/catalog/published-contracts.ts'
+import { announcer } from '../../src/control/announcer.ts'
 import { clearance } from '../../src/control/clearance.ts'
+import { processBeat } from '../../src/control/process-beat.ts'
+import { ProgressTracker } from '../../src/control/progress-tracker.ts'
+import { systemReceiver } from '../../src/control/system-receiver.ts'
 import { loop, type Service, service } from '../../src/foundation/index.ts'
 import { Publisher } from '../../src/outbox/publisher.ts'
 import type { PostgresDatabase, Queryable } from '../../src/postgres/index.ts'
@@ -98,6 +102,53 @@ lifecycleLaws(
         await transport.close()
         await database.close()
       })
+    },
+  },
+  api,
+)
+
+lifecycleLaws(
+  {
+    name: 'process beat of control',
+    create: async (turn) => {
+      const database = await teamDatabase()
+      const tracker = new ProgressTracker({ subscriptions: [], relay: undefined })
+      return subject(processBeat({ holder: 'here', database: counted(database, turn), tracker }), () => database.close())
+    },
+  },
+  api,
+)
+
+lifecycleLaws(
+  {
+    name: 'announcer of control',
+    create: async (turn) => {
+      const { database, transport } = await provisioned()
+      const made = announcer({
+        ...{ team: 'crm', holder: 'here', database: counted(database, turn), transport, topicNamed: (name: string) => name },
+        ...{ mayAnnounce: () => true, cleared: async (signal: AbortSignal) => signal },
+        declared: { team: 'crm', owns: [], publishes: [], keeps: [], handles: [], operates: [], operators: [] },
+      })
+      return subject(made, async () => {
+        await transport.close()
+        await database.close()
+      })
+    },
+  },
+  api,
+)
+
+lifecycleLaws(
+  {
+    name: 'receiver of control',
+    create: async (turn) => {
+      const transport = memoryBus().connect()
+      await transport.provision({ topics: [{ name: 't', team: 'crm' }], subscriptions: [{ name: 'crm.t', team: 'crm', topic: 't' }] })
+      await transport.send('t', [{ id: 'm', key: 'k', attributes: {}, data: '' }])
+      const handler = (deliveries: readonly unknown[]) => turn().then(() => deliveries.map(() => 'ack' as const))
+      return subject(systemReceiver({ subscription: 'crm.t', transport, cleared: async (signal) => signal, handler }), () =>
+        transport.close(),
+      )
     },
   },
   api,

@@ -62,3 +62,20 @@ test('work that fails gives its permit back', async () => {
   await expect(permit(() => Promise.reject(new RangeError('no')))).rejects.toThrow(RangeError)
   expect(await permit(async () => 'yes')).toBe('yes')
 })
+
+test('a subscription with a limit of its own takes no more than that', async () => {
+  const permits = new Permits(5)
+  permits.of('other')
+  const { running, ends, begin, settle } = stage(permits)
+  const limited = permits.of('a', 2)
+  for (let i = 0; i < 4; i++) void begin('a', limited)
+  await settle()
+  expect(running).toEqual(['a', 'a'])
+  void begin('other')
+  await settle()
+  expect(running).toHaveLength(3)
+  while (ends.length > 0) {
+    ends.shift()?.()
+    await settle()
+  }
+})

@@ -30,3 +30,35 @@ test('calls of the handler keep their size under load, and every bucket has its 
   expect(sizes).toHaveLength(10_000 / 25)
   await deliveries.stop()
 })
+
+test('a handler is given no more bytes at once than it may have, and one message however large', async () => {
+  let out = 0
+  let most = 0
+  let calls = 0
+  const deliveries = new Deliveries({
+    async handler(given) {
+      const bytes = given.reduce((sum, { message }) => sum + message.data.length, 0)
+      out += bytes
+      most = Math.max(most, out)
+      calls++
+      await new Promise((resolve) => setImmediate(resolve))
+      out -= bytes
+      return given.map(() => 'ack' as const)
+    },
+    prefetch: 100,
+    prefetchBytes: 1000,
+    mayDeliver: () => true,
+    onMoved: () => undefined,
+    onRoom: () => undefined,
+  })
+  const window = new BucketWindow(0, 1, 0)
+  for (const [i, size] of [400, 400, 400, 5000, 10, ...Array<number>(50).fill(90)].entries()) {
+    window.add(i + 1, size, { id: `${i}`, key: 'k', attributes: {}, data: 'x'.repeat(size), sentAt: new Date(0) })
+  }
+  deliveries.open(window)
+  deliveries.pump()
+  while (window.position < 55) await new Promise((resolve) => setImmediate(resolve))
+  expect(most).toBe(5000)
+  expect(calls).toBeGreaterThan(6)
+  await deliveries.stop()
+})

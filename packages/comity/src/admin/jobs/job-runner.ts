@@ -1,5 +1,5 @@
 import { bucketOf } from '@comity/contract'
-import { type Clock, type Logger, type Loop, loop, systemClock } from '../../foundation/index.ts'
+import { type Clock, type Logger, type Loop, logEvent, loop, systemClock } from '../../foundation/index.ts'
 import type { Database } from '../../postgres/database.ts'
 import { arrayLiteral, classifyError } from '../../postgres/index.ts'
 import { LinePaused, NothingWaits } from '../../subscription/errors.ts'
@@ -173,7 +173,7 @@ export function jobRunner<Tx>(options: {
 
   async function finish(job: Claimed, state: 'done' | 'stopped' | 'cancelled', outcome: string): Promise<void> {
     await database.query(FINISH, [job.id, state, outcome])
-    logger.info({ job: job.id, kind: job.kind, state, outcome }, 'a job has ended')
+    logEvent(logger, 'comity.job.ended', { job: job.id, kind: job.kind, state, reason: outcome })
   }
 
   return loop({ name: 'jobs', poll: { min: 0, max: 1000 }, runOnce, clock, logger })

@@ -23,6 +23,9 @@ const PINNED: Readonly<Record<string, string>> = {
   jit: 'off',
 }
 
+/** The trace context of the session, if it has one; a subselect, so that a statement asks once. */
+const SESSION_HEADERS = '(select comity.session_headers())'
+
 type Event = 'insert' | 'update' | 'delete'
 const EVENTS: readonly Event[] = ['insert', 'update', 'delete']
 /** In pg_trigger.tgtype. */
@@ -134,7 +137,7 @@ function announced(plan: CapturePlan, change: string, state: string, tenant: str
   return `case when ${change}.unfit is null then ${change}.key else comity.unfit_key(${change}.key) end,
       case when ${state}.key is null then 'deleted' when ${change}.existed then 'updated' else 'created' end,
       ${tenantIfFit(plan, tenant)},
-      case when ${change}.unfit is null and ${state}.withheld is null then ${state}.state end, coalesce(${change}.unfit, ${state}.withheld)`
+      case when ${change}.unfit is null and ${state}.withheld is null then ${state}.state end, coalesce(${change}.unfit, ${state}.withheld, ${SESSION_HEADERS})`
 }
 
 /**
@@ -207,7 +210,7 @@ function truncation(plan: CapturePlan): string {
     tenant: string,
     from: string,
   ): string => `insert into comity.outbox (topic, key, kind, tenant, headers)
-        select c.topic, case when c.unfit is null then c.key else comity.unfit_key(c.key) end, 'deleted', ${tenantIfFit(plan, 'c.tenant')}, c.unfit
+        select c.topic, case when c.unfit is null then c.key else comity.unfit_key(c.key) end, 'deleted', ${tenantIfFit(plan, 'c.tenant')}, coalesce(c.unfit, ${SESSION_HEADERS})
         from (
           select (select ${quoteLiteral(plan.topic)} from comity.begin_publish()) as topic, ${key} as key, ${unfit} as unfit, ${tenant} as tenant
           from ${from} order by 2

@@ -1,6 +1,6 @@
 import { Socket } from 'node:net'
 import { Pool, type PoolConfig } from 'pg'
-import { type Logger, silentLogger } from '../../foundation/index.ts'
+import { type Logger, logEvent, silentLogger } from '../../foundation/index.ts'
 import { surviveLostConnections } from '../../postgres/pg-handle.ts'
 import { TransportClosed, TransportUnsupported } from '../errors.ts'
 import { translateBusError } from './bus-errors.ts'
@@ -87,9 +87,7 @@ export class BusConnection {
       ...session,
     })
     // A connection that is lost while idle: the next statement opens another.
-    pool.on('error', (error) =>
-      (this.#options.logger ?? silentLogger).debug({ error: error.message }, 'an idle connection to the bus was lost'),
-    )
+    pool.on('error', (error) => logEvent(this.#options.logger ?? silentLogger, 'comity.bus.connection_lost', { error }))
     surviveLostConnections(pool)
     return pool
   }
@@ -153,8 +151,7 @@ export class BusConnection {
     if (performance.now() - this.#maintained < MAINTAIN_EVERY) return
     this.#maintained = performance.now()
     this.bareRows('select comity_bus.maintain()').catch((error: Error) => {
-      if (this.#closed === undefined)
-        (this.#options.logger ?? silentLogger).warn({ error: error.message }, 'the bus could not be maintained; it will be tried again')
+      if (this.#closed === undefined) logEvent(this.#options.logger ?? silentLogger, 'comity.bus.upkeep_failed', { error })
     })
   }
 }

@@ -44,7 +44,7 @@ export async function capturedDatabase(server: ServerName): Promise<CapturedData
   await applyMigrations(db, {
     schema: 'comity',
     major: 1,
-    migrations: (await loadMigrations(migrations)).filter(({ name }) => name <= '0006-capture'),
+    migrations: await loadMigrations(migrations),
   })
   let seen = 0
   const announced = async (): Promise<Announced[]> => {

@@ -1,0 +1,4 @@
+export interface Urls {
+  readonly database: string
+  readonly bus: string
+}

@@ -1,0 +1,77 @@
+import { type ContractDescription, fieldsOn } from '@comity/contract'
+import { type Declaration, type Flow, type Handled, inNamespace } from '../catalog/declaration.ts'
+import type { Clearance } from '../control/clearance.ts'
+import type { Telemetry } from '../foundation/telemetry/index.ts'
+import type { AppliedKeys } from '../replica/replica.ts'
+import { replicaConsumer } from '../replica/replica-consumer.ts'
+import { compile, partialSchema } from '../schema/index.ts'
+import type { Consumer } from '../subscription/consumer.ts'
+import type { Wanted } from '../subscription/errors.ts'
+import { type HandlerContext, handlerConsumer, type MessageBase } from '../subscription/handler.ts'
+import { Permits } from '../subscription/permits.ts'
+import { type Subscription, subscription } from '../subscription/subscription.ts'
+import { tracedConsumer, tracedHandler } from '../subscription/traced-consumer.ts'
+import type { Settings } from './settings.ts'
+import { type VitalSigns, watchedPermit, watchedTransport } from './vital-signs.ts'
+
+/** What the team adds to its subscriptions. */
+export interface Subscribing<Tx> {
+  readonly declaration: Declaration
+  readonly settings: Settings<Tx>
+  readonly cleared: Clearance
+  readonly signals: Telemetry
+  readonly vitalSigns: VitalSigns
+  /** Per replica (by subscription name): who waits for keys. */
+  readonly applied: ReadonlyMap<string, AppliedKeys>
+  readonly contextFor: (base: HandlerContext<Tx>, message: MessageBase) => unknown
+  /** Whether a copy of this team has what a message waits for; undefined where it has no such copy. */
+  readonly arrived: (wanted: Required<Wanted>) => Promise<boolean | undefined>
+}
+
+/** Every subscription that this process runs, by its name: each copy and each handler that the team has declared. */
+export function subscribe<Tx>(options: Subscribing<Tx>): ReadonlyMap<string, Subscription> {
+  const { declaration, settings, cleared, signals, vitalSigns } = options
+  const { team, namespace, database, transport, logger, concurrency } = settings
+  const permits = new Permits(concurrency)
+  const subscriptions = new Map<string, Subscription>()
+  if (!settings.subscriptions) return subscriptions
+
+  const add = (name: string, contract: ContractDescription, consumer: Consumer<Tx>, flow: Flow, handled?: Handled): void => {
+    const signs = vitalSigns.watch(name, handled && handled.timeout * handled.batch)
+    const { prefetch, prefetchBytes, rate, tenantRate } = flow
+    subscriptions.set(
+      name,
+      subscription({
+        ...{ name, contract, database, consumer, logger, prefetch, prefetchBytes, rate, tenantRate },
+        brokerName: inNamespace(namespace, name),
+        transport: watchedTransport(signs, transport),
+        permit: watchedPermit(signs, permits.of(name, flow.concurrency)),
+        cleared: (signal) => cleared.cleared(signal),
+        arrived: options.arrived,
+        breaker: handled?.breaker,
+        ...(handled === undefined ? {} : { retry: handled.retry }),
+      }),
+    )
+  }
+  const traced = (name: string, contract: ContractDescription) => ({
+    ...{ telemetry: signals, team, subscription: name, topic: contract.name, system: transport.name },
+    join: (tx: Tx) => database.join(tx),
+  })
+
+  for (const { name, entity, fields, flow } of declaration.keeps) {
+    const applied = options.applied.get(name) as AppliedKeys
+    const kept = [...entity.keyFields, ...(entity.tenantField === undefined ? [] : [entity.tenantField]), ...fields]
+    const validator = compile(partialSchema(entity, kept))
+    const consumer = replicaConsumer<Tx>({ validator, onApplied: (keys) => applied.announce(keys) })
+    add(name, entity, tracedConsumer(traced(name, entity), consumer), flow)
+  }
+  for (const handled of declaration.handles) {
+    const { name, contract, audience, timeout, batch } = handled
+    const validator = compile(audience === undefined ? contract.schema : partialSchema(contract, fieldsOn(contract, audience)))
+    const handle = tracedHandler<Tx>(traced(name, contract), handled.handle)
+    const contextFor = options.contextFor as (base: HandlerContext<Tx>, message: MessageBase) => never
+    const consumer = handlerConsumer<Tx, never>({ contract, validator, handle, contextFor, timeout, batch, logger })
+    add(name, contract, consumer, handled.flow, handled)
+  }
+  return subscriptions
+}
