@@ -117,11 +117,11 @@ scenario(
   },
 )
 
-scenario('28. SIGTERM while handlers run: drains, exits within 30 s, loses nothing', async ({ world, judge }) => {
+scenario('28. SIGTERM while handlers run that take seconds: drains, exits within 30 s, loses nothing', async ({ world, judge }) => {
   await Promise.all([world.spawn('shop'), world.spawn('stock')])
-  const consumer = await world.spawn('mail', { slowness: 20 })
-  const writing = world.write({ changes: 150, connections: 4, mix: EVENTS })
-  await until('handlers run', async () => (await effects(world)) > 5)
+  const consumer = await world.spawn('mail', { slowness: 2000, handling: { batch: 2 } })
+  const writing = world.write({ changes: 60, connections: 4, mix: EVENTS })
+  await until('handlers run', async () => (await effects(world)) > 1)
   await world.fault('SIGTERM', async () => {
     const { code, ms } = await consumer.stop()
     expect(code).toBe(0)

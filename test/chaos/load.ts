@@ -19,7 +19,7 @@ const KEYS = 40
  * `<tenant>:<load>:<n>`. Each transaction is written down for the history checker, as a writer's is.
  */
 export class Load {
-  readonly #name: string
+  readonly name: string
   readonly #client: Client
   readonly #recorder: Recorder
   readonly #published = new Map<string, number>()
@@ -28,7 +28,7 @@ export class Load {
   readonly committedAt: Map<string, number> = new Map()
 
   private constructor(name: string, client: Client, recorder: Recorder) {
-    this.#name = name
+    this.name = name
     this.#client = client
     this.#recorder = recorder
   }
@@ -62,7 +62,7 @@ export class Load {
     tenants: readonly string[],
     options: { readonly key?: string; readonly padding?: string } = {},
   ): Promise<readonly string[]> {
-    const op = `${this.#name}.${++this.#transactions}`
+    const op = `${this.name}.${++this.#transactions}`
     const events = tenants.map((agency) => {
       const n = (this.#published.get(agency) ?? 0) + 1
       this.#published.set(agency, n)
@@ -70,7 +70,7 @@ export class Load {
       return {
         parcel,
         agency,
-        mark: `${agency}:${this.#name}:${n}`,
+        mark: `${agency}:${this.name}:${n}`,
         ...(options.padding === undefined ? {} : { padding: options.padding }),
       }
     })

@@ -42,7 +42,10 @@ export const KEPT = {
 } as const
 
 /** Of every handler: what `on` takes, as far as JSON can carry it. */
-export type HandlerSettings = Pick<OnOptions, 'timeout' | 'attempts' | 'batch' | 'backoff' | 'breaker' | 'prefetch' | 'concurrency'>
+export type HandlerSettings = Pick<
+  OnOptions,
+  'timeout' | 'attempts' | 'batch' | 'backoff' | 'breaker' | 'prefetch' | 'prefetchBytes' | 'concurrency'
+>
 
 export function chaosTeam(name: TeamName, options: Options, hooks: HandlerHooks = {}, handling: HandlerSettings = {}): AnyTeam {
   if (name === 'shop') return shop(options)

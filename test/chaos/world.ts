@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Job, jobOf, operate } from 'comity/admin'
-import { historyChecker, type Judgement } from 'comity/testing'
+import { historyChecker, type Judgement, type Observations } from 'comity/testing'
 import { migrateBus, postgresTransport, type Transport } from 'comity/transport'
 import { Client, Pool } from 'pg'
 import { SHOP_TABLES } from './contracts.ts'
@@ -69,7 +69,7 @@ export class World {
     this.pools = { shop: pool('shop'), mail: pool('mail'), stock: pool('stock'), bus: pool('bus') }
     this.#transport = this.#connect()
     const team = (name: TeamName): AnyTeam =>
-      chaosTeam(name, { database: options.urls[name], transport: this.#transport, allowUnsafe: true })
+      chaosTeam(name, { database: options.urls[name], transport: this.#transport, allowUnsafe: true, allowEdit: true })
     this.#teams = { shop: team('shop'), mail: team('mail'), stock: team('stock') }
     this.#tokenReader = new TokenReader({ team: this.#teams.stock, pool: this.pools.stock, recorder: this.recorder })
   }
@@ -278,7 +278,9 @@ export class World {
   }
 
   /** Drains, looks, and judges. */
-  async judge(options: { readonly timeout?: number; readonly maxLag?: number } = {}): Promise<Judgement> {
+  async judge(
+    options: { readonly timeout?: number; readonly maxLag?: number } & Pick<Observations, 'bounds' | 'troubles'> = {},
+  ): Promise<Judgement> {
     const drained = await this.drain(options.timeout)
     await this.#tokenReader.end()
     const observations = await observe(
@@ -292,7 +294,8 @@ export class World {
     )
     const checker = historyChecker()
     for await (const operation of readHistory(this.folder)) checker.add(operation)
-    return checker.judge(observations)
+    const troubles = [...(observations.troubles ?? []), ...(options.troubles ?? [])]
+    return checker.judge({ ...observations, troubles, bounds: options.bounds ?? [] })
   }
 
   async close(): Promise<void> {

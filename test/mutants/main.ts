@@ -1,7 +1,8 @@
 /**
  * Tests the history checker, and the tests' reach: `npm run mutants [-- --only 'no inbox,no tombstones'] [--seeds 50] [--json]`. Each seeded bug is
  * put into a copy of the sources, which then runs its stage with one seed after the other, until the checker says that the run is invalid.
- * First each stage has to be valid without a bug. Exits 0 only if every bug was caught.
+ * Where a bug breaks a promise that no history shows, a test has to fail. First each stage has to be valid, and each test to pass, without a bug.
+ * Exits 0 only if every bug was caught.
  */
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
@@ -35,10 +36,17 @@ const say = (text: string): void => console.error(`${((performance.now() - start
 const servers = await startPostgresServers()
 process.env[SERVERS_VARIABLE] = servers.address
 
-const controls: { readonly stage: StageName; readonly valid: number; readonly runs: number }[] = []
+const controls: { readonly stage: string; readonly valid: number; readonly runs: number }[] = []
 {
   using sound = MutatedTree.make([])
-  for (const stage of new Set(chosen.map((mutant) => mutant.stage))) {
+  for (const { test, title } of new Map(
+    chosen.flatMap(({ caughtBy }) => ('test' in caughtBy ? [[caughtBy.title, caughtBy]] : [])),
+  ).values()) {
+    const valid = (await passes(sound, test, title)) ? 1 : 0
+    controls.push({ stage: title, valid, runs: 1 })
+    say(`"${title}" without a bug: ${valid === 1 ? 'passes' : 'FAILS'}`)
+  }
+  for (const stage of new Set(chosen.flatMap(({ caughtBy }) => ('stage' in caughtBy ? [caughtBy.stage] : [])))) {
     let valid = 0
     for (let seed = 1; seed <= Number(values.controls); seed++) {
       const judgement = await runStage(sound, stage, seed)
@@ -54,8 +62,15 @@ const controls: { readonly stage: StageName; readonly valid: number; readonly ru
 }
 
 const results: { readonly name: string; readonly caughtBy: number | undefined; readonly classes: readonly string[] }[] = []
-for (const { name, stage, edits, harm } of chosen) {
+for (const { name, caughtBy: whom, edits, harm } of chosen) {
   using tree = MutatedTree.make(edits)
+  if ('test' in whom) {
+    const survived = await passes(tree, whom.test, whom.title)
+    results.push({ name, caughtBy: survived ? undefined : 1, classes: survived ? [] : [whom.title] })
+    say(survived ? `SURVIVED  ${name} ("${whom.title}"): ${harm}` : `caught by a test  ${name}: "${whom.title}"`)
+    continue
+  }
+  const { stage } = whom
   let caughtBy: number | undefined
   let classes: readonly string[] = []
   for (let seed = 1; seed <= Number(values.seeds) && caughtBy === undefined; seed++) {
@@ -98,4 +113,19 @@ function runStage(tree: MutatedTree, stage: StageName, seed: number): Promise<Ju
       resolve(line.startsWith('{') ? (JSON.parse(line) as Judgement) : undefined)
     })
   })
+}
+
+/** Whether the test passes there; one that hangs does not. */
+async function passes(tree: MutatedTree, test: string, title: string): Promise<boolean> {
+  const child = spawn(
+    process.execPath,
+    [join(tree.folder, 'node_modules/vitest/vitest.mjs'), 'run', test, '-t', title, '--testTimeout=100000'],
+    {
+      cwd: tree.folder,
+      stdio: ['ignore', 'ignore', process.env.COMITY_VERBOSE === '1' ? 'inherit' : 'ignore'],
+      timeout: PATIENCE,
+      killSignal: 'SIGKILL',
+    },
+  )
+  return (await new Promise<number | null>((resolve) => child.once('close', resolve))) === 0
 }

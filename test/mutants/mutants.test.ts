@@ -3,8 +3,9 @@ import { expect, test } from 'vitest'
 import { MUTANTS } from './mutants.ts'
 import { STAGES } from './stages.ts'
 
-test.each(MUTANTS)('$name can still be put into the code', ({ edits, stage }) => {
-  expect(STAGES).toHaveProperty(stage)
+test.each(MUTANTS)('$name can still be put into the code', ({ edits, caughtBy }) => {
+  if ('stage' in caughtBy) expect(STAGES).toHaveProperty(caughtBy.stage)
+  else expect(readFileSync(new URL(`../../${caughtBy.test}`, import.meta.url), 'utf8')).toContain(caughtBy.title)
   for (const { file, find, replace } of edits) {
     const text = readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8')
     expect(text.split(find), `${file}: ${find}`).toHaveLength(2)

@@ -13,7 +13,8 @@ export interface Mutant {
   /** What then goes wrong. */
   readonly harm: string
   readonly edits: readonly Edit[]
-  readonly stage: StageName
+  /** Who must catch it: the history checker after one of its stages, or a test where what was promised is no matter of the history. */
+  readonly caughtBy: { readonly stage: StageName } | { readonly test: string; readonly title: string }
 }
 
 const comity = 'packages/comity/src'
@@ -24,13 +25,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'relay by id > last',
     harm: 'a row that commits after a later one is never read',
-    stage: 'writers',
+    caughtBy: { stage: 'writers' },
     edits: [{ file: `${comity}/relay/outbox-reader.ts`, find: 'this.#gaps.append(this.#last + 1, id - 1)', replace: '' }],
   },
   {
     name: 'cursor by xid and id',
     harm: 'a transaction that began before another one and committed after it is never read',
-    stage: 'writers',
+    caughtBy: { stage: 'writers' },
     edits: [
       {
         file: `${comity}/relay/outbox-reader.ts`,
@@ -66,7 +67,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'checkpoint bounded by a snapshot',
     harm: 'the checkpoint passes transactions that are still running',
-    stage: 'writers',
+    caughtBy: { stage: 'writers' },
     edits: [
       {
         file: `${migrations}/0003-relay.sql`,
@@ -78,7 +79,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'sequence CACHE 20',
     harm: 'a later transaction draws a smaller version',
-    stage: 'writers',
+    caughtBy: { stage: 'writers' },
     edits: [
       {
         file: `${migrations}/0001-outbox.sql`,
@@ -91,7 +92,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'an id drawn before the outbox insert',
     harm: 'the checkpoint passes a version whose row comes later, and versions invert the order of the commits',
-    stage: 'writers',
+    caughtBy: { stage: 'writers' },
     edits: [
       {
         file: `${migrations}/0002-publish.sql`,
@@ -111,7 +112,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'excluded.version in heads',
     harm: 'the version is drawn before the key is locked, so the older state gets the newer number',
-    stage: 'writers',
+    caughtBy: { stage: 'writers' },
     edits: [
       {
         file: `${migrations}/0002-publish.sql`,
@@ -133,7 +134,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'eager reads paged under newer snapshots',
     harm: 'a key is inverted: its later row is seen by the second statement, its earlier one by none',
-    stage: 'writers',
+    caughtBy: { stage: 'writers' },
     edits: [
       {
         file: `${comity}/relay/outbox-reader.ts`,
@@ -156,7 +157,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the transition table copied instead of the state read',
     harm: "a trigger of the user's that writes the row again is announced first, and the older state after it",
-    stage: 'writers',
+    caughtBy: { stage: 'writers' },
     edits: [
       {
         file: `${comity}/outbox/capture/trigger-sql.ts`,
@@ -172,7 +173,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'two relays without a term',
     harm: 'a relay that slept through its lease goes on sending',
-    stage: 'relays',
+    caughtBy: { stage: 'relays' },
     edits: [
       {
         file: `${comity}/postgres/lease.ts`,
@@ -199,7 +200,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the sequence not moved in a new incarnation',
     harm: 'a version of the lost history is drawn again',
-    stage: 'restored',
+    caughtBy: { stage: 'restored' },
     edits: [
       {
         file: `${migrations}/0001-outbox.sql`,
@@ -221,23 +222,23 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'acknowledge before commit',
     harm: 'a consumer that dies has told the broker of an effect that is nowhere',
-    stage: 'handlers',
+    caughtBy: { stage: 'handlers' },
     edits: [
       {
         file: `${comity}/subscription/lane.ts`,
-        find: `      alone = Math.max(0, alone - 1)
-      try {`,
-        replace: `      alone = Math.max(0, alone - 1)
-      for (const item of items) this.#answer(item, 'ack')
-      await new Promise((resolve) => setTimeout(resolve, 10))
-      try {`,
+        find: `    let begun: Message | undefined
+`,
+        replace: `    let begun: Message | undefined
+    for (const item of items) this.#answer(item, 'ack')
+    await new Promise((resolve) => setTimeout(resolve, 10))
+`,
       },
     ],
   },
   {
     name: 'inbox in a transaction of its own',
     harm: 'a message counts as done whose effect was rolled back',
-    stage: 'handlers',
+    caughtBy: { stage: 'handlers' },
     edits: [
       {
         file: `${comity}/subscription/lane-work.ts`,
@@ -249,7 +250,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'no inbox',
     harm: 'what the broker delivers again has its effect again',
-    stage: 'handlers',
+    caughtBy: { stage: 'handlers' },
     edits: [
       {
         file: `${comity}/subscription/inbox.ts`,
@@ -263,7 +264,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "COMMIT's tag ignored",
     harm: 'a handler that caught an SQL error is acknowledged with nothing committed',
-    stage: 'handlers',
+    caughtBy: { stage: 'handlers' },
     edits: [
       {
         file: `${comity}/postgres/pg-handle.ts`,
@@ -284,7 +285,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'skipping over a parked key',
     harm: 'later messages of a key have their effect while an earlier one waits',
-    stage: 'lines',
+    caughtBy: { stage: 'lines' },
     edits: [
       {
         file: `${comity}/subscription/lane-work.ts`,
@@ -296,7 +297,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a key released beside an append',
     harm: 'a message joins a line that is just being given up, and is never run',
-    stage: 'lines',
+    caughtBy: { stage: 'lines' },
     edits: [
       {
         file: `${comity}/subscription/lane-transaction.ts`,
@@ -309,7 +310,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a line in the order of texts',
     harm: 'its cursor passes messages that have not run',
-    stage: 'lines',
+    caughtBy: { stage: 'lines' },
     edits: [
       {
         file: `${comity}/subscription/line-run.ts`,
@@ -321,7 +322,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'no tombstones',
     harm: 'a state that comes after its deletion brings the row back',
-    stage: 'copies',
+    caughtBy: { stage: 'copies' },
     edits: [
       {
         file: `${comity}/replica/replica-sql.ts`,
@@ -333,7 +334,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the last to arrive wins',
     harm: 'an older state takes the place of a newer one',
-    stage: 'copies',
+    caughtBy: { stage: 'copies' },
     edits: [
       { file: `${comity}/replica/replica-sql.ts`, find: `where r.\${VERSION_COLUMN} < excluded.\${VERSION_COLUMN}\n`, replace: '\n' },
     ],
@@ -341,12 +342,98 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'no lane lock',
     harm: 'an older state and a tombstone pass each other in two transactions',
-    stage: 'copies',
+    caughtBy: { stage: 'copies' },
     edits: [
       {
         file: `${comity}/subscription/lane-transaction.ts`,
         find: 'where subscription = $1::text and lane = $2::int for update',
         replace: 'where subscription = $1::text and lane = $2::int',
+      },
+    ],
+  },
+  {
+    name: 'retry of dead letters straight to the handler',
+    harm: 'a message whose effect has happened, and that was delivered again and joined a line, has it twice',
+    caughtBy: { stage: 'lines' },
+    edits: [
+      {
+        file: `${comity}/subscription/handler.ts`,
+        find: 'if (fresh.delete(message.envelope.id)) {',
+        replace: 'if (fresh.delete(message.envelope.id) || batch.mayBegin === undefined) {',
+      },
+      { file: `${comity}/subscription/lane-work.ts`, find: 'if (done?.has(incoming.id)) {', replace: 'if (done?.has(incoming.key)) {' },
+    ],
+  },
+  {
+    name: 'skip without a record',
+    harm: 'a message that an operator skipped is nowhere',
+    caughtBy: { stage: 'lines' },
+    edits: [
+      {
+        file: `${comity}/subscription/line-acts.ts`,
+        find: '$6::text, $7::text from ended',
+        replace: '$6::text, $7::text from ended where false',
+      },
+    ],
+  },
+  {
+    name: 'gate ignores pauses',
+    harm: 'messages of a tenant are handled after it was paused',
+    caughtBy: { test: 'packages/comity/test/admin/pause.test.ts', title: 'a paused tenant under load' },
+    edits: [
+      {
+        file: `${comity}/subscription/gate.ts`,
+        find: 'and p.tenant = any ($3::text::text[])) as paused',
+        replace: 'and p.tenant = any ($3::text::text[]) and false) as paused',
+      },
+      { file: `${comity}/subscription/subscription.ts`, find: 'pausedTenants.has(tenant))', replace: 'pausedTenants.size < 0)' },
+    ],
+  },
+  {
+    name: 'jobs retry what they have tried already',
+    harm: 'a job over lines that fail again never ends',
+    caughtBy: { test: 'packages/comity/test/admin/lines.test.ts', title: 'a job tries each line once' },
+    edits: [
+      {
+        file: `${comity}/admin/jobs/job-runner.ts`,
+        find: 'and k.tried_at < $9::text::timestamptz order by',
+        replace: `and k.tried_at < $9::text::timestamptz + interval '1 day' order by`,
+      },
+    ],
+  },
+  {
+    name: 'breaker by absolute count',
+    harm: 'a few bad messages among many pause the subscription',
+    caughtBy: { test: 'packages/comity/test/admin/pause.test.ts', title: 'a few bad messages are no bad deploy' },
+    edits: [
+      {
+        file: `${comity}/subscription/breaker.ts`,
+        find: 'if (ended < atLeast || failed <= ended * share) return undefined',
+        replace: 'if (failed <= atLeast * share) return undefined',
+      },
+    ],
+  },
+  {
+    name: 'first come, first served',
+    harm: 'everybody waits behind a tenant that floods',
+    caughtBy: { test: 'packages/comity/test/subscription/fairness.test.ts', title: 'a tenant floods' },
+    edits: [
+      {
+        file: `${comity}/subscription/fair-queue.ts`,
+        find: `    const tenant = item.tenant ?? ''`,
+        replace: `    const tenant = ''`,
+      },
+    ],
+  },
+  {
+    name: 'nobody makes room',
+    harm: "a tenant that floods fills what is taken from the broker, and the others' messages stay there",
+    caughtBy: { test: 'packages/comity/test/subscription/fairness.test.ts', title: 'a tenant floods' },
+    edits: [
+      {
+        file: `${comity}/subscription/tenant-shares.ts`,
+        find: 'if (this.#makingRoom ||',
+        replace: 'if (prefetch > 0 || this.#makingRoom ||',
       },
     ],
   },

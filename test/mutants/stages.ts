@@ -4,6 +4,7 @@ import type { Random } from '../chaos/random.ts'
 import type { CrashableServer } from '../chaos/servers.ts'
 import type { TeamProcess } from '../chaos/team-process-handle.ts'
 import { KEPT } from '../chaos/teams.ts'
+import { until } from '../chaos/until.ts'
 import type { World } from '../chaos/world.ts'
 import type { Mix } from '../chaos/writer.ts'
 
@@ -87,14 +88,15 @@ async function handlers(world: World, random: Random): Promise<void> {
 }
 
 /** Waiting lines that are run again and again while their keys' messages keep coming; in the end all of them are run. */
-async function lines(world: World): Promise<void> {
+async function lines(world: World, random: Random): Promise<void> {
   const poison = join(world.folder, 'poison.txt')
   // Each writer's marks are w<n>:<m>: one in four is poison for the time being.
   const some = Array.from({ length: 60 }, (_, n) => Array.from({ length: 60 }, (_, m) => `w${n}:${m * 4 + 1}`)).flat()
   writeFileSync(poison, '')
   appendFileSync(poison, `${some.join('\n')}\n`)
   await Promise.all([world.spawn('shop'), world.spawn('stock')])
-  const consumer = await world.spawn('mail', { poison, handling: { attempts: 1 } })
+  // What has had its effect comes again, also when its key waits.
+  const consumer = await world.spawn('mail', { poison, handling: { attempts: 1, breaker: false }, adversary: random.between(1, 1e6) })
   const mix = { keys: 2, weights: only({ clicked: 1, moved: 4 }), savepoints: 0 }
   const writing = world.fault('poison', () => world.write({ changes: 400, connections: 3, mix }))
   const runner = await world.spawn('mail', { handling: { attempts: 1 } })
@@ -105,6 +107,12 @@ async function lines(world: World): Promise<void> {
   while (!written) await runLines(world, runner)
   await world.drain(30_000)
   await consumer.kill()
+  // An operator ends one of those that still wait.
+  const { rows } = await world.pools.mail.query<{ key: string }>(`select key from comity.waiting_keys where reason = 'parked' limit 1`)
+  for (const { key } of rows) {
+    const { job } = await world.operate<{ job: string }>('mail', 'skip', { key })
+    await until('it is skipped', async () => (await world.job('mail', job)).state === 'done')
+  }
   await runLines(world, runner)
 }
 

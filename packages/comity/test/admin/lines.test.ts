@@ -54,6 +54,16 @@ test('a staged retry of what is still broken stops after its first stage; of wha
   expect((await effects(team.db)).length).toBe(130)
 })
 
+test('a job tries each line once: what fails again is left to the next', async () => {
+  const bus = testBus()
+  await using team = await crm(bus, () => {
+    throw new PermanentError('never')
+  })
+  await send(bus, ...Array.from({ length: 3 }, (_, i) => message(`k${i}`, i)))
+  await team.caughtUp()
+  expect(await done(team.team as never, 'retry', { stopAbove: 1 })).toMatchObject({ state: 'done', done: 3, failed: 3, endedMessages: 0 })
+})
+
 test('skip ends the head by name and runs the rest; discard ends the line; both are recorded', async () => {
   const bus = testBus()
   await using team = await crm(bus, ({ n }) => {
