@@ -190,12 +190,18 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
       signal,
     )
     session = mine
+    // Nobody says that it works again after receiving itself had failed; it is seen by lasting.
+    let lost = false
+    void clock.sleep(LASTING, mine.signal).then(() => {
+      if (session === mine && !lost) troubleSince = undefined
+    })
     try {
       await transport.receive(brokerNameOf(row), mine.dispatch, {
         signal: mine.signal,
         prefetch: what === 'probe' ? 1 : prefetch,
         ...(options.prefetchBytes === undefined ? {} : { prefetchBytes: options.prefetchBytes }),
         onTrouble(error) {
+          lost = error !== undefined
           troubleSince = error === undefined ? undefined : (troubleSince ?? clock.now())
           if (error) logEvent(logger, 'comity.subscription.broker_lost', { subscription: name, error: describeError(error) })
           else logEvent(logger, 'comity.subscription.broker_back', { subscription: name })
@@ -310,5 +316,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
 
 /** A handler's, in milliseconds: what a tenant waits for the batches of others. */
 const BATCH_LASTS = 25
+/** Receiving that has lasted so long works, in milliseconds. */
+const LASTING = 2000
 /** While it is paused, in milliseconds. */
 const LOOK_AGAIN = 500
