@@ -193,7 +193,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     // Nobody says that it works again after receiving itself had failed; it is seen by lasting.
     let lost = false
     void clock.sleep(LASTING, mine.signal).then(() => {
-      if (session === mine && !lost) troubleSince = undefined
+      if (!mine.signal.aborted && !lost) troubleSince = undefined
     })
     try {
       await transport.receive(brokerNameOf(row), mine.dispatch, {
