@@ -206,10 +206,10 @@ describe('pauses, tenants, subscriptions', () => {
       crm.marketing-email-sent is paused by ada since TIME: a test
       marketing: no subscription is so
 
-      TENANT  WAITING  DEAD  HELD  OLDEST  PAUSED      MOSTLY
+      TENANT  WAITING  NOW  DEAD  HELD  OLDEST  PAUSED      MOSTLY
       crm
-      a1            2     2     0     AGO  -           crm.marketing-email-sent
-      a7            0     0     0       -  everywhere  -
+      a1            2    0     2     0     AGO  -           crm.marketing-email-sent
+      a7            0    0     0     0       -  everywhere  -
 
       TEAM                                       LAG  OLDEST  WAITING  WITHHELD  FRESH
       crm  …
