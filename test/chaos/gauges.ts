@@ -65,9 +65,16 @@ export class Gauges {
     if (before.length === 0) return
     const { problems } = await this.#world.team('mail').status()
     const after = await pauses()
-    const known = before.filter((one) => after.includes(one)).length
-    const shown = problems.filter((problem) => problem.includes(' is paused by ')).length
-    this.troubles.push({ component: 'mail', trouble: 'paused', known, shown: shown >= known ? shown : 0 })
+    const known = before.filter((one) => after.includes(one))
+    const isShown = (one: string): boolean => {
+      const [, subscription, tenant] = one.split(' ') as [string, string, string]
+      return problems.some((problem) =>
+        tenant === ''
+          ? problem.includes(`${subscription} is paused by `)
+          : / tenants are paused in /.test(problem) && problem.includes(tenant),
+      )
+    }
+    this.troubles.push({ component: 'mail', trouble: 'paused', known: known.length, shown: known.filter(isShown).length })
   }
 }
 

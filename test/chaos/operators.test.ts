@@ -1,7 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { expect } from 'vitest'
+import { expect, test } from 'vitest'
+import { full } from '../support/full.ts'
 import { effectsOf, latency, medianRate, tenantOf } from './measurement.ts'
 import { Random } from './random.ts'
 import { monotonic } from './recorder.ts'
@@ -24,7 +25,10 @@ const waiting = async (world: World): Promise<{ readonly key: string; readonly m
     )
   ).rows
 
-scenario('17 and 18. poison stops its own keys only; a retry of all of them goes on from process to process', async ({ world, judge }) => {
+// Half a minute each, and partly by the clock: `npm run chaos:operator` has the short form of all of it.
+const long: typeof scenario = full ? scenario : (name) => void test.skip(name)
+
+long('17 and 18. poison stops its own keys only; a retry of all of them goes on from process to process', async ({ world, judge }) => {
   const [poison, deploy] = [join(world.folder, 'poison.txt'), join(world.folder, 'deploy.json')]
   await world.spawn('shop')
   const consumer = await world.spawn('mail', { poison, deploy, handling: HASTY })
@@ -72,7 +76,7 @@ scenario('17 and 18. poison stops its own keys only; a retry of all of them goes
   expect(counts.faults).toBe(4)
 })
 
-scenario('a tenant is paused in all processes, which are then killed and added at random', async ({ world, judge }) => {
+long('a tenant is paused in all processes, which are then killed and added at random', async ({ world, judge }) => {
   const random = new Random(world.seed)
   await world.spawn('shop')
   const alive: TeamProcess[] = await Promise.all([world.spawn('mail'), world.spawn('mail')])
@@ -85,7 +89,7 @@ scenario('a tenant is paused in all processes, which are then killed and added a
   await pause(3000)
   await world.operate('mail', 'pause', { tenant: 'a' })
   const paused = monotonic()
-  expect((await world.team('mail').status()).problems).toContainEqual('the tenant a is paused by an operator: a scenario')
+  expect((await world.team('mail').status()).problems).toContainEqual('1 tenants are paused in all subscriptions (a)')
   await pause(5000)
   const resumed = monotonic()
   await world.operate('mail', 'resume', { tenant: 'a' })
@@ -93,7 +97,7 @@ scenario('a tenant is paused in all processes, which are then killed and added a
   const others = all.filter((effect) => tenantOf(effect) !== 'a')
   const late = all.filter((effect) => tenantOf(effect) === 'a' && effect.at > paused + 2000 && effect.at < resumed)
   expect(late, 'handled two seconds after the pause was committed').toEqual([])
-  expect(medianRate(others, paused, resumed)).toBeGreaterThanOrEqual(0.7 * medianRate(others, calm, paused))
+  expect(medianRate(others, paused, resumed)).toBeGreaterThanOrEqual(0.8 * medianRate(others, calm, paused))
 
   // Two processes, then four, then one. Whoever joins has started, which takes both cores, before anybody is killed.
   alive.push(...(await Promise.all([world.spawn('mail'), world.spawn('mail')])))
@@ -119,7 +123,7 @@ scenario('a tenant is paused in all processes, which are then killed and added a
   for (const at of kills) expect(latency(effects, 1, at - 500, at + 500), `usually ${usual} ms`).toBeLessThan(3500 + 2 * usual)
 })
 
-scenario('29. an event loop is blocked past the lease: its work is done once, by somebody', async ({ world }) => {
+long('29. an event loop is blocked past the lease: its work is done once, by somebody', async ({ world }) => {
   await world.spawn('shop')
   const blocked = await world.spawn('mail', { failpoints: [world.failpoint('after-effect', 'block', 20, 2500)] })
   await world.spawn('mail')
@@ -130,22 +134,3 @@ scenario('29. an event loop is blocked past the lease: its work is done once, by
     readFileSync(blocked.options.failpoints[0]?.marker as string, 'utf8') === String(blocked.pid),
   )
 })
-
-scenario('29. messages of nearly a megabyte: what is taken is bounded by its bytes', async ({ world, judge }) => {
-  await world.spawn('shop')
-  const load = await world.load()
-  const padding = 'x'.repeat(900_000)
-  await world.fault('big messages', async () => {
-    for (let n = 0; n < 120; n++) await load.publish(['a'], { padding })
-  })
-  const consumer = await world.spawn('mail', { slowness: 20, handling: { prefetchBytes: 4 * 1024 * 1024, batch: 2 } })
-  const before = peakMemory(consumer)
-  await judge()
-  const grown = peakMemory(consumer) - before
-  expect(grown, 'MB').toBeLessThan(250)
-})
-
-/** Of a process so far, in MB. */
-function peakMemory({ pid }: TeamProcess): number {
-  return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
-}

@@ -14,13 +14,17 @@ export interface Discarding {
 }
 
 const CURSOR = 'select done::text as done from comity.waiting_keys where subscription = $1::text and key = $2::text for update'
+/* In the inbox as well: its acknowledgement may be on its way yet, and a repetition must not have the effect after all. */
 const END = `
   with ended as (
-    select w.seq, w.message, w.key, w.time, w.tenant from comity.waiting w
+    select w.seq, w.message, w.key, w.time, w.tenant, w.generation from comity.waiting w
     where w.subscription = $1::text and w.key = $2::text and w.seq > $3::text::bigint order by w.seq limit $4::text::bigint
   ), recorded as (
     insert into comity.discarded (subscription, message, key, time, reason, tenant, author, job)
     select $1::text, message, key, time, $5::text, tenant, $6::text, $7::text from ended
+  ), done as (
+    insert into comity.inbox (subscription, generation, message, time)
+    select $1::text, generation, message, time from ended where time >= comity.inbox_floor() on conflict do nothing
   )
   select count(*)::int as count, max(seq)::text as last from ended`
 

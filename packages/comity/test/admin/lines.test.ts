@@ -69,7 +69,8 @@ test('skip ends the head by name and runs the rest; discard ends the line; both 
   await using team = await crm(bus, ({ n }) => {
     if (n === 1) throw new PermanentError('never')
   })
-  await send(bus, message('a', 1), message('a', 2), message('b', 1), message('b', 2), message('b', 3))
+  const all = [message('a', 1), message('a', 2), message('b', 1), message('b', 2), message('b', 3)]
+  await send(bus, ...all)
   await team.caughtUp()
   expect(await done(team.team as never, 'skip', { key: 'a' })).toMatchObject({ state: 'done', done: 1, endedMessages: 2 })
   expect(await effects(team.db, 'a')).toEqual([2])
@@ -77,12 +78,12 @@ test('skip ends the head by name and runs the rest; discard ends the line; both 
   expect(await effects(team.db, 'b')).toEqual([])
   const { rows } = await team.db.query('select key, author, reason from comity.discarded order by key')
   expect(rows).toEqual([{ key: 'a', author: 'ada', reason: 'a test' }, ...Array(3).fill({ key: 'b', author: 'ada', reason: 'a test' })])
-  // The key is free again, and every delivered message has ended in exactly one way.
-  await send(bus, message('b', 4))
-  await team.caughtUp()
+  // The key is free again, and every delivered message has ended in exactly one way, also when it comes again.
+  await send(bus, message('b', 4), ...all)
+  expect(await team.caughtUp()).toEqual({ waiting: 0 })
   expect(await effects(team.db, 'b')).toEqual([4])
   const { subscriptions } = await team.team.status()
-  expect(subscriptions[0]).toMatchObject({ ended: { applied: 2, waiting: 0, discarded: 4 }, waiting: 0 })
+  expect(subscriptions[0]).toMatchObject({ ended: { applied: 2, duplicate: 5, waiting: 0, discarded: 4 }, waiting: 0 })
 })
 
 test('a purge takes what waits for any reason, and only with its count', async () => {
