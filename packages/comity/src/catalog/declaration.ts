@@ -1,6 +1,6 @@
 import type { Contract, ContractDescription, Entity } from '@comity/contract'
 import type { BreakerPolicy } from '../subscription/breaker.ts'
-import type { RetryPolicy } from '../subscription/lane.ts'
+import type { RetryPolicy } from '../subscription/retry-policy.ts'
 
 /** What a team says of itself: frozen, and read by migration, provisioning, the running team and the operator's views alike. */
 export interface Declaration {

@@ -1,12 +1,13 @@
 import { backoff, type Clock, type Logger, logEvent } from '../foundation/index.ts'
 import { sqlStateOf } from '../postgres/classify-error.ts'
 import type { Delivery, DeliveryResult } from '../transport/transport.ts'
-import { CONTENDED, type Decide, describeError, failureOf, recordOf } from './failure.ts'
+import { CONTENDED, describeError, failureOf, recordOf } from './failure.ts'
 import { FairQueue } from './fair-queue.ts'
 import type { Handover } from './handover.ts'
 import { LaneWork, type LaneWorkOptions, tenantOf } from './lane-work.ts'
 import type { Message, Outcome } from './message.ts'
 import type { Rate } from './rate.ts'
+import type { Resting, RetryPolicy } from './retry-policy.ts'
 
 /**
  * One lane: the messages of the keys whose hash is this lane, at most one of a key at a time.
@@ -33,27 +34,6 @@ export interface LaneOptions<Tx> extends Omit<LaneWorkOptions<Tx>, 'lane'> {
   readonly onFailed: (message: Delivery, attempt: number, error: unknown) => void
   /** An operator has closed the gate: nothing more may begin in this session. */
   readonly onClosed: () => void
-}
-
-export interface RetryPolicy {
-  /** Tries in place, before the line; 1 = none but the first. */
-  readonly attempts: number
-  /** Bounds of the wait between two of them, in milliseconds. */
-  readonly wait: { readonly min: number; readonly max: number }
-  readonly decide?: Decide | undefined
-}
-
-/** A key between two attempts. */
-export interface Resting {
-  readonly key: string
-  readonly message: string
-  /** Attempts that have failed. */
-  readonly attempts: number
-  readonly code: string
-  /** Of the next attempt. */
-  readonly at: Date
-  /** Its messages that wait, itself included. */
-  readonly messages: number
 }
 
 interface Item {

@@ -1,7 +1,8 @@
 import { bucketOf } from '@comity/contract'
 import type { Delivery, DeliveryResult } from '../transport/transport.ts'
 import { Handover } from './handover.ts'
-import { type LaneOptions, LaneQueue, type Resting } from './lane.ts'
+import { type LaneOptions, LaneQueue } from './lane.ts'
+import type { Resting } from './retry-policy.ts'
 
 /**
  * One time of receiving, under one generation. An operator's act (a pause, a replay) ends it: what has not begun is answered

@@ -1,12 +1,10 @@
-import { bucketOf, type ContractDescription } from '@comity/contract'
-import { backoff, type Clock, type Logger, logEvent, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
-import type { Database } from '../postgres/database.ts'
-import type { IncomingMessage, Transport } from '../transport/transport.ts'
-import { Breaker, type BreakerPolicy, type Sample } from './breaker.ts'
-import type { Consumer, Running } from './consumer.ts'
-import { LagUnknown, PausedMeanwhile, type Wanted } from './errors.ts'
+import { bucketOf } from '@comity/contract'
+import { backoff, logEvent, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
+import type { IncomingMessage } from '../transport/transport.ts'
+import { Breaker, type Sample } from './breaker.ts'
+import type { Running } from './consumer.ts'
+import { LagUnknown, PausedMeanwhile } from './errors.ts'
 import { describeError } from './failure.ts'
-import type { Resting, RetryPolicy } from './lane.ts'
 import { type LineRun, type LineRunner, runLine } from './line-run.ts'
 import { Lines } from './lines.ts'
 import { type Message, type Outcome, readMessage } from './message.ts'
@@ -15,8 +13,10 @@ import type { Permit } from './permits.ts'
 import { claimProbe, closeBreaker, ENOUGH, openBreaker } from './probe.ts'
 import { Rate } from './rate.ts'
 import { type Registered, registrationOf } from './registration.ts'
+import { RETRY, type Resting } from './retry-policy.ts'
 import { finishSeek } from './seek.ts'
 import { Session } from './session.ts'
+import type { SubscriptionOptions } from './subscription-options.ts'
 import { TenantShares } from './tenant-shares.ts'
 
 /**
@@ -74,39 +74,6 @@ export interface SubscriptionProgress {
   readonly tenants: readonly { readonly tenant: string; readonly inside: number }[]
 }
 
-export interface SubscriptionOptions<Tx> {
-  /** `<team>.<name>`, as in the database. */
-  readonly name: string
-  /** The broker's name for it; differs where a namespace prefixes it. */
-  readonly brokerName?: string
-  readonly contract: ContractDescription
-  readonly database: Database<Tx>
-  readonly transport: Transport
-  readonly consumer: Consumer<Tx>
-  /** When a transaction may begin. Default: at once. */
-  readonly permit?: Permit
-  /** Waits until this process may receive; the signal that it answers aborts when it no longer may. */
-  readonly cleared?: (signal: AbortSignal) => Promise<AbortSignal>
-  readonly retry?: RetryPolicy
-  /** Absent: it never opens. */
-  readonly breaker?: BreakerPolicy | undefined
-  /** Most messages delivered and not ended. Default: 1000 for a handler, 8000 for a replica. */
-  readonly prefetch?: number | undefined
-  /** Most bytes of them. Default: the transport's. */
-  readonly prefetchBytes?: number | undefined
-  /** Messages a second, over all processes. Default: no limit. */
-  readonly rate?: number | undefined
-  /** Of one tenant. Default: no limit. */
-  readonly tenantRate?: number | undefined
-  /** Whether a copy of this team has what a message waits for; undefined where it has no such copy. */
-  readonly arrived?: (wanted: Required<Wanted>) => Promise<boolean | undefined>
-  readonly clock?: Clock
-  readonly logger?: Logger
-}
-
-/** Five tries within half a minute, then the line. */
-export const RETRY: RetryPolicy = { attempts: 5, wait: { min: 200, max: 8000 } }
-
 export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription {
   const { name, contract, database, transport, consumer, clock = systemClock, logger = silentLogger } = options
   const { permit = (work) => work(), retry: policy = RETRY } = options
@@ -156,7 +123,8 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
   }
 
   async function receive(row: Registered, signal: AbortSignal, what: 'all' | 'probe'): Promise<void> {
-    let succeeded = 0
+    // What ends without being tried (its key waits already) says little: where all keys wait, the breaker closes all the same.
+    let tenths = 0
     const mine = new Session<Tx>(
       {
         ...{
@@ -180,7 +148,8 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
         onEnded(_delivery, outcome) {
           ended[outcome]++
           lastEndedAt = clock.now()
-          if (what === 'probe' && outcome === 'applied' && ++succeeded >= ENOUGH) mine.end()
+          tenths += outcome === 'applied' ? 10 : 1
+          if (what === 'probe' && tenths >= 10 * ENOUGH) mine.end()
         },
         // What fails in a try comes again, in the next.
         onFailed() {
@@ -212,7 +181,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
       await mine.closed
       session = undefined
     }
-    if (succeeded < ENOUGH) return
+    if (what === 'all' || tenths < 10 * ENOUGH) return
     await closeBreaker(database, name)
     logEvent(logger, 'comity.breaker.closed', { subscription: name })
   }

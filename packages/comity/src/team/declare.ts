@@ -4,7 +4,7 @@ import { BadOption, checkOptions, type Duration, type Frequency, parseDuration, 
 import { FieldNotGranted, ReplicaFieldUnknown } from '../replica/errors.ts'
 import { BREAKER, type BreakerPolicy } from '../subscription/breaker.ts'
 import type { Decision } from '../subscription/failure.ts'
-import { RETRY } from '../subscription/subscription.ts'
+import { RETRY } from '../subscription/retry-policy.ts'
 import { AlreadyInUse, DeclaredTwice, NotAContract, NotAnEntity, NotTheOwner, OwnEntityKept } from './errors.ts'
 
 export interface OwnsOptions {
