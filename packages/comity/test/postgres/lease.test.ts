@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { freshDatabase, onEachPostgres } from '../../../../test/support/postgres.ts'
+import { freshDatabase, onNewestPostgres } from '../../../../test/support/postgres.ts'
 import type { Clock } from '../../src/foundation/clock.ts'
 import type { Queryable } from '../../src/postgres/database.ts'
 import { LeaseLost } from '../../src/postgres/errors.ts'
@@ -27,7 +27,7 @@ function handClock(): Clock & { move(ms: number): Promise<void> } {
   }
 }
 
-onEachPostgres('a lease', (server) => {
+onNewestPostgres('a lease', (server) => {
   const open = async (): Promise<PostgresDatabase> => {
     const database = connect((await freshDatabase({ server })).url)
     await database.query('create schema comity')

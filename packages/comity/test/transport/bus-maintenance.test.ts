@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { Client } from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
-import { freshDatabase, onEachPostgres } from '../../../../test/support/postgres.ts'
+import { freshDatabase, onNewestPostgres } from '../../../../test/support/postgres.ts'
 import { migrateBus, postgresTransport, readBusMigrations } from '../../src/transport/index.ts'
 
 /** A released migration never changes: a database that has it would not get the change. Add a new file instead. */
@@ -22,7 +22,7 @@ test('the migrations are shipped, and found from the sources and from the build'
   expect(fromBuild).toBe(fromSource)
 })
 
-onEachPostgres('keeping the bus', (server) => {
+onNewestPostgres('keeping the bus', (server) => {
   test('processes that migrate at once do it once', async () => {
     const { url } = await freshDatabase({ server })
     const ran = await Promise.all([1, 2, 3, 4].map(() => migrateBus({ url })))

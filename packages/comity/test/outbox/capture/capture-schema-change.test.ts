@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { onEachPostgres } from '../../../../../test/support/postgres.ts'
+import { onNewestPostgres } from '../../../../../test/support/postgres.ts'
 import {
   type CapturePlan,
   captureFingerprint,
@@ -15,7 +15,7 @@ import { type CapturedDatabase, capturedDatabase, integer, nullable, number, pla
 
 const Customer = plainEntity('id', { id: integer, email: string, phone: nullable(string) })
 
-onEachPostgres('changes of a captured table', (server) => {
+onNewestPostgres('changes of a captured table', (server) => {
   let crm: CapturedDatabase
   let plan: CapturePlan
   beforeEach(async () => {

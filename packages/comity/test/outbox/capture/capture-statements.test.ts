@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { onEachPostgres } from '../../../../../test/support/postgres.ts'
+import { onNewestPostgres } from '../../../../../test/support/postgres.ts'
 import { type CapturedDatabase, capturedDatabase, integer, nullable, plainEntity, string } from './captured-database.ts'
 
 const Customer = plainEntity('id', { id: integer, agencyId: string, email: string, phone: nullable(string) }, 'agencyId')
 const TABLE = 'create table customers (id int primary key, agency_id text not null, email text not null, phone text, internal text)'
 const row = (id: number, email = 'e'): string => `(${id}, 'a', '${email}', null, 'x')`
 
-onEachPostgres('statements on a captured table', (server) => {
+onNewestPostgres('statements on a captured table', (server) => {
   let crm: CapturedDatabase
   beforeEach(async () => {
     crm = await capturedDatabase(server)
@@ -290,7 +290,7 @@ onEachPostgres('statements on a captured table', (server) => {
   })
 })
 
-onEachPostgres('concurrent writers of a captured table', (server) => {
+onNewestPostgres('concurrent writers of a captured table', (server) => {
   let crm: CapturedDatabase
   beforeEach(async () => {
     crm = await capturedDatabase(server)

@@ -1,7 +1,7 @@
 import { checkKey, keyOf } from '@comity/contract'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { onEachPostgres } from '../../../../../test/support/postgres.ts'
+import { onNewestPostgres } from '../../../../../test/support/postgres.ts'
 import { arrayLiteral } from '../../../src/postgres/index.ts'
 import {
   type Announced,
@@ -23,7 +23,7 @@ const shown = ({ kind, key, tenant, payload, withheld }: Announced): unknown[] =
   withheld?.path,
 ]
 
-onEachPostgres('a captured write succeeds whatever its data', (server) => {
+onNewestPostgres('a captured write succeeds whatever its data', (server) => {
   let crm: CapturedDatabase
   beforeEach(async () => {
     crm = await capturedDatabase(server)

@@ -1,10 +1,10 @@
 import { entity } from '@comity/contract'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { onEachPostgres } from '../../../../../test/support/postgres.ts'
+import { onNewestPostgres } from '../../../../../test/support/postgres.ts'
 import { type CaptureOptions, expressionsOf, inspectTable, planCapture, snakeCase } from '../../../src/outbox/capture/index.ts'
 import { boolean, type CapturedDatabase, capturedDatabase, integer, number, plainEntity, string } from './captured-database.ts'
 
-onEachPostgres('the plan of a capture', (server) => {
+onNewestPostgres('the plan of a capture', (server) => {
   let crm: CapturedDatabase
   beforeAll(async () => {
     crm = await capturedDatabase(server)
