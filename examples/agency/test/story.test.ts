@@ -16,7 +16,7 @@ function start(args: readonly string[]): { readonly child: ChildProcess; readonl
   return { child, told }
 }
 
-test('npm start -- --once --json: one line with figures, every comparison holds', { timeout: 180_000 }, async () => {
+test('npm start -- --once --json: one line with figures, every comparison holds', { timeout: 400_000 }, async () => {
   const { child, told } = start(['--once', '--json'])
   const [code] = await once(child, 'close')
   expect(told.out.split('\n'), told.err).toEqual([expect.stringMatching(/^\{.*\}$/), ''])

@@ -91,7 +91,7 @@ test('a bad message makes its own customer wait, in order, and nobody else', asy
   await analysis.db.query(`insert into campaign_years values ('undefined', 2026)`)
   const { subscriptions } = await analysis.team.status()
   const subscription = subscriptions.find(({ waiting }) => waiting > 0)?.name ?? ''
-  expect(await analysis.team.retry(subscription, '1')).toEqual({ ran: 2 })
+  expect(await analysis.team.retry(subscription, '1')).toEqual({ ran: 2, stale: 0 })
   expect(await analysis.caughtUp()).toEqual({ waiting: 0 })
   expect(await sent()).toEqual([
     { customer_id: '1', campaign_id: 'undefined' },

@@ -18,7 +18,10 @@ beforeEach(async () => {
   const output = fileURLToPath(new URL('../../../test/output/', import.meta.url))
   await mkdir(output, { recursive: true })
   workspace = await mkdtemp(join(output, 'dev-'))
-  await cp(dirname(fixture('contracts.ts')), workspace, { recursive: true, filter: (path) => !/fixtures.(both|broken)/.test(path) })
+  await cp(dirname(fixture('contracts.ts')), workspace, {
+    recursive: true,
+    filter: (path) => !/fixtures.(both|broken|operated)/.test(path),
+  })
   await writeFile(join(workspace, 'package.json'), '{ "type": "module" }')
 })
 afterEach(async () => {

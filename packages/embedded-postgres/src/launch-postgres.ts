@@ -8,7 +8,8 @@ import { simpleQuery } from './simple-query.ts'
 import { startWatchdog, type Watchdog } from './watchdog.ts'
 
 const HOST = '127.0.0.1'
-const DUPLICATE_DATABASE = '42P04'
+/** The second is what the slower of two gets who create it at the same time. */
+const DUPLICATE_DATABASE = ['42P04', '23505']
 
 /** `console` and pino's loggers fit. */
 export interface PostgresLogger {

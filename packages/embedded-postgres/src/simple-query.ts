@@ -4,12 +4,12 @@ import { type EmbeddedPostgresError, QueryFailed } from './errors.ts'
 /**
  * Runs one statement by the simple query protocol (PostgreSQL documentation, chapter "Frontend/Backend Protocol") under trust
  * authentication, and ignores its rows. Enough for CREATE DATABASE, so that the launcher needs no driver.
- * Answers `false` if Postgres refused it with the SQLSTATE `accepted`.
+ * Answers `false` if Postgres refused it with one of the SQLSTATEs `accepted`.
  */
 export async function simpleQuery(
   at: { readonly host: string; readonly port: number; readonly user: string; readonly database: string },
   sql: string,
-  accepted?: string,
+  accepted: readonly string[] = [],
 ): Promise<boolean> {
   const socket = connect(at.port, at.host)
   let received = Buffer.alloc(0)
@@ -33,7 +33,7 @@ export async function simpleQuery(
           received = received.subarray(end)
           if (type === 'E') {
             const fields = errorFields(body)
-            if (sent && fields.state === accepted) refusedAsAccepted = true
+            if (sent && accepted.includes(fields.state)) refusedAsAccepted = true
             else refusal = new QueryFailed({ sql, ...fields })
             if (!sent) return reject(refusal)
           }

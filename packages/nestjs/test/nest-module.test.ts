@@ -121,7 +121,7 @@ describe('an application with two teams', () => {
     expect(await orders.shop.drained()).toBeGreaterThan(0)
     await app.close()
     expect(await orders.shop.drained()).toBe(0) // nothing relays here any more
-    expect(app.get<Team>(teamToken('mail')).declaration.handles).toMatchObject([{ name: 'mail.shop-order-placed', attempts: 2 }])
+    expect(app.get<Team>(teamToken('mail')).declaration.handles).toMatchObject([{ name: 'mail.shop-order-placed', retry: { attempts: 2 } }])
   })
 })
 

@@ -91,7 +91,9 @@ test('a team that was not started is alive and not ready; started, it is both', 
   expect(marketing.live().checks.map(({ name }) => name)).toEqual([
     'clearance of marketing',
     'care of marketing',
-    'what is not yet there for marketing',
+    'attention of marketing',
+    'lines of marketing',
+    'jobs',
     'relay of marketing',
     'subscription marketing.crm-customer',
   ])

@@ -204,7 +204,8 @@ class Tracer {
     const { name, kind, generation, appliedAt, waitingReason, position, attempts, errorCode, error, discardReason, discardAuthor } = seen
     const replicaVersion = kind === 'replica' && of.row !== undefined ? await versionAt(environment.database, name, of.row) : null
     const isCurrent = replicaVersion !== null && replicaVersion >= of.version
-    const ended = appliedAt !== null ? 'applied' : isCurrent ? 'current' : discardReason !== null ? 'discarded' : 'unseen'
+    // What was discarded stands in the inbox, too: so that it has no effect when it comes again.
+    const ended = discardReason !== null ? 'discarded' : appliedAt !== null ? 'applied' : isCurrent ? 'current' : 'unseen'
     return {
       team: environment.team,
       subscription: name,
