@@ -2,7 +2,7 @@ import type { Transport } from './transport.ts'
 
 /** The same transport with some of its methods replaced. The others are called on the transport itself, whatever it is made of. */
 export function decorateTransport(inner: Transport, methods: Partial<Pick<Transport, 'send' | 'receive'>>): Transport {
-  const { claim, stats, seek, remove } = inner
+  const { claim, stats, seek, remove, access } = inner
   return {
     name: inner.name,
     guarantees: inner.guarantees,
@@ -15,6 +15,7 @@ export function decorateTransport(inner: Transport, methods: Partial<Pick<Transp
     ...(stats && { stats: stats.bind(inner) }),
     ...(seek && { seek: seek.bind(inner) }),
     ...(remove && { remove: remove.bind(inner) }),
+    ...(access && { access: access.bind(inner) }),
     ...methods,
   }
 }

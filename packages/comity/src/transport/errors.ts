@@ -30,6 +30,11 @@ export const TransportUrlUnknown: ErrorType<'url' | 'remedy'> = errorType(
   'no transport is known for {url}',
   '{remedy}',
 )
+export const TransportNotInstalled: ErrorType<'scheme' | 'name'> = errorType(
+  'COMITY_TRANSPORT_NOT_INSTALLED',
+  'a URL that begins with {scheme}:// is opened by the package {name}, and that is not installed or opens none',
+  'npm install {name}, or give a transport value from its own package; postgres:// is built in',
+)
 export const TopicUnknown: ErrorType<'topic'> = errorType(
   'COMITY_TOPIC_UNKNOWN',
   'the broker has no topic {topic}',

@@ -15,13 +15,17 @@ export interface Guarantees {
   readonly stats: boolean
   /** `remove` exists: subscriptions and topics can be taken away. */
   readonly remove: boolean
-  /** `claim` exists and `send` refuses a stale fence: a zombie relay or a clone of a live database is turned away. */
+  /** `claim` exists: a clone of a live database, or another life of it, is told that it may not speak. */
+  readonly claims: boolean
+  /** `send` refuses a stale fence: a zombie relay is turned away by the broker itself. Implies `claims`. */
   readonly fencing: boolean
   /** How long a message of the same id is recognised by the broker itself, in milliseconds; 0 = never. */
   readonly dedupeWindow: number
   /** How long after its first delivery a message that was not acknowledged can come again, in milliseconds. */
   readonly redeliveryWindow: number
   readonly limits: TransportLimits
+  /** Forms in which `access` writes down each team's least rights, the usual one first, e.g. `['gcloud', 'terraform']`; empty = there is no `access`. */
+  readonly access: readonly string[]
 }
 
 export interface TransportLimits {

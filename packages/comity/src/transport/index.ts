@@ -1,3 +1,18 @@
+// What transports are built from, those of other packages too.
+export {
+  BadOption,
+  backoff,
+  type Clock,
+  checkOptions,
+  type Duration,
+  type Logger,
+  logEvent,
+  parseDuration,
+  silentLogger,
+  systemClock,
+} from '../foundation/index.ts'
+export { BucketWindow, type WindowEntry } from './bucket-window.ts'
+export { Deliveries, type DeliveriesOptions } from './deliveries.ts'
 export {
   BatchTooLarge,
   ProvisionConflict,
@@ -6,13 +21,16 @@ export {
   TransportClosed,
   TransportFailed,
   TransportForbidden,
+  TransportNotInstalled,
   TransportUnavailable,
   TransportUnsupported,
   TransportUrlUnknown,
 } from './errors.ts'
 export type { Guarantees, TransportLimits } from './guarantees.ts'
+export { highestVersionIn } from './highest-version.ts'
 export { type MemoryBus, type MemoryBusOptions, type MemoryTransport, memoryBus, memoryTransport } from './memory/memory-transport.ts'
-export { openTransport } from './open-transport.ts'
+export { type CheckedBatch, checkBatch } from './message-check.ts'
+export { type OpenTransport, type OpenTransportOptions, openTransport } from './open-transport.ts'
 export { type BusMigration, type MigrateBusOptions, migrateBus, readBusMigrations } from './postgres/bus-migrations.ts'
 export {
   type PostgresTransport,

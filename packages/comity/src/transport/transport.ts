@@ -10,7 +10,10 @@ export interface Transport extends AsyncDisposable {
   readonly name: string
   readonly guarantees: Guarantees
 
-  /** Creates what the plan names and does not exist yet; changes nothing else. With `dryRun`, only says what it would do. */
+  /**
+   * Creates what the plan names and does not exist yet. What exists and does not have the settings that the promises stand on is brought to
+   * them (`update-…`) where the broker can change them, else COMITY_PROVISION_CONFLICT. With `dryRun`, only says what it would do.
+   */
   provision(plan: ProvisionPlan, options?: { readonly dryRun?: boolean }): Promise<readonly ProvisionStep[]>
 
   /**
@@ -32,7 +35,7 @@ export interface Transport extends AsyncDisposable {
    */
   receive(subscription: string, handler: DeliveryHandler, options: ReceiveOptions): Promise<void>
 
-  /** Where `guarantees.fencing`: announces that this incarnation of a team is alive. See {@link ClaimResult}. */
+  /** Where `guarantees.claims`: announces that this incarnation of a team is alive. See {@link ClaimResult}. */
   claim?(identity: Identity): Promise<ClaimResult>
   /** Where `guarantees.stats`. */
   stats?(subscriptions: readonly string[]): Promise<readonly SubscriptionStats[]>
@@ -40,6 +43,12 @@ export interface Transport extends AsyncDisposable {
   seek?(subscription: string, to: SeekTarget): Promise<void>
   /** Where `guarantees.remove`. Removing what does not exist is fine. */
   remove?(what: { readonly topics?: readonly string[]; readonly subscriptions?: readonly string[] }): Promise<void>
+
+  /**
+   * Where `guarantees.access` names this format: each team's least rights to the plan's objects, as text for whoever administers the
+   * broker. Asks the broker nothing. Default: the first format.
+   */
+  access?(plan: ProvisionPlan, format?: string): Promise<string>
 
   /** Ends every receive and frees all connections. Idempotent. */
   close(): Promise<void>
@@ -64,8 +73,10 @@ export interface SubscriptionPlan {
   readonly topic: string
 }
 export interface ProvisionStep {
-  readonly action: 'create-topic' | 'create-subscription'
+  readonly action: 'create-topic' | 'create-subscription' | 'update-topic' | 'update-subscription'
   readonly name: string
+  /** What is set or changed, for people, e.g. `retention 1 d → 7 d`. */
+  readonly detail?: string
 }
 
 export interface OutgoingMessage {

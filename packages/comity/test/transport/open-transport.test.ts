@@ -15,11 +15,17 @@ test('a transport value is taken as it is', () => {
 
 test.each([
   ['memory:', /memoryBus\(\)/],
-  ['https://someone:secret@example.com', /postgres:\/\//],
   ['localhost', /postgres:\/\//],
-])('%s is refused with what to do, and without its password', (url, remedy) => {
+])('%s is refused with what to do', (url, remedy) => {
   expect(() => openTransport(url)).toThrow(
     expect.objectContaining({ code: 'COMITY_TRANSPORT_URL_UNKNOWN', remedy: expect.stringMatching(remedy) }),
+  )
+})
+
+test('any other scheme is the name of a package; one that is not installed is named, and the password is not', () => {
+  const url = 'https://someone:secret@example.com'
+  expect(() => openTransport(url)).toThrow(
+    expect.objectContaining({ code: 'COMITY_TRANSPORT_NOT_INSTALLED', remedy: expect.stringMatching(/npm install @comity\/https/) }),
   )
   expect(() => openTransport(url)).not.toThrow(/secret/)
 })

@@ -69,10 +69,12 @@ export function memoryBus(options: MemoryBusOptions = {}): MemoryBus {
     replay: true,
     stats: true,
     remove: true,
+    claims: true,
     fencing: true,
     dedupeWindow: 0,
     redeliveryWindow: 31 * 24 * 60 * 60 * 1000,
     limits: Object.freeze({ batchMessages: 1000, batchBytes: 16 * 1024 * 1024, messageBytes: 9 * 1024 * 1024, ...options.limits }),
+    access: Object.freeze([]),
   })
   const topics = new Map<string, MemoryTopic>()
   const subscriptions = new Map<string, MemorySubscription>()

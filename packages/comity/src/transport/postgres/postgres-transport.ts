@@ -59,11 +59,13 @@ export const postgresGuarantees: Guarantees = Object.freeze({
   replay: true,
   stats: true,
   remove: true,
+  claims: true,
   fencing: true,
   dedupeWindow: 0,
   // comity_bus.settings.keep_unacknowledged
   redeliveryWindow: 31 * 24 * 60 * 60 * 1000,
   limits: Object.freeze({ batchMessages: 1000, batchBytes: 16 * 1024 * 1024, messageBytes: 9 * 1024 * 1024 }),
+  access: Object.freeze([]),
 })
 
 const optionNames = ['url', 'buckets', 'leaseMs', 'pollMin', 'pollMax', 'closeGrace', 'answerTimeout', 'allowUnsafe', 'logger', 'clock']
