@@ -1,3 +1,4 @@
+import type { SubscriptionStatus } from 'comity/admin'
 import pc from 'picocolors'
 import type { Cell } from './table.ts'
 
@@ -8,6 +9,12 @@ export function count(value: number | null, paint: (text: string) => string): Ce
   if (value === null) return { text: '?', paint: pc.red }
   const text = value < 1_000_000 ? value.toLocaleString('en') : `${(value / 1_000_000).toFixed(1)}M`
   return value === 0 ? { text, paint: pc.dim } : { text, paint }
+}
+
+/** How far a subscription is behind; `≥` where only a part of it is known, because the broker does not count. */
+export function lagOf({ lag, lagFrom }: Pick<SubscriptionStatus, 'lag' | 'lagFrom'>): Cell {
+  const cell = count(lag, pc.yellow)
+  return lagFrom === 'processes' && lag !== 0 ? { ...cell, text: `≥${cell.text}` } : cell
 }
 
 export function freshness(seconds: number | null): Cell {

@@ -1,7 +1,7 @@
 import type { TeamStatus } from 'comity'
 import type { SubscriptionState } from 'comity/admin'
 import pc from 'picocolors'
-import { age, count, freshness, NONE } from './cell.ts'
+import { age, count, freshness, lagOf, NONE } from './cell.ts'
 import type { ShownError } from './print-error.ts'
 import { type Column, type Row, renderTable, wrap } from './table.ts'
 
@@ -53,12 +53,13 @@ function rowsOf(report: TeamReport): readonly Row[] {
   if (outbox.nextDue !== null)
     rows.push([{ text: '  scheduled' }, { text: `next at ${outbox.nextDue}` }, NONE, NONE, count(outbox.scheduled, pc.cyan), NONE, NONE])
   for (const topic of outbox.topics) rows.push([{ text: '  topic' }, { text: topic }, NONE, NONE, NONE, NONE, NONE])
-  for (const { name, topic, kind, state, lag, oldestSeconds, waiting } of subscriptions) {
+  for (const subscription of subscriptions) {
+    const { name, topic, kind, state, oldestSeconds, waiting } = subscription
     const replica = kind === 'replica' ? replicas.find(({ entity }) => entity === topic) : undefined
     rows.push([
       { text: `  ${kind}` },
       { text: QUIET.has(state) ? name : `${name} (${state})` },
-      count(lag, pc.yellow),
+      lagOf(subscription),
       age(oldestSeconds),
       count(waiting, pc.red),
       NONE,

@@ -176,3 +176,8 @@ export const EditedDataDiffers: ErrorType<'problem'> = errorType(
   'the data does not fit the contract: {problem}',
   'correct it; key and tenant stay those of the original',
 )
+export const NoAccessForm: ErrorType<'transport' | 'form' | 'forms'> = errorType(
+  'COMITY_NO_ACCESS_FORM',
+  'the rights of teams at {transport} are not written down in the form {form}; {forms}',
+  'name a form that it has; where it has none, the rights are kept elsewhere: for a Postgres bus, comity migrate --roles bus',
+)

@@ -3,6 +3,7 @@ import { contractsPublishedBy, type Declaration, inNamespace, subscriptionsOf } 
 import type { Environment } from '../catalog/environment.ts'
 import { SYSTEM_BUCKETS, systemSubscriptions, systemTopics } from '../control/system-topics.ts'
 import type { ProvisionPlan, ProvisionStep, SubscriptionPlan, TopicPlan } from '../transport/index.ts'
+import { NoAccessForm } from './errors.ts'
 
 /** All broker objects of a team: the topics it publishes to, those it reads (their owners' too, so that the order of deploys does not matter), its subscriptions; and those of control. */
 export function provisionPlan(declaration: Declaration, namespace: string): ProvisionPlan {
@@ -37,4 +38,49 @@ export async function provision(
   options: { readonly dryRun?: boolean } = {},
 ): Promise<readonly ProvisionStep[]> {
   return environment.transport.provision(provisionPlan(declaration, environment.namespace), options)
+}
+
+/** Whose rights {@link brokerAccess} writes down. */
+export interface Member {
+  readonly declaration: Declaration
+  readonly environment: Environment
+}
+export interface BrokerAccess {
+  readonly transport: string
+  readonly teams: readonly string[]
+  /** For whoever administers the broker, in the form that was asked for. */
+  readonly text: string
+}
+
+/**
+ * Each team's least rights at its broker. Teams of one broker are written down together, so that nothing is there twice.
+ * Throws COMITY_NO_ACCESS_FORM where the broker's rights are not written down in this form.
+ */
+export async function brokerAccess(members: readonly Member[], form?: string): Promise<readonly BrokerAccess[]> {
+  const groups = new Map<string, Member[]>()
+  for (const member of members) {
+    const { name } = member.environment.transport
+    groups.set(name, [...(groups.get(name) ?? []), member])
+  }
+  return Promise.all(
+    [...groups].map(async ([name, group]) => {
+      const { transport } = (group[0] as Member).environment
+      const forms = transport.guarantees.access
+      if (transport.access === undefined || (form !== undefined && !forms.includes(form)))
+        throw new NoAccessForm({
+          transport: name,
+          form: form ?? 'any',
+          forms: forms.length === 0 ? 'it has none' : `it has ${forms.join(', ')}`,
+        })
+      const plans = group.map(({ declaration, environment }) => provisionPlan(declaration, environment.namespace))
+      const once = <Part extends { readonly name: string }>(parts: readonly Part[]): readonly Part[] => [
+        ...new Map(parts.map((part) => [part.name, part])).values(),
+      ]
+      const plan = {
+        topics: once(plans.flatMap(({ topics }) => topics)),
+        subscriptions: once(plans.flatMap(({ subscriptions }) => subscriptions)),
+      }
+      return { transport: name, teams: group.map(({ declaration }) => declaration.team), text: await transport.access(plan, form) }
+    }),
+  )
 }

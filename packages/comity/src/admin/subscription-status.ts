@@ -11,8 +11,13 @@ export interface SubscriptionStatus {
   readonly topic: string
   readonly kind: 'handler' | 'replica'
   readonly state: SubscriptionState
-  /** Messages that are not acknowledged; null where the broker can't tell. */
+  /** Messages that are not acknowledged; null where nobody can tell. */
   readonly lag: number | null
+  /**
+   * Who says so. `processes`: the broker does not count, so it is what the living processes have received and not ended, which is a part of
+   * what the broker holds; its oldest message is theirs, for a broker gives out its oldest first.
+   */
+  readonly lagFrom: 'broker' | 'processes' | null
   /** Why the lag is not known; null where it is. */
   readonly lagUnknown: string | null
   readonly oldestSeconds: number | null
@@ -41,7 +46,13 @@ export interface SubscriptionStatus {
   readonly paused: Pause | null
   readonly pausedTenants: readonly (Pause & { readonly tenant: string; readonly everywhere: boolean })[]
   /** The living processes that run it. */
-  readonly processes: readonly { readonly holder: string; readonly state: string; readonly inFlight: number; readonly ended: number }[]
+  readonly processes: readonly {
+    readonly holder: string
+    readonly state: string
+    readonly inFlight: number
+    readonly oldestSentAt: string | null
+    readonly ended: number
+  }[]
 }
 
 /**
@@ -100,6 +111,7 @@ const SUBSCRIPTIONS = `
     (select coalesce(json_agg(json_build_object(${PAUSE('p')}, 'tenant', p.tenant, 'everywhere', p.subscription = '') order by p.tenant, p.subscription), '[]')
       from comity.pauses p where p.subscription in (s.name, '') and p.tenant <> '')::text as "pausedTenants",
     (select coalesce(json_agg(json_build_object('holder', b.holder, 'state', a.value ->> 'state', 'inFlight', coalesce((a.value ->> 'inFlight')::int, 0),
+        'oldestSentAt', a.value ->> 'oldestSentAt',
         'ended', coalesce((a.value ->> 'ended')::bigint, 0)) order by b.holder), '[]')
       from comity.processes b cross join lateral (select b.progress -> 'subscriptions' -> s.name as value) a
       where a.value is not null and b.beat_at > clock_timestamp() - interval '1 minute')::text as processes
@@ -151,12 +163,13 @@ export async function subscriptionStatuses(declaration: Declaration, watched: Wa
     [...declared, ...orphans].map(async ({ name, topic, kind }) => {
       const row = registered.get(name)
       const brokerName = row?.brokerName ?? inNamespace(namespace, name)
-      const { stats, reason } = await lagOf(transport, brokerName)
       const processes: SubscriptionStatus['processes'] = JSON.parse(row?.processes ?? '[]')
+      const { stats, from = null, reason } = await lagOf(transport, brokerName, processes)
       return {
         ...{ name, topic, kind },
         state: stateOf(row, names.has(name), processes),
         lag: stats?.backlog ?? null,
+        lagFrom: from,
         lagUnknown: reason ?? null,
         oldestSeconds: stats?.oldestSentAt === undefined ? null : Math.max(0, (Date.now() - stats.oldestSentAt.getTime()) / 1000),
         expired: stats?.expired ?? null,
@@ -194,10 +207,16 @@ function stateOf(row: Row | undefined, isDeclared: boolean, processes: Subscript
 async function lagOf(
   transport: Transport,
   subscription: string,
-): Promise<{ readonly stats?: SubscriptionStats | undefined; readonly reason?: string }> {
-  if (transport.stats === undefined) return { reason: `${transport.name} does not count` }
+  processes: SubscriptionStatus['processes'],
+): Promise<{ readonly stats?: SubscriptionStats | undefined; readonly from?: SubscriptionStatus['lagFrom']; readonly reason?: string }> {
+  if (transport.stats === undefined) {
+    if (processes.length === 0) return { reason: `${transport.name} does not count, and no living process receives it` }
+    const backlog = processes.reduce((sum, { inFlight }) => sum + inFlight, 0)
+    const [oldest] = processes.flatMap(({ oldestSentAt }) => oldestSentAt ?? []).sort()
+    return { stats: { subscription, backlog, ...(oldest === undefined ? {} : { oldestSentAt: new Date(oldest) }) }, from: 'processes' }
+  }
   try {
-    return { stats: (await transport.stats([subscription]))[0] }
+    return { stats: (await transport.stats([subscription]))[0], from: 'broker' }
   } catch (error) {
     return { reason: describeError(error) }
   }

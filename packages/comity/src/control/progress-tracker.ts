@@ -25,6 +25,8 @@ export interface ProcessProgress {
 export interface SubscriptionActivity {
   readonly state: Activity
   readonly inFlight: number
+  /** When the oldest of them was sent, ISO 8601. */
+  readonly oldestSentAt?: string
   /** Since this process started. */
   readonly ended: number
   /** Keys between two attempts, and handlers that have been running for a second or more: the first of each. */
@@ -81,7 +83,7 @@ export class ProgressTracker {
   }
 
   #activityOf({ name, patience, progress }: WatchedSubscription): SubscriptionActivity {
-    const { inFlight, ended: outcomes, troubleSince, pausedBy, resting, running, tenants } = progress()
+    const { inFlight, oldestSentAt, ended: outcomes, troubleSince, pausedBy, resting, running, tenants } = progress()
     const ended = Object.values(outcomes).reduce((sum, n) => sum + n, 0)
     // What comes after a silence has its own patience: the clock starts when something is in flight.
     const stillFor = this.#unchangedFor(name, `${ended} ${inFlight > 0}`)
@@ -97,6 +99,7 @@ export class ProgressTracker {
               : 'idle'
     return {
       ...{ state, inFlight, ended },
+      ...(oldestSentAt === undefined ? {} : { oldestSentAt: oldestSentAt.toISOString() }),
       ...(resting.length === 0 ? {} : { resting: resting.slice(0, SHOWN) }),
       ...(running.length === 0 ? {} : { running: running.slice(0, SHOWN) }),
       ...(tenants.length === 0 ? {} : { tenants }),

@@ -70,6 +70,8 @@ export class LaneQueue<Tx> {
   /** Keys between two attempts, with what has come for them meanwhile; the head is the one that failed. */
   readonly #resting = new Map<string, Rest>()
   readonly #work: LaneWork<Tx>
+  /** In the transaction that runs now. */
+  #taken = 0
   #draining: Promise<void> | undefined
 
   constructor(options: LaneOptions<Tx>) {
@@ -81,7 +83,7 @@ export class LaneQueue<Tx> {
 
   /** Messages that have not ended. */
   get size(): number {
-    let size = this.#queue.size
+    let size = this.#queue.size + this.#taken
     for (const { items } of this.#resting.values()) size += items.length
     return size
   }
@@ -162,6 +164,7 @@ export class LaneQueue<Tx> {
     const items = this.#queue.take(granted)
     rate?.give(granted - items.length)
     if (items.length === 0) return undefined
+    this.#taken = items.length
     let begun: Message | undefined
     try {
       const messages = items.map(this.#read)
@@ -175,6 +178,8 @@ export class LaneQueue<Tx> {
       // In a transaction that is aborted already, it was not the one that noticed.
       const known = sqlStateOf(error) === IN_FAILED_TRANSACTION ? undefined : begun?.incoming
       return { items, error, culprit: items.find(({ delivery }) => delivery.message === known) }
+    } finally {
+      this.#taken = 0
     }
   }
 

@@ -13,6 +13,8 @@ export class Session<Tx> {
   readonly #lanes: readonly LaneQueue<Tx>[]
   readonly #end: AbortController
   readonly #closed: Promise<void>
+  /** Calls of the transport that are not answered whole, and when the first message of each was sent. */
+  readonly #unanswered = new Map<Handover, Date>()
 
   /** @param signal ends it from outside */
   constructor(options: Omit<LaneOptions<Tx>, 'lane' | 'signal' | 'onClosed'>, signal: AbortSignal) {
@@ -37,17 +39,25 @@ export class Session<Tx> {
   get inFlight(): number {
     return this.#lanes.reduce((sum, lane) => sum + lane.size, 0)
   }
+  /** When the oldest message of an unanswered call was sent: a bucket's messages come in order, so the first of a call is its oldest. */
+  get oldestSentAt(): Date | undefined {
+    let oldest: Date | undefined
+    for (const sentAt of this.#unanswered.values()) if (oldest === undefined || sentAt < oldest) oldest = sentAt
+    return oldest
+  }
   get resting(): readonly Resting[] {
     return this.#lanes.flatMap((lane) => lane.resting)
   }
 
   readonly dispatch = (deliveries: readonly Delivery[]): Promise<readonly DeliveryResult[]> => {
     const handover = new Handover(deliveries)
+    const [first] = deliveries
+    if (first !== undefined) this.#unanswered.set(handover, first.message.sentAt)
     for (const [index, delivery] of deliveries.entries()) {
       const lane = this.#lanes[bucketOf(delivery.message.key, this.#lanes.length)] as LaneQueue<Tx>
       lane.push(handover, index)
     }
-    return handover.results
+    return handover.results.finally(() => this.#unanswered.delete(handover))
   }
 
   /** Nothing more begins. */

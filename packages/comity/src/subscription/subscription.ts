@@ -60,6 +60,8 @@ export interface Desired {
 export interface SubscriptionProgress {
   /** Delivered and not ended, in this process. */
   readonly inFlight: number
+  /** When the oldest of them was sent. */
+  readonly oldestSentAt: Date | undefined
   readonly ended: Readonly<Record<Outcome, number>>
   /** When the last message ended; undefined if none has. */
   readonly lastEndedAt: Date | undefined
@@ -268,6 +270,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     progress: {
       get: (): SubscriptionProgress => ({
         inFlight: session?.inFlight ?? 0,
+        oldestSentAt: session?.oldestSentAt,
         ended: { ...ended },
         resting: session?.resting ?? [],
         running: consumer.running?.() ?? [],

@@ -54,9 +54,10 @@ export function gauges(options: {
   const of = (subscription: string) => ({ ...team, 'messaging.destination.subscription.name': subscription }) as const
 
   const counts = seldom(async () => (await database.query<Counted>(COUNT)).rows[0])
-  const lags = seldom(async () => {
+  const lags = seldom(async (): Promise<ReadonlyMap<string, SubscriptionStats>> => {
     const names = subscriptionsOf(declaration).map(({ name }) => inNamespace(namespace, name))
-    const stats = names.length === 0 ? [] : ((await transport.stats?.(names)) ?? [])
+    if (transport.stats === undefined) return ownLags()
+    const stats = names.length === 0 ? [] : await transport.stats(names)
     return new Map(stats.map((stat: SubscriptionStats) => [stat.subscription, stat]))
   })
 
@@ -88,6 +89,17 @@ export function gauges(options: {
       }
     }),
   ]
+
+  /** What this process has received and not ended, where the broker does not count. */
+  function ownLags(): ReadonlyMap<string, SubscriptionStats> {
+    return new Map(
+      [...subscriptions].map(([name, { progress }]) => {
+        const subscription = inNamespace(namespace, name)
+        const { inFlight: backlog, oldestSentAt } = progress
+        return [subscription, { subscription, backlog, ...(oldestSentAt === undefined ? {} : { oldestSentAt }) }]
+      }),
+    )
+  }
 
   function showCounts(row: Counted | undefined, observe: Observe): void {
     if (row === undefined) return

@@ -1,7 +1,7 @@
 import { entity, event } from '@comity/contract'
-import { team } from 'comity'
+import { memoryBus, team } from 'comity'
 import { testBus, testTeam } from 'comity/testing'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
 
@@ -24,6 +24,30 @@ test('a subscription that the broker does not know is named, and hides nothing o
   ])
   expect(replicas).toMatchObject([{ rows: 0, freshnessSeconds: 0 }])
   expect(problems).toMatchObject([expect.stringMatching(/^the lag of marketing.sales-called is unknown: .*marketing.sales-called/)])
+})
+
+test('where the broker does not count, the processes say what they have, and how old it is', async () => {
+  const { stats: _, ...uncounted } = memoryBus().connect()
+  let finish: () => void = () => undefined
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve
+  })
+  await using sales = team('sales', {
+    ...{ database: (await freshDatabase()).url, transport: uncounted, autoMigrate: true, allowUnsafe: true },
+  })
+    .publishes(Called)
+    .on(Called, () => finished)
+  await sales.start()
+  const lags = async (): Promise<unknown> =>
+    (await sales.status()).subscriptions.map(({ lag, lagFrom, lagUnknown }) => ({ lag, lagFrom, lagUnknown }))
+  await vi.waitFor(async () => expect(await lags()).toEqual([{ lag: 0, lagFrom: 'processes', lagUnknown: null }]), 10_000)
+  await sales.environment.database.transaction(async (tx) => void (await sales.publish(tx as never, Called, { customerId: '1' })))
+  await vi.waitFor(async () => expect(await lags()).toEqual([{ lag: 1, lagFrom: 'processes', lagUnknown: null }]), 10_000)
+  const [subscription] = (await sales.status()).subscriptions
+  expect(subscription?.oldestSeconds).toBeGreaterThan(0)
+  expect(subscription?.oldestSeconds).toBeLessThan(30)
+  finish()
+  await vi.waitFor(async () => expect(await lags()).toEqual([{ lag: 0, lagFrom: 'processes', lagUnknown: null }]), 10_000)
 })
 
 test('a capture that no longer announces everything is a problem, with the command that puts it right', async () => {

@@ -157,6 +157,7 @@ onNewestPostgres('a heartbeat', () => {
       ended: { applied: 0, duplicate: 0, stale: 0, waiting: 0, discarded: 0 },
       troubleSince: undefined,
       lastEndedAt: undefined,
+      oldestSentAt: undefined,
       pausedBy: undefined,
       resting: [],
       running: [],

@@ -9,6 +9,7 @@ function watched() {
     ended: { applied: 0, duplicate: 0, stale: 0, waiting: 0, discarded: 0 },
     troubleSince: undefined as Date | undefined,
     lastEndedAt: undefined,
+    oldestSentAt: undefined,
     pausedBy: undefined,
     resting: [],
     running: [],

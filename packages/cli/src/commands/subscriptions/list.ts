@@ -8,7 +8,7 @@ import {
 } from 'comity/admin'
 import { Command, Option } from 'commander'
 import pc from 'picocolors'
-import { age, ago, count, text } from '../../cell.ts'
+import { age, ago, count, lagOf, text } from '../../cell.ts'
 import { type CommonOptions, declare, type ExitCode, eachTeam, withConfig, withJson } from '../../command.ts'
 import { given } from '../../selection-options.ts'
 import { type Cell, type Column, renderTable, terminalWidth } from '../../table.ts'
@@ -68,7 +68,7 @@ function listText(team: string, subscriptions: readonly SubscriptionStatus[]): s
   const rows = subscriptions.map((one): readonly Cell[] => [
     text(one.name),
     text(one.state, PAINT[one.state] ?? pc.red),
-    count(one.lag, pc.yellow),
+    lagOf(one),
     age(one.oldestSeconds),
     count(one.waiting, pc.yellow),
     count(one.waitingFor.parked, pc.red),
