@@ -21,6 +21,7 @@ try {
     signal: stopping.signal,
     seed: 2026,
     installSeconds: Number(process.env.COMITY_INSTALL_SECONDS ?? 0),
+    broker: process.env.COMITY_EXAMPLE_BROKER,
     async onVerdict({ ok }, director) {
       process.exitCode = ok ? 0 : 1
       if (once || !told.live) return

@@ -149,11 +149,13 @@ export class Director implements AsyncDisposable {
 
 /** Everything that was announced has reached everybody, or waits. */
 export function isSettled({ status, holds }: Look): boolean {
-  const { unfinished, sent, delivered } = holds.marketing
+  const { unfinished, sent, delivered, copies } = holds.marketing
+  const waiting = status['data-analysis'].subscriptions.reduce((sum, subscription) => sum + subscription.waiting, 0)
+  const arrived = copies === holds.crm.customers && holds.crm.thirdParty === sent && holds['data-analysis'].sent + waiting >= sent
   const idle = Object.values(status).every(
     ({ outbox, subscriptions }) => outbox.pending === 0 && subscriptions.every(({ lag }) => lag === 0),
   )
-  return idle && unfinished === 0 && sent === delivered
+  return idle && arrived && unfinished === 0 && sent === delivered
 }
 
 function summary({ team, outbox, subscriptions }: TeamStatus): string {

@@ -69,31 +69,31 @@ export interface Ready {
 }
 export interface Installation extends AsyncDisposable {
   readonly teams: Readonly<Record<TeamName, Ready>>
-  /** The superuser's connections to the bus. */
-  readonly bus: pg.Pool
+  /** The superuser's connections to the bus, where that is a Postgres. */
+  readonly bus: pg.Pool | undefined
 }
 
-export async function setUp(postgres: EmbeddedPostgres): Promise<Installation> {
-  await createDatabase(postgres, 'bus')
-  const operator = postgres.databaseUrl('bus', 'bus_owner')
+/** @param broker URL of another broker than the embedded default */
+export async function setUp(postgres: EmbeddedPostgres, broker?: string): Promise<Installation> {
   const names = Object.keys(members) as TeamName[]
+  if (broker === undefined) await createDatabase(postgres, 'bus')
   for (const name of names) await createDatabase(postgres, name)
-  for (const name of names) await migrate(postgres, name, operator)
+  for (const name of names) await migrate(postgres, name, broker ?? postgres.databaseUrl('bus', 'bus_owner'))
 
-  const bus = poolOf(postgres.databaseUrl('bus'))
-  await bus.query(
+  const bus = broker === undefined ? poolOf(postgres.databaseUrl('bus')) : undefined
+  await bus?.query(
     rolesSql(
       names.map((team) => ({ role: teamRoles(team, '').bus, team })),
       { database: 'bus' },
     ),
   )
-  const teams = Object.fromEntries(names.map((name) => [name, ready(postgres, name)])) as Record<TeamName, Ready>
+  const teams = Object.fromEntries(names.map((name) => [name, ready(postgres, name, broker)])) as Record<TeamName, Ready>
   return {
     teams,
     bus,
     async [Symbol.asyncDispose]() {
       await Promise.all(Object.values(teams).map(({ team }) => team.stop()))
-      await Promise.all([bus, ...Object.values(teams).map(({ database }) => database)].map((pool) => pool.end()))
+      await Promise.all([bus, ...Object.values(teams).map(({ database }) => database)].map((pool) => pool?.end()))
     },
   }
 }
@@ -122,11 +122,11 @@ async function migrate(postgres: EmbeddedPostgres, name: TeamName, operator: str
   await Promise.all([owner.end(), superuser.end()])
 }
 
-function ready(postgres: EmbeddedPostgres, name: TeamName): Ready {
+function ready(postgres: EmbeddedPostgres, name: TeamName, broker: string | undefined): Ready {
   const { team, variable } = members[name]
   const { writer, runner, bus } = teamRoles(name, '')
   const url = postgres.databaseUrl(databaseOf(name), runner)
-  const transport = postgres.databaseUrl('bus', bus)
+  const transport = broker ?? postgres.databaseUrl('bus', bus)
   return {
     name,
     team: team.with({ database: url, transport }),

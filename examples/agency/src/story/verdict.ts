@@ -79,9 +79,9 @@ export async function countEvents({ teams }: Pick<Installation, 'teams'>): Promi
   ]
 }
 
-/** Rows with a phone number of a customer: in all tables of Marketing, Data Analysis and the bus, Comity's own included; and in CRM. */
+/** Rows with a phone number of a customer: in all tables of Marketing, Data Analysis and a bus in Postgres, Comity's own included; and in CRM. */
 export async function findPhoneNumbers({ teams, bus }: Installation): Promise<{ readonly inside: number; readonly outside: number }> {
-  const outside = [teams.marketing.database, teams['data-analysis'].database, bus]
+  const outside = [teams.marketing.database, teams['data-analysis'].database, ...(bus === undefined ? [] : [bus])]
   const found = await Promise.all(outside.map(rowsWithPhoneNumbers))
   return { inside: await rowsWithPhoneNumbers(teams.crm.database), outside: found.reduce((sum, rows) => sum + rows, 0) }
 }
@@ -97,8 +97,8 @@ async function rowsWithPhoneNumbers(database: pg.Pool): Promise<number> {
 }
 
 /** Sessions of the teams' processes, and how many of them are a superuser's. */
-export async function countSessions({ bus }: Installation): Promise<{ readonly sessions: number; readonly superusers: number }> {
-  const { rows } = await bus.query<{ sessions: number; superusers: number }>(
+export async function countSessions({ teams }: Installation): Promise<{ readonly sessions: number; readonly superusers: number }> {
+  const { rows } = await teams.crm.database.query<{ sessions: number; superusers: number }>(
     `select count(*)::int as sessions, count(*) filter (where r.rolsuper)::int as superusers
      from pg_stat_activity a join pg_roles r on r.oid = a.usesysid
      where a.backend_type = 'client backend' and a.application_name <> 'director'`,
