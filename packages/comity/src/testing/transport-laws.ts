@@ -34,6 +34,13 @@ export interface TransportLawsOptions {
   readonly claimSilence?: number
 }
 
+const LAWS: readonly Law[] = [...deliveryLaws, ...lifecycleLaws, ...sharingLaws, ...positionLaws, ...fencingLaws]
+
+/** Every law, and why it says nothing about a transport with these guarantees, if it does not. */
+export function lawsFor(guarantees: Guarantees): readonly { readonly name: string; readonly exempt: string | undefined }[] {
+  return LAWS.map(({ name, exempts }) => ({ name, exempt: exempts?.(guarantees) }))
+}
+
 /**
  * What every transport must keep, as tests: call it inside a test file with your framework's functions.
  *
@@ -43,17 +50,16 @@ export interface TransportLawsOptions {
  */
 export function transportLaws(options: TransportLawsOptions, api: LawsApi): void {
   const { name, guarantees, skip = {}, patience = 15_000, claimSilence = 15_000 } = options
-  const laws = [...deliveryLaws, ...lifecycleLaws, ...sharingLaws, ...positionLaws, ...fencingLaws]
   for (const skipped of Object.keys(skip)) {
     assert.ok(
-      laws.some((law) => law.name === skipped),
+      LAWS.some((law) => law.name === skipped),
       `there is no law "${skipped}" to skip`,
     )
   }
   let broker: Promise<LawBroker> | undefined
 
   api.describe(`transport laws: ${name}`, () => {
-    for (const [number, law] of laws.entries()) {
+    for (const [number, law] of LAWS.entries()) {
       const body = async (): Promise<void> => {
         broker ??= options.create()
         await obey(law, number, await broker, { guarantees, patience, claimSilence })
