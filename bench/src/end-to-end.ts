@@ -2,18 +2,17 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { extname } from 'node:path'
 import { team } from 'comity'
-import { postgresTransport } from 'comity/transport'
 import { copyAndMerge } from './apply.ts'
 import type { Round } from './measure.ts'
 import { CREATE_CUSTOMERS, Customer, GENERATED, stage, withClient } from './stage.ts'
 
 /**
- * A commit in one database → the replica committed in another, through the Postgres transport: a backlog of captured changes is
- * relayed by one process and applied by another. Limit: psql-style COPY out, COPY in and one merge of the same columns.
+ * A commit in one database → the replica committed in another: a backlog of captured changes is relayed by one process and applied by
+ * another. Limit: psql-style COPY out, COPY in and one merge of the same columns.
  */
-export async function endToEnd(events: number): Promise<Round> {
-  await using on = await stage()
-  const owner = team('owner', { database: on.owner, transport: postgresTransport({ url: on.bus }) }).owns(Customer, { table: 'customers' })
+export async function endToEnd(events: number, broker?: string): Promise<Round> {
+  await using on = await stage(broker)
+  const owner = team('owner', { database: on.owner, transport: on.bus }).owns(Customer, { table: 'customers' })
   await withClient(on.owner, (client) => client.query(CREATE_CUSTOMERS))
   await owner.migrate()
   await owner.provision()

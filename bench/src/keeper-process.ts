@@ -1,15 +1,11 @@
 import { team } from 'comity'
-import { postgresTransport } from 'comity/transport'
 import { Customer, withClient } from './stage.ts'
 
 // The consuming side of `end-to-end`, in a process of its own: says when it runs, and when it holds as many rows as it was asked for.
 const keeperUrl = process.env.KEEPER_URL as string
-const keeper = team('keeper', { database: keeperUrl, transport: postgresTransport({ url: process.env.BUS_URL as string }) }).keeps(
-  Customer,
-  {
-    fields: ['agencyId', 'email', 'name', 'city', 'note'],
-  },
-)
+const keeper = team('keeper', { database: keeperUrl, transport: process.env.BUS_URL as string }).keeps(Customer, {
+  fields: ['agencyId', 'email', 'name', 'city', 'note'],
+})
 await keeper.migrate()
 await keeper.provision()
 await keeper.start()

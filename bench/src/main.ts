@@ -1,19 +1,31 @@
 import { parseArgs } from 'node:util'
+import { type BrokerName, fetchBroker, launchBroker } from '../../scripts/brokers.mjs'
 import { apply } from './apply.ts'
 import { endToEnd } from './end-to-end.ts'
 import { idle } from './idle.ts'
 import { type Round, summarise } from './measure.ts'
+import { natsPeer } from './peers/nats.ts'
+import type { Peer } from './peers/peer.ts'
+import { postgresPeer } from './peers/postgres.ts'
 import { capture, publish } from './publish.ts'
 import { relay } from './relay.ts'
 import { snapshot } from './snapshot.ts'
+import { transport } from './transport.ts'
 
-const benchmarks: Readonly<Record<string, { readonly events: number; readonly run: (events: number) => Promise<Round> }>> = {
-  'end-to-end': { events: 200_000, run: endToEnd },
-  publish: { events: 20_000, run: publish },
-  capture: { events: 20_000, run: capture },
-  relay: { events: 100_000, run: relay },
-  apply: { events: 100_000, run: apply },
-}
+/** What the transport is compared with; where there is none, `transport` can't be run. */
+const PEERS: Readonly<Record<string, Peer>> = { postgres: postgresPeer, nats: natsPeer }
+const BROKERS = ['postgres', 'nats', 'google-pubsub']
+const WITH_BROKER = ['end-to-end', 'transport']
+
+const benchmarks: Readonly<Record<string, { readonly events: number; readonly run: (events: number, broker?: string) => Promise<Round> }>> =
+  {
+    'end-to-end': { events: 200_000, run: endToEnd },
+    publish: { events: 20_000, run: publish },
+    capture: { events: 20_000, run: capture },
+    relay: { events: 100_000, run: relay },
+    apply: { events: 100_000, run: apply },
+    transport: { events: 200_000, run: (events, broker) => transport(events, { broker, peer: PEERS[values.transport] as Peer }) },
+  }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -22,8 +34,18 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string', default: '3' },
     events: { type: 'string' },
     minutes: { type: 'string', default: '5' },
+    /** Of `end-to-end` and `transport`. */
+    transport: { type: 'string', default: 'postgres' },
   },
 })
+if (!BROKERS.includes(values.transport)) {
+  process.stderr.write(`no transport "${values.transport}"; there are: ${BROKERS.join(', ')}\n`)
+  process.exit(2)
+}
+if (positionals.includes('transport') && !(values.transport in PEERS)) {
+  process.stderr.write(`${values.transport} has no peer here: an emulator's loops would be compared with themselves; try end-to-end\n`)
+  process.exit(2)
+}
 const names = positionals.length === 0 ? Object.keys(benchmarks) : positionals
 for (const name of names) {
   if (name === 'idle') {
@@ -41,18 +63,31 @@ for (const name of names) {
   }
   const rounds: Round[] = []
   for (let round = 1; round <= Number(values.rounds); round++) {
-    const measured = await benchmark.run(Number(values.events ?? benchmark.events))
+    // A broker anew for each round: Google's emulator keeps every message in memory.
+    const broker = values.transport !== 'postgres' && WITH_BROKER.includes(name) ? await launch(values.transport as BrokerName) : undefined
+    const measured = await benchmark.run(Number(values.events ?? benchmark.events), broker?.url)
+    await broker?.close()
     rounds.push(measured)
     process.stderr.write(
       `${name}, round ${round}: ${Math.round(measured.events / measured.seconds)} events/s, limit ${Math.round(measured.limitRate)}\n`,
     )
   }
-  const result = summarise(name, rounds)
+  const shown = WITH_BROKER.includes(name) && values.transport !== 'postgres' ? `${name} through ${values.transport}` : name
+  const result = summarise(shown, rounds)
   if (values.json) process.stdout.write(`${JSON.stringify(result)}\n`)
   else {
     const { rate, min, max, cpuMicros, limit, ratio } = result
     process.stdout.write(
-      `${name.padEnd(12)} ${rate} events/s (${min}–${max}), ${cpuMicros} µs of our processor time each, ${ratio} of its limit ${limit}\n`,
+      `${shown.padEnd(12)} ${rate} events/s (${min}–${max}), ${cpuMicros} µs of our processor time each, ${ratio} of its limit ${limit}\n`,
     )
   }
+}
+
+async function launch(name: BrokerName): Promise<Awaited<ReturnType<typeof launchBroker>>> {
+  const missing = await fetchBroker(name)
+  if (missing !== undefined) {
+    process.stderr.write(`${missing}\n`)
+    process.exit(1)
+  }
+  return launchBroker(name, { config: 'max_payload: 9MB' })
 }

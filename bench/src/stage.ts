@@ -31,11 +31,12 @@ export interface Stage extends AsyncDisposable {
   readonly bus: string
 }
 
-export async function stage(): Promise<Stage> {
+/** @param broker URL of another broker than a bus in Postgres */
+export async function stage(broker?: string): Promise<Stage> {
   const server = await launchPostgres({ settings: { shared_buffers: '512MB', max_wal_size: '4GB', max_connections: '120' } })
-  for (const name of ['owner', 'keeper', 'bus']) await server.createDatabase(name)
-  const bus = server.databaseUrl('bus')
-  await migrateBus({ url: bus })
+  for (const name of ['owner', 'keeper']) await server.createDatabase(name)
+  const bus = broker ?? (await server.createDatabase('bus'))
+  if (broker === undefined) await migrateBus({ url: bus })
   return {
     server,
     owner: server.databaseUrl('owner'),
