@@ -19,6 +19,8 @@ export interface LaunchOptions {
   readonly config?: string
 }
 
+export const brokerNames: readonly BrokerName[]
+
 /** Brings the programs in where that may be done: Debian's nats-server, unpacked and not installed. Answers what is still missing, with the reason. */
 export function fetchBroker(name: BrokerName): Promise<string | undefined>
 /** Whether the broker's program is here. Where it has to be (CI), its absence is a failure of the tests that need it. */

@@ -30,7 +30,7 @@ const brokers = {
   },
   'google-pubsub': {
     package: 'google-cloud-cli-pubsub-emulator',
-    program: emulatorJar,
+    program: () => (found('java', []) === undefined ? undefined : emulatorJar()),
     command(port) {
       const env = { METADATA_SERVER_DETECTION: 'none' }
       return ['java', ['-Xmx2g', '-jar', emulatorJar(), '--host=127.0.0.1', `--port=${port}`], env]
@@ -40,6 +40,7 @@ const brokers = {
   },
 }
 
+export const brokerNames = Object.keys(brokers)
 export const brokerIsHere = (name) => brokers[name].program() !== undefined || process.env.CI === 'true'
 
 export async function fetchBroker(name) {
@@ -131,18 +132,15 @@ let jar
 /** PUBSUB_EMULATOR_JAR, or wherever the Cloud SDK or Debian's package has put it. */
 function emulatorJar() {
   if (jar !== undefined) return jar
-  const libraries = [join(CACHE, 'usr/lib/google-cloud-sdk'), '/usr/lib/google-cloud-sdk', sdkRoot()].map(
-    (folder) => folder && join(folder, 'platform/pubsub-emulator/lib'),
-  )
-  const found = libraries
-    .filter((folder) => folder && existsSync(folder))
-    .flatMap((folder) =>
-      readdirSync(folder)
-        .filter((file) => /^cloud-pubsub-emulator.*\.jar$/.test(file))
-        .map((file) => join(folder, file)),
-    )
-  jar = [process.env.PUBSUB_EMULATOR_JAR, ...found].find((path) => path && existsSync(path))
+  if (process.env.PUBSUB_EMULATOR_JAR) jar = process.env.PUBSUB_EMULATOR_JAR
+  else jar = jarIn(join(CACHE, 'usr/lib/google-cloud-sdk')) ?? jarIn('/usr/lib/google-cloud-sdk') ?? jarIn(sdkRoot())
   return jar
+}
+function jarIn(sdk) {
+  const folder = sdk && join(sdk, 'platform/pubsub-emulator/lib')
+  if (!folder || !existsSync(folder)) return undefined
+  const file = readdirSync(folder).find((name) => /^cloud-pubsub-emulator.*\.jar$/.test(name))
+  return file && join(folder, file)
 }
 function sdkRoot() {
   try {

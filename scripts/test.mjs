@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { brokerNames, fetchBroker } from './brokers.mjs'
 import { ensureInstalled, root } from './installation.mjs'
 import { fetchPromtool } from './promtool.mjs'
 import { exitCode, runStep } from './run-step.mjs'
@@ -15,6 +16,10 @@ const full = process.argv.includes('--full')
 await ensureInstalled()
 await installSystemPostgres()
 await fetchPromtool()
+for (const name of brokerNames) {
+  const missing = await fetchBroker(name)
+  if (missing !== undefined) process.stderr.write(`left out: the tests that need ${missing}\n`)
+}
 const build = await runStep('Building', process.execPath, ['node_modules/typescript/bin/tsc', '-b'], { cwd: root })
 if (build.code !== 0) {
   process.stderr.write(`${build.output}\n`) // most tests need no build: they run the sources

@@ -8,7 +8,7 @@ import type { Narrator } from './narrator.ts'
 import { type Installation, setUp } from './set-up.ts'
 import { columnsOf, compareAll, countEvents, countSessions, findPhoneNumbers } from './verdict.ts'
 
-const CUSTOMERS = 3_000
+const CUSTOMERS = 2_000
 const LAG_SAMPLES = 50
 /** Rows that CRM changes while Marketing is dead. */
 const MISSED_ROWS = 500
