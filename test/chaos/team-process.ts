@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import type { Logger } from 'comity'
 import { fromPg } from 'comity/pg'
 import { adversarialTransport } from 'comity/testing'
-import { postgresTransport, type Transport } from 'comity/transport'
+import type { Transport } from 'comity/transport'
 import { Pool } from 'pg'
+import { type BusAddress, openBus } from '../support/buses/bus-address.ts'
 import { type Failpoint, Failpoints } from './failpoint.ts'
 import { Recorder } from './recorder.ts'
 import { recordingTransport } from './recording-transport.ts'
@@ -19,7 +20,7 @@ export interface TeamProcessOptions {
   readonly database: string
   /** Comity's own pool, or the user's. */
   readonly library: 'url' | 'pg'
-  readonly bus: string
+  readonly bus: BusAddress
   readonly relay: boolean
   readonly subscriptions: boolean
   /** Of the relay. */
@@ -73,7 +74,7 @@ async function main(options: TeamProcessOptions): Promise<void> {
     options.team,
     {
       database: options.library === 'pg' ? (fromPg(pool, { sessionTimeout: options.sessionTimeout }) as never) : url,
-      transport: busOf(options, recorder, failpoints),
+      transport: await busOf(options, recorder, failpoints),
       relay: options.relay,
       subscriptions: options.subscriptions,
       lease: options.lease,
@@ -135,8 +136,8 @@ async function start(running: AnyTeam): Promise<void> {
   }
 }
 
-function busOf(options: TeamProcessOptions, recorder: Recorder, failpoints: Failpoints): Transport {
-  const bus = postgresTransport({ url: options.bus, leaseMs: options.bucketLease, answerTimeout: options.answerTimeout, allowUnsafe: true })
+async function busOf(options: TeamProcessOptions, recorder: Recorder, failpoints: Failpoints): Promise<Transport> {
+  const bus = await openBus(options.bus, options)
   const stopping: Transport = failpoints.has('mid-send') ? halfSending(bus, failpoints) : bus
   const adverse = options.adversary === undefined ? stopping : adversarialTransport(stopping, { seed: options.adversary, prefetch: 16 })
   return recordingTransport(adverse, recorder, {
