@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { appendFileSync, existsSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from 'comity'
 import { fromPg } from 'comity/pg'
@@ -39,7 +39,7 @@ export interface TeamProcessOptions {
   readonly deploy: string | undefined
   /** Of every so many messages' handlers, one catches an SQL error; 0 = none does. */
   readonly swallowing: number
-  /** Duplicate, reorder and redeliver what is received. */
+  /** The seed of an adversary between the team and the bus. */
   readonly adversary: number | undefined
   /** After how long a silent connection to the bus is given up. */
   readonly answerTimeout: number
@@ -139,13 +139,27 @@ async function start(running: AnyTeam): Promise<void> {
 async function busOf(options: TeamProcessOptions, recorder: Recorder, failpoints: Failpoints): Promise<Transport> {
   const bus = await openBus(options.bus, options)
   const stopping: Transport = failpoints.has('mid-send') ? halfSending(bus, failpoints) : bus
-  const adverse = options.adversary === undefined ? stopping : adversarialTransport(stopping, { seed: options.adversary, prefetch: 16 })
+  const adverse =
+    options.adversary === undefined
+      ? stopping
+      : adverseBus(stopping, options.adversary, join(options.folder, `${options.name}.misdeeds.json`))
   return recordingTransport(adverse, recorder, {
     // Of the relay: control says what it says whenever it likes.
     beforeSend: (topic) => (topic.startsWith('comity.') ? undefined : failpoints.pass('before-send')),
     afterSend: (topic) => (topic.startsWith('comity.') ? undefined : failpoints.pass('after-send')),
     beforeAcknowledge: () => failpoints.pass('before-acknowledge'),
   })
+}
+
+/** What it has done by then is written down now and then: nobody asks a process that is killed. */
+function adverseBus(bus: Transport, seed: number, file: string): Transport {
+  const adverse = adversarialTransport(bus, { seed, prefetch: 16 })
+  const write = (): void => {
+    writeFileSync(file, JSON.stringify(adverse.misdeeds))
+    setTimeout(write, 250).unref()
+  }
+  write()
+  return adverse
 }
 
 /** A batch of which the broker has stored the first half when the process dies. */

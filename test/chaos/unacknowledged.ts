@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync, readSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageId } from '@comity/contract'
 import type { Operation } from 'comity/testing'
@@ -45,10 +45,9 @@ export async function unacknowledged(shop: Pool, folder: string): Promise<number
 function readOn(path: string, { offsets, acknowledged }: Read): void {
   const file = openSync(path, 'r')
   const from = offsets.get(path) ?? 0
-  const chunk = Buffer.alloc(1 << 20)
-  let text = ''
-  let length: number
-  for (let at = from; (length = readSync(file, chunk, 0, chunk.length, at)) > 0; at += length) text += chunk.toString('latin1', 0, length)
+  const rest = Buffer.alloc(fstatSync(file).size - from)
+  readSync(file, rest, 0, rest.length, from)
+  const text = rest.toString('latin1')
   closeSync(file)
   // The last line may still be being written.
   const end = text.lastIndexOf('\n') + 1

@@ -142,7 +142,10 @@ export async function remoteTransport(url: string, { answerTimeout = 4000 }: Rem
 
   /** Asks for it on this connection; over another one it is asked for again. */
   function ask(mine: Receiving): void {
-    if (mine.options.signal.aborted) return endIfOver(mine)
+    if (mine.options.signal.aborted) {
+      endIfOver(mine)
+      return
+    }
     const { prefetch, prefetchBytes } = mine.options
     mine.call = ++calls
     const asked = call(
