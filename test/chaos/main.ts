@@ -1,5 +1,7 @@
 /**
- * The long run: `npm run chaos -- --seed N --seconds S --json [--changes 100000] [--kills 30] [--faults kill-relay,crash-bus] [--transport memory]`.
+ * The long run: `npm run chaos -- --seed N --seconds S --json [--changes 100000] [--kills 30] [--faults kill-relay,crash-bus]
+ * [--transport memory|postgres|nats|google-pubsub] [--adversary]`. With `--adversary` everything that the teams' processes send and receive goes
+ * through an adversarial transport; with `--overlapping` each process is given every message (memory only).
  * Progress on standard error, one JSON line on standard output; exits 0 only if the history is valid.
  */
 import { execFileSync } from 'node:child_process'
@@ -7,10 +9,12 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { FAULTS, type FaultName, Nemesis, schedule } from './nemesis.ts'
+import { BUS_KINDS, type BusKind } from '../support/buses/bus-address.ts'
+import { launchBus } from '../support/buses/launch-bus.ts'
+import { launchMemoryBus } from '../support/buses/memory-bus.ts'
+import { CrashableServer } from '../support/crashable-server.ts'
+import { FAULTS, type FaultName, faultsOf, Nemesis, schedule } from './nemesis.ts'
 import { Random } from './random.ts'
-import { CrashableServer } from './servers.ts'
-import { TcpProxy } from './tcp-proxy.ts'
 import { World } from './world.ts'
 
 const { values } = parseArgs({
@@ -19,7 +23,10 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '600' },
     changes: { type: 'string', default: '100000' },
     kills: { type: 'string', default: '30' },
-    faults: { type: 'string', default: FAULTS.join(',') },
+    faults: { type: 'string' },
+    transport: { type: 'string', default: 'postgres' },
+    adversary: { type: 'boolean', default: false },
+    overlapping: { type: 'boolean', default: false },
     connections: { type: 'string', default: '16' },
     json: { type: 'boolean', default: false },
   },
@@ -27,8 +34,13 @@ const { values } = parseArgs({
 const seed = Number(values.seed)
 const seconds = Number(values.seconds)
 const changes = Number(values.changes)
-const allowed = values.faults.split(',').filter((name) => name !== '') as FaultName[]
-const strange = allowed.filter((name) => !FAULTS.includes(name))
+const kind = values.transport as BusKind
+const wanted = values.faults?.split(',').filter((name) => name !== '') as FaultName[] | undefined
+if (!BUS_KINDS.includes(kind)) {
+  console.error(`chaos: there is no transport ${kind}; there are ${BUS_KINDS.join(', ')}`)
+  process.exit(2)
+}
+const strange = (wanted ?? []).filter((name) => !FAULTS.includes(name))
 if (strange.length > 0 || [seed, seconds, changes, Number(values.kills)].some(Number.isNaN)) {
   console.error(`chaos: ${strange.length > 0 ? `no such fault: ${strange.join(', ')}` : 'numbers, please'}; there are ${FAULTS.join(', ')}`)
   process.exit(2)
@@ -40,22 +52,24 @@ const say = (text: string): void => console.error(`${elapsed().toFixed(1).padSta
 const folder = fileURLToPath(new URL(`../output/chaos-${seed}/`, import.meta.url))
 const commit = commitOf()
 
-say(`seed ${seed}, ${changes} changes or ${seconds} s, at least ${values.kills} kills, commit ${commit}`)
-const servers = { owner: await CrashableServer.start(), consumers: await CrashableServer.start(), bus: await CrashableServer.start() }
+say(`seed ${seed}, ${kind}${values.adversary ? ' with an adversary' : ''}, ${changes} changes or ${seconds} s, commit ${commit}`)
+const servers = { owner: await CrashableServer.start(), consumers: await CrashableServer.start() }
 const urls = {
   shop: await servers.owner.createDatabase('shop'),
   mail: await servers.consumers.createDatabase('mail'),
   stock: await servers.consumers.createDatabase('stock'),
-  bus: await servers.bus.createDatabase('bus'),
 }
-const proxy = await TcpProxy.start(urls.bus)
-const world = await World.create({ seed, folder, urls, claimSilence: 2000 })
+const bus = await (values.overlapping ? launchMemoryBus({ overlapping: true }) : launchBus(kind, { own: true, claimSilence: 2000 }))
+const proxy = await bus.proxy()
+const world = await World.create({ seed, folder, urls, bus, defaults: values.adversary ? { adversary: seed } : {} })
+const possible = faultsOf(bus)
+const allowed = (wanted ?? possible).filter((fault) => possible.includes(fault))
 const random = new Random(seed)
 const faults = schedule(random, Number(values.kills), allowed)
 writeFileSync(join(folder, 'schedule.json'), JSON.stringify({ seed, commit, faults }, undefined, 1))
 const nemesis = new Nemesis({ world, random, servers, proxy })
 await nemesis.start()
-say(`running: 6 processes, 3 servers, ${faults.length} faults scheduled`)
+say(`running: 6 processes, ${faults.length} faults scheduled`)
 
 let written = 0
 let told = elapsed()
@@ -102,6 +116,8 @@ const kills = Object.entries(nemesis.done).reduce((sum, [name, times]) => sum + 
 const line = {
   name: 'chaos',
   ok,
+  transport: kind,
+  ...(values.adversary ? { misdeeds: world.misdeeds() } : {}),
   seed,
   commit,
   seconds: Math.round(elapsed()),

@@ -1,6 +1,7 @@
+import type { Bus } from '../support/buses/bus.ts'
+import type { CrashableServer } from '../support/crashable-server.ts'
+import type { TcpProxy } from '../support/tcp-proxy.ts'
 import type { Random } from './random.ts'
-import type { CrashableServer } from './servers.ts'
-import type { TcpProxy } from './tcp-proxy.ts'
 import type { TeamProcess } from './team-process-handle.ts'
 import type { TeamName } from './teams.ts'
 import type { World } from './world.ts'
@@ -14,10 +15,20 @@ export const FAULTS = [
   'crash-owner',
   'crash-consumers',
   'crash-bus',
+  'pause-bus',
   'reset-bus',
   'half-open-bus',
 ] as const
 export type FaultName = (typeof FAULTS)[number]
+
+/**
+ * What may be done to this bus. The one in memory lives with whoever writes the history, and only its network can be hurt. Google's emulator keeps
+ * everything in its memory: killed, it forgets its topics and all messages, which the service that it stands for never does; so it is put to sleep
+ * instead.
+ */
+export function faultsOf({ broker }: Pick<Bus, 'broker'>): readonly FaultName[] {
+  return FAULTS.filter((fault) => (fault !== 'crash-bus' || broker?.keepsMessages) && (fault !== 'pause-bus' || broker !== undefined))
+}
 
 /** A fault, and at what part of the run's changes (0 to 1) it comes. */
 export interface ScheduledFault {
@@ -46,7 +57,7 @@ export function schedule(random: Random, kills: number, allowed: readonly FaultN
     .map(({ fault }, n) => ({ fault, at: (n + 0.5) / faults.length }))
 }
 
-type Servers = Readonly<Record<'owner' | 'consumers' | 'bus', CrashableServer>>
+type Servers = Readonly<Record<'owner' | 'consumers', CrashableServer>>
 
 /** Keeps so many processes of each team alive, and does to them and their servers what the schedule says. */
 export class Nemesis {
@@ -78,7 +89,8 @@ export class Nemesis {
 
   async #supervise(team: TeamName, proxied: boolean, running: () => void): Promise<void> {
     while (!this.#ending) {
-      const bus = proxied ? this.#proxy.through(this.#world.urls.bus) : this.#world.urls.bus
+      const { bus: direct } = this.#world
+      const bus = proxied ? direct.through(this.#proxy) : direct.address
       const process = this.#world.launch(team, { bus, answerTimeout: 4000, library: proxied && team === 'mail' ? 'pg' : 'url' })
       this.#alive[team].push(process)
       process.ready.then(running, () => undefined)
@@ -106,10 +118,17 @@ export class Nemesis {
       await pause(2500) // longer than relay lease, bucket lease; shorter than the session timeout
       return victim.signal('SIGCONT')
     }
+    const { broker } = this.#world.bus
     if (fault === 'crash-owner') await this.#servers.owner.crash()
     else if (fault === 'crash-consumers') await this.#servers.consumers.crash()
-    else if (fault === 'crash-bus') await this.#servers.bus.crash()
-    else {
+    else if (fault === 'crash-bus') {
+      await broker?.kill()
+      await broker?.restart()
+    } else if (fault === 'pause-bus') {
+      broker?.pause()
+      await pause(1500)
+      broker?.resume()
+    } else {
       const open = this.#proxy.open
       this.#proxy.disturb({ kind: fault === 'reset-bus' ? 'reset' : 'black-hole' })
       await pause(fault === 'reset-bus' ? 200 : 1500)

@@ -1,10 +1,9 @@
 import { expect } from 'vitest'
+import type { Disturbance, TcpProxy } from '../support/tcp-proxy.ts'
 import { scenario } from './scenario.ts'
-import type { Disturbance } from './tcp-proxy.ts'
 import type { TeamName } from './teams.ts'
-import type { DatabaseName } from './world.ts'
 
-const PAIRS: readonly (readonly [team: TeamName, database: DatabaseName])[] = [
+const PAIRS: readonly (readonly [team: TeamName, database: TeamName | 'bus'])[] = [
   ['shop', 'shop'],
   ['shop', 'bus'],
   ['mail', 'bus'],
@@ -24,12 +23,14 @@ scenario(
   `21. the network between every two parts, disturbed in turn (${DISTURBANCES.map(({ kind }) => kind).join(', ')}): noticed, reconnected, nothing lost`,
   async ({ world, judge }) => {
     const proxies = await Promise.all(PAIRS.map(async ([team, database]) => ({ team, database, proxy: await world.proxy(database) })))
-    const through = (team: TeamName, database: DatabaseName): string => {
-      const { proxy } = proxies.find((pair) => pair.team === team && pair.database === database) as (typeof proxies)[number]
-      return proxy.through(world.urls[database])
-    }
+    const between = (team: TeamName, database: TeamName | 'bus'): TcpProxy =>
+      (proxies.find((pair) => pair.team === team && pair.database === database) as (typeof proxies)[number]).proxy
     for (const team of ['shop', 'mail', 'stock'] as const) {
-      await world.spawn(team, { database: through(team, team), bus: through(team, 'bus'), sessionTimeout: '1500ms', answerTimeout: 2000 })
+      await world.spawn(team, {
+        database: between(team, team).through(world.urls[team]),
+        bus: world.bus.through(between(team, 'bus')),
+        ...{ sessionTimeout: '1500ms', answerTimeout: 2000 },
+      })
     }
     for (const disturbance of DISTURBANCES) {
       await world.write({ changes: 20, connections: 2 })

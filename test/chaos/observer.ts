@@ -1,5 +1,5 @@
 import { fromAttributes } from '@comity/contract'
-import type { IncomingMessage, Transport } from 'comity/transport'
+import type { Delivery, DeliveryResult, IncomingMessage, Transport } from 'comity/transport'
 import { CONTRACTS } from './contracts.ts'
 import { monotonic, type Recorder } from './recorder.ts'
 
@@ -9,37 +9,37 @@ export class Observer {
   readonly #abort = new AbortController()
   readonly #receiving: Promise<void>[] = []
 
-  private constructor(transport: Transport) {
+  readonly #recorder: Recorder
+  readonly #seen = new Set<string>()
+
+  constructor(transport: Transport, recorder: Recorder) {
     this.#transport = transport
+    this.#recorder = recorder
   }
 
   static readonly subscriptions: readonly string[] = CONTRACTS.map(({ name }) => `observer.${name.split('.')[1]}`)
 
+  /** Different messages that it was given. */
+  get published(): number {
+    return this.#seen.size
+  }
+
   /** Subscribes before anything is published. */
-  static async start(transport: Transport, recorder: Recorder): Promise<Observer> {
-    await transport.provision({
+  async start(): Promise<void> {
+    await this.#transport.provision({
       topics: CONTRACTS.map(({ name, owner }) => ({ name, team: owner })),
       subscriptions: CONTRACTS.map(({ name }, i) => ({ name: Observer.subscriptions[i] as string, team: 'observer', topic: name })),
     })
-    const observer = new Observer(transport)
     for (const subscription of Observer.subscriptions) {
-      observer.#receiving.push(
-        transport.receive(
-          subscription,
-          async (deliveries) => {
-            for (const { message } of deliveries) record(recorder, message)
-            return deliveries.map(() => 'ack' as const)
-          },
-          { signal: observer.#abort.signal },
-        ),
-      )
+      const received = async (deliveries: readonly Delivery[]): Promise<DeliveryResult[]> => {
+        for (const { message } of deliveries) record(this.#recorder, message)
+        for (const { message } of deliveries) this.#seen.add(message.id)
+        const messages = deliveries.map(({ message }) => message.id)
+        this.#recorder.record({ f: 'ack', phase: 'ok', time: monotonic(), subscription, messages })
+        return deliveries.map(() => 'ack')
+      }
+      this.#receiving.push(this.#transport.receive(subscription, received, { signal: this.#abort.signal }))
     }
-    return observer
-  }
-
-  async backlog(): Promise<number> {
-    const stats = (await this.#transport.stats?.(Observer.subscriptions)) ?? []
-    return stats.reduce((sum, { backlog }) => sum + backlog, 0)
   }
 
   async stop(): Promise<void> {

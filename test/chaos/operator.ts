@@ -1,5 +1,5 @@
 /**
- * What operators meet, in one run: `npm run chaos:operator -- --seed N --seconds S --json`. Poison, a tenant that floods, a pause, a deploy in
+ * What operators meet, in one run: `npm run chaos:operator -- --seed N --seconds S --json [--transport memory] [--adversary]`. Poison, a tenant that floods, a pause, a deploy in
  * which every handler fails, dead letters that are edited, skipped and discarded, and a staged retry of all the others whose process is killed.
  * Progress on standard error, one JSON line on standard output; exits 0 only if the history is valid and what is shown here was seen.
  */
@@ -8,6 +8,8 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import type { BusKind } from '../support/buses/bus-address.ts'
+import { launchBus } from '../support/buses/launch-bus.ts'
 import { freshDatabase } from '../support/postgres.ts'
 import { Gauges } from './gauges.ts'
 import { effectsOf, latency, medianRate, tenantOf } from './measurement.ts'
@@ -22,6 +24,8 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     seconds: { type: 'string', default: '40' },
     json: { type: 'boolean', default: false },
+    transport: { type: 'string', default: 'postgres' },
+    adversary: { type: 'boolean', default: false },
   },
 })
 const seed = Number(values.seed)
@@ -33,8 +37,9 @@ const say = (text: string): void => console.error(`${((performance.now() - start
 
 const folder = fileURLToPath(new URL(`../output/operator-${seed}/`, import.meta.url))
 const fresh = async (): Promise<string> => (await freshDatabase()).url
-const urls = { shop: await fresh(), mail: await fresh(), stock: await fresh(), bus: await fresh() }
-const world = await World.create({ seed, folder, urls, claimSilence: 1000 })
+const urls = { shop: await fresh(), mail: await fresh(), stock: await fresh() }
+const bus = await launchBus(values.transport as BusKind, { claimSilence: 1000 })
+const world = await World.create({ seed, folder, urls, bus, defaults: values.adversary ? { adversary: seed } : {} })
 const file = join(folder, 'deploy.json')
 const deploy = (what: Deploy): void => writeFileSync(file, JSON.stringify(what))
 deploy({})
@@ -149,7 +154,17 @@ const ok = judgement.valid === true && failures.length === 0
 for (const violation of judgement.violations) console.error(`${violation.class} ${violation.part ?? ''}: ${violation.detail}`)
 if (!ok) console.error(`seed ${seed}, history ${folder}\n${failures.join('\n')}${judgement.reason ?? ''}`)
 const line = {
-  ...{ name: 'chaos-operator', ok, seed, seconds: Math.round((performance.now() - started) / 1000), throughput, p99, closedAfter },
+  ...{
+    name: 'chaos-operator',
+    ok,
+    transport: values.transport,
+    adversary: values.adversary,
+    seed,
+    seconds: Math.round((performance.now() - started) / 1000),
+    throughput,
+    p99,
+    closedAfter,
+  },
   ...{ parked: parked.length, retried: retried.done, pauses: [...gauges.pauses], bounds: gauges.bounds, failures, ...judgement },
 }
 console.log(values.json ? JSON.stringify(line) : JSON.stringify(line, undefined, 2))

@@ -61,7 +61,7 @@ scenario('7. the relay loses its database, then the broker: no false checkpoint,
   await Promise.all([
     world.spawn('mail'),
     world.spawn('stock'),
-    world.spawn('shop', { database: shop.through(world.urls.shop), bus: bus.through(world.urls.bus) }),
+    world.spawn('shop', { database: shop.through(world.urls.shop), bus: world.bus.through(bus) }),
   ])
   for (const [side, proxy] of Object.entries({ shop, bus })) {
     const writing = world.write({ changes: 200, connections: 4 })
@@ -78,15 +78,15 @@ scenario('7. the relay loses its database, then the broker: no false checkpoint,
 
 scenario('8. the reply to a publication is lost: it is sent again under the same id, and has one effect', async ({ world, judge }) => {
   const proxy = await world.proxy('bus')
-  await Promise.all([world.spawn('mail'), world.spawn('stock'), world.spawn('shop', { bus: proxy.through(world.urls.bus) })])
+  await Promise.all([world.spawn('mail'), world.spawn('stock'), world.spawn('shop', { bus: world.bus.through(proxy) })])
   await world.write({ changes: 50, connections: 2 })
   for (let n = 0; n < 3; n++) {
     await until('the relay is well', () => isSettled(world.pools.shop))
     await world.fault('lose the reply to a publication', async () => {
-      const before = await world.publishedCount()
+      const before = world.publishedCount
       proxy.disturb({ kind: 'drop-replies' })
       await world.write({ changes: 40, connections: 2 })
-      await until('the broker has stored some of it', async () => (await world.publishedCount()) > before)
+      await until('the broker has stored some of it', () => world.publishedCount > before)
       proxy.disturb({ kind: 'reset' })
     })
     proxy.disturb({ kind: 'none' })

@@ -1,17 +1,22 @@
 import { fileURLToPath } from 'node:url'
 import type { Judgement } from 'comity/testing'
 import { expect, test } from 'vitest'
+import type { Bus, LaunchBusOptions } from '../support/buses/bus.ts'
+import type { BusKind } from '../support/buses/bus-address.ts'
+import { launchBus } from '../support/buses/launch-bus.ts'
+import { CrashableServer } from '../support/crashable-server.ts'
 import { freshDatabase } from '../support/postgres.ts'
-import { CrashableServer } from './servers.ts'
 import { World } from './world.ts'
 
 export interface ScenarioOptions {
   /** The owner's database on a server of its own, which can crash. */
   readonly crashable?: boolean
   readonly seed?: number
-  /** See WorldOptions. */
+  /** How long a life of a team must be silent at the bus before another may follow, in milliseconds. */
   readonly claimSilence?: number
   readonly timeout?: number
+  /** Default: that of the environment's CHAOS_TRANSPORT, or the Postgres transport. */
+  readonly bus?: (options: LaunchBusOptions) => Promise<Bus>
 }
 export interface ScenarioContext {
   readonly world: World
@@ -21,18 +26,18 @@ export interface ScenarioContext {
   judge(options?: { readonly maxLag?: number }): Promise<Judgement>
 }
 
+const usual = (options: LaunchBusOptions): Promise<Bus> => launchBus((process.env.CHAOS_TRANSPORT ?? 'postgres') as BusKind, options)
+
 /** One scenario of FAILURES section 3: injects its fault, and ends with a drain and the history checker. */
 export function scenario(name: string, run: (context: ScenarioContext) => Promise<void>, options: ScenarioOptions = {}): void {
   const { seed = 1, timeout = 90_000 } = options
   test(name, { timeout: timeout + 30_000 }, async () => {
     const server = options.crashable ? await CrashableServer.start() : undefined
     const folder = fileURLToPath(new URL(`../output/scenario-${name.replace(/[^a-z0-9]+/gi, '-').slice(0, 60)}/`, import.meta.url))
-    const [shop, mail, stock, bus] = await Promise.all([
-      server?.createDatabase('shop') ?? freshDatabase().then(({ url }) => url),
-      ...[1, 2, 3].map(() => freshDatabase().then(({ url }) => url)),
-    ])
-    const urls = { shop, mail, stock, bus } as { shop: string; mail: string; stock: string; bus: string }
-    const world = await World.create({ seed, folder, urls, claimSilence: options.claimSilence ?? 1000 })
+    const fresh = async (): Promise<string> => (await freshDatabase()).url
+    const [shop, mail, stock] = await Promise.all([server?.createDatabase('shop') ?? fresh(), fresh(), fresh()])
+    const bus = await (options.bus ?? usual)({ claimSilence: options.claimSilence ?? 1000 })
+    const world = await World.create({ seed, folder, urls: { shop, mail, stock }, bus })
     let judged = false
     const judge = async (given: { maxLag?: number } = {}): Promise<Judgement> => {
       judged = true

@@ -1,10 +1,11 @@
-import { appendFileSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { appendFileSync, existsSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from 'comity'
 import { fromPg } from 'comity/pg'
 import { adversarialTransport } from 'comity/testing'
-import { postgresTransport, type Transport } from 'comity/transport'
+import type { Transport } from 'comity/transport'
 import { Pool } from 'pg'
+import { type BusAddress, openBus } from '../support/buses/bus-address.ts'
 import { type Failpoint, Failpoints } from './failpoint.ts'
 import { Recorder } from './recorder.ts'
 import { recordingTransport } from './recording-transport.ts'
@@ -19,7 +20,7 @@ export interface TeamProcessOptions {
   readonly database: string
   /** Comity's own pool, or the user's. */
   readonly library: 'url' | 'pg'
-  readonly bus: string
+  readonly bus: BusAddress
   readonly relay: boolean
   readonly subscriptions: boolean
   /** Of the relay. */
@@ -38,7 +39,7 @@ export interface TeamProcessOptions {
   readonly deploy: string | undefined
   /** Of every so many messages' handlers, one catches an SQL error; 0 = none does. */
   readonly swallowing: number
-  /** Duplicate, reorder and redeliver what is received. */
+  /** The seed of an adversary between the team and the bus. */
   readonly adversary: number | undefined
   /** After how long a silent connection to the bus is given up. */
   readonly answerTimeout: number
@@ -73,7 +74,7 @@ async function main(options: TeamProcessOptions): Promise<void> {
     options.team,
     {
       database: options.library === 'pg' ? (fromPg(pool, { sessionTimeout: options.sessionTimeout }) as never) : url,
-      transport: busOf(options, recorder, failpoints),
+      transport: await busOf(options, recorder, failpoints),
       relay: options.relay,
       subscriptions: options.subscriptions,
       lease: options.lease,
@@ -135,16 +136,30 @@ async function start(running: AnyTeam): Promise<void> {
   }
 }
 
-function busOf(options: TeamProcessOptions, recorder: Recorder, failpoints: Failpoints): Transport {
-  const bus = postgresTransport({ url: options.bus, leaseMs: options.bucketLease, answerTimeout: options.answerTimeout, allowUnsafe: true })
+async function busOf(options: TeamProcessOptions, recorder: Recorder, failpoints: Failpoints): Promise<Transport> {
+  const bus = await openBus(options.bus, options)
   const stopping: Transport = failpoints.has('mid-send') ? halfSending(bus, failpoints) : bus
-  const adverse = options.adversary === undefined ? stopping : adversarialTransport(stopping, { seed: options.adversary, prefetch: 16 })
+  const adverse =
+    options.adversary === undefined
+      ? stopping
+      : adverseBus(stopping, options.adversary, join(options.folder, `${options.name}.misdeeds.json`))
   return recordingTransport(adverse, recorder, {
     // Of the relay: control says what it says whenever it likes.
     beforeSend: (topic) => (topic.startsWith('comity.') ? undefined : failpoints.pass('before-send')),
     afterSend: (topic) => (topic.startsWith('comity.') ? undefined : failpoints.pass('after-send')),
     beforeAcknowledge: () => failpoints.pass('before-acknowledge'),
   })
+}
+
+/** What it has done by then is written down now and then: nobody asks a process that is killed. */
+function adverseBus(bus: Transport, seed: number, file: string): Transport {
+  const adverse = adversarialTransport(bus, { seed, prefetch: 16 })
+  const write = (): void => {
+    writeFileSync(file, JSON.stringify(adverse.misdeeds))
+    setTimeout(write, 250).unref()
+  }
+  write()
+  return adverse
 }
 
 /** A batch of which the broker has stored the first half when the process dies. */

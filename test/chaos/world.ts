@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Job, jobOf, operate } from 'comity/admin'
 import { historyChecker, type Judgement, type Observations } from 'comity/testing'
-import { migrateBus, postgresTransport, type Transport } from 'comity/transport'
+import type { Transport } from 'comity/transport'
 import { Client, Pool } from 'pg'
+import type { Bus } from '../support/buses/bus.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
 import { SHOP_TABLES } from './contracts.ts'
 import type { Failpoint, Moment } from './failpoint.ts'
 import { Load } from './load.ts'
@@ -12,24 +14,24 @@ import { isSettled, observe, WATCH_CHECKPOINTS, WATCH_REPLICAS } from './observa
 import { Observer } from './observer.ts'
 import { Random } from './random.ts'
 import { monotonic, Recorder, readHistory } from './recorder.ts'
-import { TcpProxy } from './tcp-proxy.ts'
 import type { TeamProcessOptions } from './team-process.ts'
 import { TeamProcess } from './team-process-handle.ts'
 import { type AnyTeam, chaosTeam, EFFECTS, HANDLED, KEPT, type TeamName } from './teams.ts'
 import { TokenReader } from './token-reader.ts'
+import { unacknowledged } from './unacknowledged.ts'
 import { until } from './until.ts'
 import { type Mix, Writer } from './writer.ts'
-
-export type DatabaseName = TeamName | 'bus'
 
 export interface WorldOptions {
   readonly seed: number
   /** For histories and logs; emptied first. */
   readonly folder: string
   /** Of a superuser; empty databases. */
-  readonly urls: Readonly<Record<DatabaseName, string>>
-  /** How long a life of a team must be silent at the bus before another may follow, in milliseconds. */
-  readonly claimSilence?: number
+  readonly urls: Readonly<Record<TeamName, string>>
+  /** Empty too; it ends with the world. */
+  readonly bus: Bus
+  /** What every process of a team is given, unless it is told otherwise. */
+  readonly defaults?: Partial<TeamProcessOptions>
 }
 
 /**
@@ -39,8 +41,9 @@ export interface WorldOptions {
 export class World {
   readonly seed: number
   readonly folder: string
-  readonly urls: Readonly<Record<DatabaseName, string>>
-  readonly pools: Readonly<Record<DatabaseName, Pool>>
+  readonly urls: Readonly<Record<TeamName, string>>
+  readonly bus: Bus
+  readonly pools: Readonly<Record<TeamName, Pool>>
   readonly recorder: Recorder
   readonly processes: TeamProcess[] = []
   readonly #teams: Readonly<Record<TeamName, AnyTeam>>
@@ -48,26 +51,30 @@ export class World {
   readonly #proxies: TcpProxy[] = []
   readonly #loads: Load[] = []
   readonly #tokenReader: TokenReader
-  #observer: Observer | undefined
+  readonly #observer: Observer
+  readonly #defaults: Partial<TeamProcessOptions>
   #names = 0
   faultsScheduled = 0
   faultsHappened = 0
   restored = false
 
-  private constructor(options: WorldOptions) {
+  private constructor(options: WorldOptions, transport: Transport, observing: Transport) {
     this.seed = options.seed
     this.folder = options.folder
     this.urls = options.urls
+    this.bus = options.bus
+    this.#defaults = options.defaults ?? {}
     rmSync(this.folder, { recursive: true, force: true })
     mkdirSync(this.folder, { recursive: true })
     this.recorder = new Recorder(this.folder, 'main')
-    const pool = (name: DatabaseName): Pool => {
+    const pool = (name: TeamName): Pool => {
       const made = new Pool({ connectionString: options.urls[name], max: 4, connectionTimeoutMillis: 10_000 })
       made.on('error', () => undefined).on('connect', (client) => client.on('error', () => undefined))
       return made
     }
-    this.pools = { shop: pool('shop'), mail: pool('mail'), stock: pool('stock'), bus: pool('bus') }
-    this.#transport = this.#connect()
+    this.pools = { shop: pool('shop'), mail: pool('mail'), stock: pool('stock') }
+    this.#transport = transport
+    this.#observer = new Observer(observing, this.recorder)
     const team = (name: TeamName): AnyTeam =>
       chaosTeam(name, { database: options.urls[name], transport: this.#transport, allowUnsafe: true, allowEdit: true })
     this.#teams = { shop: team('shop'), mail: team('mail'), stock: team('stock') }
@@ -75,7 +82,8 @@ export class World {
   }
 
   static async create(options: WorldOptions): Promise<World> {
-    const world = new World(options)
+    const connect = (): Promise<Transport> => options.bus.connect({ answerTimeout: 10_000 })
+    const world = new World(options, await connect(), await connect())
     const { shop, mail, stock } = world.pools
     for (const pool of [shop, mail, stock]) {
       const { rows } = await pool.query<{ name: string }>('select current_database() as name')
@@ -84,8 +92,7 @@ export class World {
     }
     await shop.query(SHOP_TABLES)
     await mail.query(EFFECTS)
-    await migrateBus({ url: options.urls.bus, ...(options.claimSilence === undefined ? {} : { claimSilence: options.claimSilence }) })
-    world.#observer = await Observer.start(world.#connect(), world.recorder)
+    await world.#observer.start()
     for (const team of Object.values(world.#teams)) {
       await team.migrate()
       await team.provision()
@@ -95,18 +102,14 @@ export class World {
     return world
   }
 
-  #connect(): Transport {
-    return postgresTransport({ url: this.urls.bus, allowUnsafe: true, answerTimeout: 10_000 })
-  }
-
   /** The team's value in this process, for `status()` and `retry()`; it is not started. */
   team(name: TeamName): AnyTeam {
     return this.#teams[name]
   }
 
-  /** A proxy to one of the databases; it ends with the world. */
-  async proxy(database: DatabaseName): Promise<TcpProxy> {
-    const proxy = await TcpProxy.start(this.urls[database])
+  /** A proxy to one of the databases, or to the bus; it ends with the world. */
+  async proxy(to: TeamName | 'bus'): Promise<TcpProxy> {
+    const proxy = await (to === 'bus' ? this.bus.proxy() : TcpProxy.start(this.urls[to]))
     this.#proxies.push(proxy)
     return proxy
   }
@@ -124,7 +127,7 @@ export class World {
       name: `${team}-${++this.#names}`,
       folder: this.folder,
       database: this.urls[team],
-      bus: this.urls.bus,
+      bus: this.bus.address,
       relay: team === 'shop',
       subscriptions: team !== 'shop',
       lease: '1500ms',
@@ -139,6 +142,7 @@ export class World {
       library: 'url',
       adversary: undefined,
       answerTimeout: 20_000,
+      ...this.#defaults,
       ...options,
     })
     this.processes.push(process)
@@ -168,6 +172,17 @@ export class World {
   happened(name: string, really = true): void {
     if (really) this.faultsHappened++
     this.recorder.record({ f: 'fault', phase: really ? 'ok' : 'fail', time: monotonic(), name })
+  }
+
+  /** What the adversaries of all processes say that they have done, added up. */
+  misdeeds(): Readonly<Record<string, number>> {
+    const sum: Record<string, number> = {}
+    for (const name of readdirSync(this.folder)) {
+      if (!name.endsWith('.misdeeds.json')) continue
+      const one = JSON.parse(readFileSync(join(this.folder, name), 'utf8')) as Record<string, number>
+      for (const [misdeed, count] of Object.entries(one)) sum[misdeed] = (sum[misdeed] ?? 0) + count
+    }
+    return sum
   }
 
   /** Writes with several connections at once until so many changes are committed. Answers how many were. */
@@ -260,14 +275,14 @@ export class World {
 
   /** Messages at the bus that some subscription has not ended. */
   async backlog(): Promise<number> {
-    const stats = (await this.#transport.stats?.([...Object.keys(HANDLED), ...Object.keys(KEPT)])) ?? []
-    return stats.reduce((sum, { backlog }) => sum + backlog, 0) + ((await this.#observer?.backlog()) ?? 0)
+    const names = [...Object.keys(HANDLED), ...Object.keys(KEPT), ...Observer.subscriptions]
+    const stats = await this.#transport.stats?.(names)
+    return stats ? stats.reduce((sum, { backlog }) => sum + backlog, 0) : unacknowledged(this.pools.shop, this.folder)
   }
 
-  /** Different messages that the bus was given, repetitions not counted. */
-  async publishedCount(): Promise<number> {
-    const { rows } = await this.pools.bus.query<{ count: number }>('select count(distinct id)::int as count from comity_bus.messages')
-    return rows[0]?.count ?? 0
+  /** Different messages that the bus has given out, repetitions not counted. */
+  get publishedCount(): number {
+    return this.#observer.published
   }
 
   async #isDrained(): Promise<boolean> {
@@ -302,11 +317,12 @@ export class World {
     await Promise.all(this.processes.map((process) => process.kill()))
     await Promise.all(this.#loads.map((load) => load.close()))
     await Promise.all(this.#proxies.map((proxy) => proxy.close()))
-    await this.#observer?.stop()
+    await this.#observer.stop()
     await this.#tokenReader.end()
     await Promise.all(Object.values(this.#teams).map((team) => team.stop()))
     await this.#transport.close()
     await Promise.all(Object.values(this.pools).map((pool) => pool.end()))
+    await this.bus[Symbol.asyncDispose]()
     this.recorder.close()
   }
 }

@@ -159,6 +159,5 @@ async function backlog(world: World): Promise<number> {
     world.pools.shop.query<{ unsent: number }>('select count(*)::int as unsent from comity.outbox'),
     world.backlog(),
   ])
-  const published = await world.publishedCount()
-  return Math.max(0, (pending.rows[0]?.unsent ?? 0) - published) + left
+  return Math.max(0, (pending.rows[0]?.unsent ?? 0) - world.publishedCount) + left
 }

@@ -4,8 +4,9 @@
  */
 import { fileURLToPath } from 'node:url'
 import { Random } from '../chaos/random.ts'
-import { CrashableServer } from '../chaos/servers.ts'
 import { World } from '../chaos/world.ts'
+import { launchBus } from '../support/buses/launch-bus.ts'
+import { CrashableServer } from '../support/crashable-server.ts'
 import { freshDatabase } from '../support/postgres.ts'
 import { STAGES, type Stage, type StageName } from './stages.ts'
 
@@ -18,10 +19,10 @@ const urls = {
   shop: (await owner?.createDatabase('shop')) ?? (await fresh()),
   mail: await fresh(),
   stock: await fresh(),
-  bus: await fresh(),
 }
 const folder = fileURLToPath(new URL(`../output/stage-${name}-${seed}/`, import.meta.url))
-const world = await World.create({ seed, folder, urls, claimSilence: 800 })
+const bus = await launchBus('postgres', { claimSilence: 800 })
+const world = await World.create({ seed, folder, urls, bus })
 try {
   await stage.run(world, new Random(seed), owner as CrashableServer)
   console.log(JSON.stringify(await world.judge({ timeout: 20_000 })))

@@ -1,12 +1,12 @@
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Random } from '../chaos/random.ts'
-import type { CrashableServer } from '../chaos/servers.ts'
 import type { TeamProcess } from '../chaos/team-process-handle.ts'
 import { KEPT } from '../chaos/teams.ts'
 import { until } from '../chaos/until.ts'
 import type { World } from '../chaos/world.ts'
 import type { Mix } from '../chaos/writer.ts'
+import type { CrashableServer } from '../support/crashable-server.ts'
 
 /** What makes one kind of bug come out within seconds. Judged by the history checker when it has drained. */
 export interface Stage {

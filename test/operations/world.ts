@@ -1,8 +1,8 @@
 import type { Queryable, Team } from 'comity'
 import pg from 'pg'
-import { TcpProxy } from '../chaos/tcp-proxy.ts'
 import { until } from '../chaos/until.ts'
 import { freshDatabase } from '../support/postgres.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
 
 /** The agency that runs: databases, a bus, and processes that can be stopped and started. */
 export interface World {

@@ -82,6 +82,12 @@ export const PausedMeanwhile: ErrorType<'subscription'> = errorType(
   'a tenant of {subscription} was paused while its messages were under way',
   'nothing: they wait in their lines until it is resumed',
 )
+/** Internal: where several processes are given the same bucket, one may wait for another's handler. Repeated as it is. */
+export const LaneTaken: ErrorType<'subscription' | 'lane'> = errorType(
+  'COMITY_LANE_TAKEN',
+  'lane {lane} of {subscription} was at work in another process for longer than a statement may wait',
+  'nothing: it is tried again, and that is no attempt of the message; handlers that take long take long here too',
+)
 export const LinePaused: ErrorType<'subscription' | 'key' | 'reason'> = errorType(
   'COMITY_LINE_PAUSED',
   'the line of key {key} in {subscription} does not run: {reason}',

@@ -5,6 +5,7 @@ import {
   ForgedMessage,
   HandlerLostConnection,
   InvalidMessage,
+  LaneTaken,
   NotYetError,
   PausedMeanwhile,
   PermanentError,
@@ -34,7 +35,7 @@ export const CONTENDED = 50
 export function failureOf(error: unknown, decide?: Decide, attempt = 1): Failure {
   const meaning = error instanceof HandlerLostConnection ? undefined : classifyError(error)
   if (meaning === 'connection') return 'outage'
-  if (error instanceof PausedMeanwhile) return 'contended'
+  if (error instanceof PausedMeanwhile || error instanceof LaneTaken) return 'contended'
   const decided = decide?.(error instanceof HandlerLostConnection ? error.cause : error, attempt)
   if (decided !== undefined) return decided
   if (PERMANENT.some((type) => error instanceof type)) return 'permanent'

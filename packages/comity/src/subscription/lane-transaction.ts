@@ -1,7 +1,7 @@
 import { classifyError, describeError } from '../postgres/classify-error.ts'
 import type { Database, Queryable } from '../postgres/database.ts'
 import { TransactionIsOver } from '../postgres/errors.ts'
-import { HandlerLostConnection } from './errors.ts'
+import { HandlerLostConnection, LaneTaken } from './errors.ts'
 import type { Outcome } from './message.ts'
 import type { Permit } from './permits.ts'
 
@@ -50,7 +50,9 @@ export function inLane<Tx, Result extends readonly Outcome[]>(
   return permit(() =>
     database.transaction(async (tx) => {
       const sql = database.join(tx)
-      await sql.query(LOCK_LANE, [subscription, lane])
+      await sql.query(LOCK_LANE, [subscription, lane]).catch((error: unknown) => {
+        throw classifyError(error) === 'timeout' ? new LaneTaken({ subscription, lane }, { cause: error }) : error
+      })
       const outcomes = await work(tx, sql).catch(async (error: unknown) => Promise.reject(await whoseFailure(error, sql)))
       const count = (outcome: Outcome): number => outcomes.reduce((sum, one) => sum + (one === outcome ? 1 : 0), 0)
       await sql.query(COUNT, [

@@ -70,17 +70,26 @@ export class LaneWork<Tx> {
     return this.#throughGate(messages, {}, (gate, _tx, sql) => this.#join(sql, messages, gate))
   }
 
-  /** The one that failed is the head of its key's line; its followers find the line and join it. It may be unreadable. */
+  /**
+   * The one that failed is the head of its key's line; its followers find the line and join it. Meanwhile another process may have had the lane,
+   * the same message, and success: then there is nothing to wait for.
+   * @param message without an envelope where it can't be read
+   */
   park(
-    incoming: Message['incoming'],
+    message: Message | Pick<Message, 'incoming'>,
     reason: 'parked' | 'not-yet',
     error: unknown,
     attempts: number,
   ): Promise<readonly Outcome[] | undefined> {
+    const { consumer, subscription, generation } = this.#options
+    const { incoming } = message
     const wants = error instanceof NotYetError ? error.until : undefined
     const standing = { ...this.#standing(reason), failure: recordOf(error), attempts, ...(wants === undefined ? {} : { wants }) }
     const counting = { failed: reason === 'parked' ? 1 : 0 }
-    return this.#throughGate([{ incoming }], counting, (_gate, _tx, sql) => append(sql, [incoming], standing))
+    return this.#throughGate([message], counting, async (_gate, _tx, sql) => {
+      const done = 'envelope' in message ? await consumer.done?.({ messages: [message], subscription, generation, sql }) : undefined
+      return done?.has(incoming.id) ? ['duplicate'] : append(sql, [incoming], standing)
+    })
   }
 
   async #throughGate(

@@ -244,26 +244,37 @@ export class LaneQueue<Tx> {
   /** Into the line, under the lane's lock; its followers find the line and join it. */
   async #park(item: Item, reason: 'parked' | 'not-yet', error: unknown): Promise<void> {
     const { subscription, logger, signal, clock, permit } = this.#options
-    const { message } = item.delivery
+    const message = this.#readable(item)
+    const { id } = message.incoming
     for (let failures = 0; !signal.aborted; failures++) {
       try {
         const outcomes = await permit(() => this.#work.park(message, reason, error, item.attempts))
         if (outcomes === undefined) return this.#close([item])
-        logEvent(logger, 'comity.message.waiting', {
-          subscription,
-          message: message.id,
-          attempt: item.attempts,
-          reason,
-          error: describeError(error),
-        })
-        this.#end(item, outcomes[0] as Outcome, error)
+        const [outcome] = outcomes as readonly [Outcome]
+        if (outcome === 'waiting')
+          logEvent(logger, 'comity.message.waiting', {
+            subscription,
+            message: id,
+            attempt: item.attempts,
+            reason,
+            error: describeError(error),
+          })
+        this.#end(item, outcome, error)
         return
       } catch (problem) {
-        logEvent(logger, 'comity.message.not_parked', { subscription, message: message.id, error: describeError(problem) })
+        logEvent(logger, 'comity.message.not_parked', { subscription, message: id, error: describeError(problem) })
         await clock.sleep(backoff(failures, { min: 50, max: 5000 }) + 10, signal)
       }
     }
     this.#later([item])
+  }
+
+  #readable(item: Item): Message | Pick<Message, 'incoming'> {
+    try {
+      return this.#read(item)
+    } catch {
+      return { incoming: item.delivery.message }
+    }
   }
 
   /** Nothing more begins in this session; what has not ended comes again in the next. */

@@ -1,4 +1,5 @@
-export { type AdversaryOptions, adversarialTransport } from './adversarial-transport.ts'
+export { type AdversarialTransport, type AdversaryOptions, adversarialTransport } from './adversarial-transport.ts'
+export type { Misdeed } from './adversary/misdeeds.ts'
 export type {
   Acknowledgement,
   BoundObservation,

@@ -29,10 +29,14 @@ export class TcpProxy {
     this.#target = target
   }
 
-  static async start(targetUrl: string): Promise<TcpProxy> {
+  static start(targetUrl: string): Promise<TcpProxy> {
     const { hostname, port } = new URL(targetUrl)
+    return TcpProxy.to({ host: hostname, port: Number(port || 5432) })
+  }
+
+  static async to(target: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
     const server = createServer({ pauseOnConnect: true })
-    const proxy = new TcpProxy(server, { host: hostname, port: Number(port || 5432) })
+    const proxy = new TcpProxy(server, target)
     server.on('connection', (socket) => proxy.#connected(socket))
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     return proxy
@@ -42,8 +46,12 @@ export class TcpProxy {
   through(url: string): string {
     const proxied = new URL(url)
     proxied.hostname = '127.0.0.1'
-    proxied.port = String((this.#server.address() as AddressInfo).port)
+    proxied.port = String(this.port)
     return proxied.href
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port
   }
 
   get open(): number {

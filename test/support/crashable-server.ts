@@ -40,9 +40,17 @@ export class CrashableServer {
 
   /** As `pg_ctl stop -m immediate`, or with kill -9 of the postmaster; then starts again. */
   async crash(how: 'immediate' | 'SIGKILL' = 'immediate'): Promise<void> {
-    const { port } = this.#server
-    await this.#server.kill(how)
-    await this.#start(port)
+    await this.kill(how)
+    await this.restart()
+  }
+
+  kill(how: 'immediate' | 'SIGKILL'): Promise<void> {
+    return this.#server.kill(how)
+  }
+
+  /** On the same port and files. */
+  restart(): Promise<void> {
+    return this.#start(this.#server.port)
   }
 
   /** Stops it cleanly, copies its files, and starts it again. The copy can be put back, or started beside it. */
