@@ -35,3 +35,13 @@ export const NotOperated: ErrorType<'team' | 'other' | 'operates'> = errorType(
   '{team} does not operate {other}; it operates {operates}',
   "name it in the option 'operates' of {team}, and {team} in the option 'operators' of {other}; then provision both",
 )
+export const MoveUnfinished: ErrorType<'team' | 'from' | 'to' | 'here'> = errorType(
+  'COMITY_MOVE_UNFINISHED',
+  'team {team} is moving from {from} to {to}, and this process is given {here}',
+  'give it the old one as its transport and the new one as COMITY_TRANSPORT_TO until "comity transport move --to <url> --finish" has said that the move is over',
+)
+export const MoveFinished: ErrorType<'team' | 'from' | 'to'> = errorType(
+  'COMITY_MOVE_FINISHED',
+  'team {team} has moved from {from} to {to}: nothing comes to the old one any more',
+  'make {to} its transport, and take COMITY_TRANSPORT_TO away',
+)
