@@ -5,7 +5,16 @@ import { movingMark, withoutMarks } from './marks.ts'
 import type { MoveRecords } from './move-records.ts'
 import { proveCaughtUp } from './prove-caught-up.ts'
 import { sendToBoth } from './send-to-both.ts'
-import type { ClaimResult, DeliveryHandler, Fence, Identity, ReceiveOptions, SubscriptionStats, Transport } from './transport.ts'
+import type {
+  ClaimResult,
+  DeliveryHandler,
+  Fence,
+  Identity,
+  ProvisionStep,
+  ReceiveOptions,
+  SubscriptionStats,
+  Transport,
+} from './transport.ts'
 
 export interface MovingTransportOptions {
   readonly from: Transport
@@ -43,10 +52,13 @@ export function movingTransport(options: MovingTransportOptions): MovingTranspor
       remedy: 'stop what publishes, wait until every subscription is idle, then start everything on the new transport',
     })
   const both = [from, to] as const
+  const closed = new AbortController()
   const guarantees = commonGuarantees(from.guarantees, to.guarantees)
 
-  async function receive(subscription: string, handler: DeliveryHandler, given: ReceiveOptions): Promise<void> {
+  async function receive(subscription: string, handler: DeliveryHandler, options: ReceiveOptions): Promise<void> {
     const data = withoutMarks(handler)
+    // Already closed: it is the brokers' to say so.
+    const given = closed.signal.aborted ? options : { ...options, signal: AbortSignal.any([options.signal, closed.signal]) }
     if (isReadAtBoth(subscription)) return receiveAtBoth(subscription, data, given)
     const switched = async (): Promise<boolean> => (await records.progress(subscription)).switched
     if (!(await switched()) && !given.signal.aborted) {
@@ -116,8 +128,8 @@ export function movingTransport(options: MovingTransportOptions): MovingTranspor
     name: `${from.name}→${to.name}`,
     guarantees,
     async provision(plan, given) {
-      const steps = await Promise.all(both.map(async (one) => [one.name, await one.provision(plan, given)] as const))
-      return steps.flatMap(([name, made]) => made.map((step) => ({ ...step, detail: [`at ${name}`, step.detail ?? []].flat().join(': ') })))
+      const [there, here] = await Promise.all(both.map((one) => one.provision(plan, given)))
+      return oncePerObject([...(there ?? []), ...(here ?? [])])
     },
     send: (topic, messages, given) => sendToBoth(both, guarantees.limits, topic, messages, given),
     receive,
@@ -139,9 +151,15 @@ export function movingTransport(options: MovingTransportOptions): MovingTranspor
     }),
     ...(guarantees.access.length > 0 && to.access && { access: to.access.bind(to) }),
     async close() {
+      closed.abort()
       await Promise.all(both.map((one) => one.close()))
     },
     [Symbol.asyncDispose]: () => transport.close(),
   }
   return transport
+}
+
+/** What both brokers lacked is said once. */
+function oncePerObject(steps: readonly ProvisionStep[]): readonly ProvisionStep[] {
+  return [...new Map(steps.map((step) => [`${step.action} ${step.name}`, step])).values()]
 }
