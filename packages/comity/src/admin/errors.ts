@@ -176,3 +176,18 @@ export const EditedDataDiffers: ErrorType<'problem'> = errorType(
   'the data does not fit the contract: {problem}',
   'correct it; key and tenant stay those of the original',
 )
+export const NoMove: ErrorType<'team' | 'to'> = errorType(
+  'COMITY_NO_MOVE',
+  'no process of {team} is moving to {to}',
+  'start its processes with COMITY_TRANSPORT_TO set to it; "comity transport move --to <url> --status" shows how far they are',
+)
+export const NotSwitched: ErrorType<'team' | 'what'> = errorType(
+  'COMITY_NOT_SWITCHED',
+  '{team} still needs the old broker: {what} has not switched',
+  'wait for it with "comity transport move --to <url>"',
+)
+export const AlreadySwitched: ErrorType<'team' | 'subscriptions'> = errorType(
+  'COMITY_ALREADY_SWITCHED',
+  '{team} reads {subscriptions} at the new broker already',
+  'finish the move, and move back: that is another move, in the other direction',
+)

@@ -45,3 +45,8 @@ export const MoveFinished: ErrorType<'team' | 'from' | 'to'> = errorType(
   'team {team} has moved from {from} to {to}: nothing comes to the old one any more',
   'make {to} its transport, and take COMITY_TRANSPORT_TO away',
 )
+export const MoveGivenUp: ErrorType<'team' | 'from' | 'to'> = errorType(
+  'COMITY_MOVE_GIVEN_UP',
+  'the move of team {team} from {from} to {to} was given up, and this process still has both brokers',
+  'start it again with the transport that its team stays with; with COMITY_TRANSPORT_TO it begins another move',
+)

@@ -2,7 +2,7 @@ import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Database, Queryable } from '../postgres/database.ts'
 import type { MoveProgress, MoveRecords } from '../transport/index.ts'
 import { type Brokers, checkBrokers, lastMove } from './brokers.ts'
-import { MoveUnfinished } from './errors.ts'
+import { MoveGivenUp, MoveUnfinished } from './errors.ts'
 
 const FORGET = 'delete from comity.transport_moves where from_name = $1::text and to_name = $2::text'
 const BEGIN = 'insert into comity.transport_moves (from_name, to_name) values ($1::text, $2::text) on conflict do nothing'
@@ -31,8 +31,9 @@ export async function beginMove<Tx>(team: string, database: Database<Tx>, broker
  */
 export async function admitRelay(team: string, database: Queryable, brokers: Brokers): Promise<void> {
   const last = await lastMove(database)
-  checkBrokers(team, brokers, last)
-  if (brokers.to !== undefined) await marked(database, brokers)
+  const { from, to } = brokers
+  if (checkBrokers(team, brokers, last) === 'another move') throw new MoveGivenUp({ team, from, to: String(to) })
+  if (to !== undefined) await marked(database, brokers)
   else if (last?.marked && !last.finished) throw new MoveUnfinished({ team, ...last, here: brokers.from })
 }
 
@@ -47,7 +48,9 @@ const PROGRESS = `
     coalesce((select s.generation from comity.subscriptions s where coalesce(s.broker_name, $4::text || s.name) = m.subscription limit 1), 0) as generation
   from comity.transport_moves m where m.from_name = $1::text and m.to_name = $2::text and m.subscription = $3::text`
 const BEGIN_ONE = `
-  insert into comity.transport_moves (from_name, to_name, subscription) values ($1::text, $2::text, $3::text) on conflict do nothing`
+  insert into comity.transport_moves (from_name, to_name, subscription)
+  select m.from_name, m.to_name, $3::text from comity.transport_moves m where m.from_name = $1::text and m.to_name = $2::text and m.subscription = ''
+  on conflict do nothing`
 const SWITCHED = `
   select subscription from comity.transport_moves
   where from_name = $1::text and to_name = $2::text and subscription = any ($3::text::text[]) and switched_at is not null`
@@ -61,17 +64,20 @@ const SWITCH = `
     and not exists (select from comity.subscriptions s
       where coalesce(s.broker_name, $5::text || s.name) = m.subscription and (s.generation <> $6::int or s.seek is not null))`
 const RESTART = `
-  insert into comity.transport_moves as m (from_name, to_name, subscription) values ($1::text, $2::text, $3::text)
+  insert into comity.transport_moves as m (from_name, to_name, subscription)
+  select w.from_name, w.to_name, $3::text from comity.transport_moves w where w.from_name = $1::text and w.to_name = $2::text and w.subscription = ''
   on conflict (from_name, to_name, subscription) do update set started_at = clock_timestamp(), sent_at = null, proven_at = null
   where m.switched_at is null returning m.subscription`
 
 /** The records of one move in the team's database: so every process, also after a restart, reads where the others do. */
 export function transportMoves(options: {
+  readonly team: string
   readonly database: Queryable
   readonly brokers: Brokers
   readonly namespace: string
 }): MoveRecords {
-  const { database, brokers, namespace } = options
+  const { team, database, brokers, namespace } = options
+  const givenUp = () => new MoveGivenUp({ team, from: brokers.from, to: String(brokers.to) })
   const move = [brokers.from, brokers.to]
   const prefix = namespace === '' ? '' : `${namespace}.`
 
@@ -92,7 +98,9 @@ export function transportMoves(options: {
       const known = await find(subscription)
       if (known !== undefined) return known
       await database.query(BEGIN_ONE, [...move, subscription])
-      return (await find(subscription)) as MoveProgress
+      const begun = await find(subscription)
+      if (begun === undefined) throw givenUp()
+      return begun
     },
     async switched(subscriptions) {
       const { rows } = await database.query<{ subscription: string }>(SWITCHED, [...move, arrayLiteral(subscriptions)])
@@ -105,7 +113,9 @@ export function transportMoves(options: {
       await database.query(SWITCH, [...move, subscription, startedAt, prefix, generation])
     },
     async restart(subscription) {
-      return (await database.query(RESTART, [...move, subscription])).rows.length > 0
+      if ((await database.query(RESTART, [...move, subscription])).rows.length > 0) return true
+      if ((await find(subscription)) === undefined) throw givenUp()
+      return false
     },
   }
 }

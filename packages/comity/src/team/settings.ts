@@ -169,7 +169,7 @@ export class Settings<Tx> {
     return movingTransport({
       from: this.#open(this.#from),
       to: this.#open(this.#to),
-      records: transportMoves({ database, brokers, namespace }),
+      records: transportMoves({ team: this.team, database, brokers, namespace }),
       margin: this.moveMargin,
       isReadAtBoth: (subscription) => controlled.has(subscription),
       logger,
