@@ -5,7 +5,7 @@ create table comity.transport_moves (
   from_name text not null,
   to_name text not null,
   -- As the brokers call it; '' = the move of the team as a whole.
-  subscription text not null,
+  subscription text not null default '',
   started_at timestamptz not null default clock_timestamp(),
   -- Of the whole: when the relay last said that it publishes to both. Not null: no relay may publish to the old one alone any more.
   marked_at timestamptz,

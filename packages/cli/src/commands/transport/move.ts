@@ -40,7 +40,7 @@ export function moveCommand(finish: (code: ExitCode) => void): Command {
     .option('--status', 'look once, and change nothing')
     .option('--finish', 'every team has switched: processes may leave the old broker')
     .option('--abandon', 'nothing has switched: processes may go on with the old broker alone')
-    .option('-r, --reason <text>', 'why; it is recorded (with --finish and --abandon)', 'moving between brokers')
+    .option('-r, --reason <text>', 'why; it is recorded (with --finish and --abandon)')
     .option('--author <name>', 'who; default: $COMITY_AUTHOR, or the user of this system')
     .addHelpText('after', HELP)
   return declare(withJson(withConfig(command)), run, finish)
@@ -88,7 +88,7 @@ async function provision(teams: readonly Team[], options: MoveOptions): Promise<
 
 async function decide(teams: readonly Team[], to: string, options: MoveOptions): Promise<ExitCode> {
   const kind = options.finish ? 'finish-move' : 'abandon-move'
-  for (const team of teams) await act(team, kind, { to }, options as ActOptions)
+  for (const team of teams) await act(team, kind, { to }, { ...options, reason: options.reason ?? '' })
   const names = teams.map(({ name }) => name)
   if (options.json) console.log(JSON.stringify({ to, [options.finish ? 'finished' : 'abandoned']: names }))
   else if (options.finish) console.log(`${names.join(', ')}: the move is over. Make ${to} the transport, and take COMITY_TRANSPORT_TO away`)
