@@ -17,6 +17,7 @@ import { statusCommand } from './commands/status.ts'
 import { subscriptionsCommand } from './commands/subscriptions.ts'
 import { tenantsCommand } from './commands/tenants.ts'
 import { traceCommand } from './commands/trace.ts'
+import { transportCommand } from './commands/transport.ts'
 import { uninstallCommand } from './commands/uninstall.ts'
 import { withheldCommand } from './commands/withheld.ts'
 import { wrapHelp } from './wrap-help.ts'
@@ -26,6 +27,7 @@ const COMMANDS = [
   ...[migrateCommand, provisionCommand, runCommand],
   ...[statusCommand, doctorCommand, subscriptionsCommand, deadLettersCommand, tenantsCommand, withheldCommand, traceCommand],
   ...[pauseCommand, resumeCommand, replayCommand, purgeCommand, jobsCommand, operationsCommand],
+  ...[transportCommand],
   ...[devCommand, releaseCommand, uninstallCommand],
 ]
 

@@ -180,4 +180,18 @@ export const NoAccessForm: ErrorType<'transport' | 'form' | 'forms'> = errorType
   'COMITY_NO_ACCESS_FORM',
   'the rights of teams at {transport} are not written down in the form {form}; {forms}',
   'name a form that it has; where it has none, the rights are kept elsewhere: for a Postgres bus, comity migrate --roles bus',
+export const NoMove: ErrorType<'team' | 'to'> = errorType(
+  'COMITY_NO_MOVE',
+  'no process of {team} is moving to {to}',
+  'start its processes with COMITY_TRANSPORT_TO set to it; "comity transport move --to <url> --status" shows how far they are',
+)
+export const NotSwitched: ErrorType<'team' | 'what'> = errorType(
+  'COMITY_NOT_SWITCHED',
+  '{team} still needs the old broker: {what} has not switched',
+  'wait for it with "comity transport move --to <url>"',
+)
+export const AlreadySwitched: ErrorType<'team' | 'subscriptions'> = errorType(
+  'COMITY_ALREADY_SWITCHED',
+  '{team} reads {subscriptions} at the new broker already',
+  'finish the move, and move back: that is another move, in the other direction',
 )

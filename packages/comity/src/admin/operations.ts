@@ -14,9 +14,11 @@ import type { Operation } from './operations/operation.ts'
 import { pause, resume } from './operations/pause.ts'
 import { ping } from './operations/ping.ts'
 import { purge } from './operations/purge.ts'
+import { rebuildTransport } from './operations/rebuild-transport.ts'
 import { replay, skipToNow } from './operations/replay.ts'
 import { status } from './operations/status.ts'
 import { removeSubscription, renameSubscription } from './operations/subscriptions.ts'
+import { abandonMove, finishMove } from './operations/transport-move.ts'
 
 /** Every operation there is, by its kind: to add one, write its file and name it here. */
 const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
@@ -35,6 +37,9 @@ const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     editMessage,
     renameSubscription,
     removeSubscription,
+    rebuildTransport,
+    finishMove,
+    abandonMove,
   ].map((operation) => [operation.kind, operation as Operation]),
 )
 

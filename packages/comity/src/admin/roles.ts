@@ -86,6 +86,11 @@ const RUNNER: readonly Grant[] = [
   { rights: 'select, insert', on: 'comity.conflicts', why: 'versions that came with two contents' },
   { rights: 'select, insert, update, delete', on: 'comity.processes', why: 'what each process is doing' },
   { rights: 'select, insert, update', on: 'comity.announced, comity.teams', why: 'what this team and others say of themselves' },
+  {
+    rights: 'select, insert, update, delete',
+    on: 'comity.transport_moves',
+    why: 'how far each subscription is on its way to another broker',
+  },
   { rights: 'select, insert', on: 'comity.answers', why: 'answers to commands' },
   { rights: 'select, insert, update (done_at, outcome, error)', on: 'comity.operations', why: 'what was done, with its author and reason' },
 ]

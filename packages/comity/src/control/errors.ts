@@ -35,3 +35,18 @@ export const NotOperated: ErrorType<'team' | 'other' | 'operates'> = errorType(
   '{team} does not operate {other}; it operates {operates}',
   "name it in the option 'operates' of {team}, and {team} in the option 'operators' of {other}; then provision both",
 )
+export const MoveUnfinished: ErrorType<'team' | 'from' | 'to' | 'here'> = errorType(
+  'COMITY_MOVE_UNFINISHED',
+  'team {team} is moving from {from} to {to}, and this process is given {here}',
+  'give it the old one as its transport and the new one as COMITY_TRANSPORT_TO until "comity transport move --to <url> --finish" has said that the move is over',
+)
+export const MoveFinished: ErrorType<'team' | 'from' | 'to'> = errorType(
+  'COMITY_MOVE_FINISHED',
+  'team {team} has moved from {from} to {to}: nothing comes to the old one any more',
+  'make {to} its transport, and take COMITY_TRANSPORT_TO away',
+)
+export const MoveGivenUp: ErrorType<'team' | 'from' | 'to'> = errorType(
+  'COMITY_MOVE_GIVEN_UP',
+  'the move of team {team} from {from} to {to} was given up, and this process still has both brokers',
+  'start it again with the transport that its team stays with; with COMITY_TRANSPORT_TO it begins another move',
+)

@@ -56,6 +56,8 @@ export interface RelayOptions {
   readonly lease?: Duration
   /** Who sends; undefined while this team may not send at all (not cleared yet, or a clone). */
   readonly identity: () => Omit<Fence, 'term'> | undefined
+  /** Asked with the lease in hand, before anything is sent; false = another process must relay. */
+  readonly admitted?: () => Promise<boolean>
   /** What the database says this team publishes; asked when leading begins, and when a row of an unknown contract is met. */
   readonly contracts: () => Promise<PublishedContracts>
   /** Messages a batch. Default 1000. */
@@ -68,6 +70,10 @@ export interface RelayOptions {
 const MOVE_CHECKPOINT = `
   update comity.checkpoint set id = $1::text::bigint, term = $2::text::bigint, moved_at = clock_timestamp()
   where source = 'outbox' and term <= $2::text::bigint returning id::text as id`
+
+/* With the new term, so that a leader that lost its lease can't move what was read here; it may not have written anything yet. */
+const TAKE_CHECKPOINT = `
+  update comity.checkpoint set term = $1::text::bigint where source = 'outbox' and term <= $1::text::bigint returning id::text as id`
 
 export function relay(options: RelayOptions): Relay {
   const { team, database, transport, clock = systemClock, logger = silentLogger, batch = 1000 } = options
@@ -85,6 +91,7 @@ export function relay(options: RelayOptions): Relay {
   let lease: Lease | undefined
   let checkpoint = 0
   let observedAt = Number.NEGATIVE_INFINITY
+  let refusedAt = Number.NEGATIVE_INFINITY
   let inFlight: Promise<void> | undefined
   /** Read and not yet sent or withheld; the checkpoint stays below the first of them. */
   let unsettled: readonly OutboxRow[][] = []
@@ -130,11 +137,18 @@ export function relay(options: RelayOptions): Relay {
 
   async function lead(): Promise<boolean> {
     if (lease !== undefined) return keep()
+    if (clock.monotonic() - refusedAt < ASK_AGAIN) return false
     const acquired = await acquireLease(database, { name: 'relay', holder: options.holder, duration: options.lease ?? '15s', clock })
     if (acquired === undefined) return false
+    if (options.admitted !== undefined && !(await options.admitted())) {
+      refusedAt = clock.monotonic()
+      await acquired.release()
+      return false
+    }
     await database.query('select comity.notice_incarnation()::text')
-    const { rows } = await database.query<{ id: string }>(`select id::text as id from comity.checkpoint where source = 'outbox'`)
-    checkpoint = Number(rows[0]?.id ?? 0)
+    const { rows } = await database.query<{ id: string }>(TAKE_CHECKPOINT, [String(acquired.term)])
+    if (rows[0] === undefined) throw new CheckpointRefused({ term: acquired.term })
+    checkpoint = Number(rows[0].id)
     outbox.reset(checkpoint)
     await withholding.load()
     await delivery.refresh()
@@ -236,3 +250,5 @@ export function relay(options: RelayOptions): Relay {
 const OBSERVE_BUSY = 100
 /** When everything is settled, they are looked at only to notice another life of the database. */
 const OBSERVE_IDLE = 5000
+/** After it was not admitted, in milliseconds: others want the lease. */
+const ASK_AGAIN = 5000

@@ -30,6 +30,11 @@ export const NoTransport: ErrorType<'team'> = errorType(
   'team {team} has no transport',
   "pass the option 'transport' or set COMITY_TRANSPORT",
 )
+export const SameBroker: ErrorType<'team' | 'name'> = errorType(
+  'COMITY_SAME_BROKER',
+  'team {team} is to move from {name} to {name}',
+  "give the URL of another broker as 'transportTo'; two transport values of one kind are told apart by the option 'moving': { from, to }",
+)
 export const NoSuchSubscription: ErrorType<'team' | 'subscription'> = errorType(
   'COMITY_NO_SUCH_SUBSCRIPTION',
   '{team} runs no subscription {subscription} here',

@@ -1,18 +1,22 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
+import { ComityError, topicsOf } from '@comity/contract'
 import { declarationReport } from '../admin/declaration-report.ts'
 import { jobRunner } from '../admin/jobs/job-runner.ts'
 import { executionOf, operate } from '../admin/operations.ts'
-import { inNamespace } from '../catalog/declaration.ts'
+import { contractsPublishedBy, inNamespace } from '../catalog/declaration.ts'
 import { publishedContracts } from '../catalog/published-contracts.ts'
 import { clearance } from '../control/clearance.ts'
 import { control } from '../control/control.ts'
+import { movingMarks } from '../control/moving-marks.ts'
 import { patienceFor } from '../control/progress-tracker.ts'
-import { type Loop, loop, systemClock } from '../foundation/index.ts'
+import { admitRelay } from '../control/transport-moves.ts'
+import { type Loop, logEvent, loop, systemClock } from '../foundation/index.ts'
 import { outsideOfSpans, telemetry } from '../foundation/telemetry/index.ts'
 import { type Mover, scheduledMover } from '../outbox/scheduled-mover.ts'
 import { relay } from '../relay/relay.ts'
 import { attention } from '../subscription/attention.ts'
+import { isMoving } from '../transport/index.ts'
 import { tracedTransport } from '../transport/traced-transport.ts'
 import { gauges } from './gauges.ts'
 import type { Parts } from './parts.ts'
@@ -45,12 +49,31 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
         holder,
         lease: settings.lease,
         identity: () => cleared.identity,
+        admitted: () =>
+          admitRelay(team, database, settings.brokers).then(
+            () => true,
+            (error: unknown) => {
+              if (!(error instanceof ComityError)) throw error
+              logEvent(logger, 'comity.relay.not_admitted', { error })
+              return false
+            },
+          ),
         contracts: () => publishedContracts(database, namespace),
         logger,
       })
     : undefined
   const mover =
     relaying && scheduledMover({ team, database, leads: () => relaying.progress.leading, onMoved: () => relaying.wake(), logger })
+
+  const marks =
+    relaying &&
+    isMoving(transport) &&
+    movingMarks({
+      ...{ team, database, transport, brokers: settings.brokers, logger },
+      topics: contractsPublishedBy(declaration).flatMap((contract) => topicsOf(contract).map((topic) => inNamespace(namespace, topic))),
+      fence: () => (relaying.progress.leading && cleared.identity ? { ...cleared.identity, term: relaying.progress.term } : undefined),
+      every: Math.min(MARK_EVERY, settings.moveMargin / 4),
+    })
 
   const subscriptions = subscribe({ ...options, cleared, signals, vitalSigns })
   const attending = attention({ team, database, subscriptions, mayRun: () => cleared.identity !== undefined, logger })
@@ -88,7 +111,7 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
     },
   })
 
-  const loops = [care, ...(subscriptions.size > 0 ? [...attending, jobs] : [])]
+  const loops = [care, ...(marks ? [marks] : []), ...(subscriptions.size > 0 ? [...attending, jobs] : [])]
   const side = [...subscriptions.values(), ...loops, ...(mover ? [mover] : []), ...controlling]
   const services = [cleared, ...(relaying ? [relaying] : []), ...side]
   const parts = { clearance: cleared, relay: relaying, subscriptions, loops }
@@ -110,5 +133,7 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
   }
 }
 
+/** Between two marks on a topic, while the team moves between brokers, in milliseconds. */
+const MARK_EVERY = 5000
 /** Between two looks at partitions, in milliseconds. */
 const CARE_EVERY = 600_000

@@ -1,10 +1,14 @@
 import { checkTeamName } from '@comity/contract'
 import { asDatabase, type DatabaseOption } from '../adapters/as-database.ts'
+import { brokerNameOf } from '../catalog/broker-name.ts'
+import { inNamespace } from '../catalog/declaration.ts'
+import type { Brokers } from '../control/brokers.ts'
+import { transportMoves } from '../control/transport-moves.ts'
 import { BadOption, boundLogger, checkOptions, type Duration, type Logger, parseDuration, silentLogger } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
-import { openTransport, type Transport } from '../transport/index.ts'
+import { movingTransport, openTransport, type Transport } from '../transport/index.ts'
 import type { RelationOptions } from './declare.ts'
-import { NoDatabase, NoTransport } from './errors.ts'
+import { NoDatabase, NoTransport, SameBroker } from './errors.ts'
 
 /** How a team reaches its database and its broker. Code > environment > default. */
 export interface TeamOptions<Tx> extends RelationOptions {
@@ -12,6 +16,12 @@ export interface TeamOptions<Tx> extends RelationOptions {
   readonly database?: DatabaseOption<Tx> | undefined
   /** URL, or a transport value. Environment: COMITY_TRANSPORT. */
   readonly transport?: string | Transport | undefined
+  /**
+   * Where the team moves to: a second URL, or transport value, beside `transport`. Everything is published to both, and each subscription
+   * switches when nothing is left for it at the old one ("comity transport move"). Environment: COMITY_TRANSPORT_TO. Default: it does not move.
+   */
+  readonly transportTo?: string | Transport | undefined
+  readonly moving?: MovingOptions
   /** Prefix of every broker object: one per environment. Environment: COMITY_NAMESPACE. Default: none. */
   readonly namespace?: string | undefined
   /** Whether this process may relay the team's outbox. Default true. */
@@ -35,6 +45,14 @@ export interface TeamOptions<Tx> extends RelationOptions {
   readonly logger?: Logger
 }
 
+export interface MovingOptions {
+  /** What the brokers are called in the records of a move. Default: scheme, host and path of the URL; of a value, its name. */
+  readonly from?: string
+  readonly to?: string
+  /** How far the clocks of the two brokers can be apart, and how old what they say of a backlog can be. Default '60s'. */
+  readonly margin?: Duration
+}
+
 /** The options as they hold, resolved lazily: a team that only publishes opens nothing. */
 export class Settings<Tx> {
   readonly team: string
@@ -50,12 +68,16 @@ export class Settings<Tx> {
   readonly options: TeamOptions<Tx>
   #database: Database<Tx> | undefined
   #transport: Transport | undefined
+  /** What was opened from a URL here. */
+  #opened: Transport[] = []
 
   readonly #longestHandler: () => number
+  readonly #controlled: () => readonly string[]
 
   /** @param longestHandler milliseconds of the longest time limit that a handler was declared with */
-  constructor(team: string, options: TeamOptions<Tx>, longestHandler: () => number) {
+  constructor(team: string, options: TeamOptions<Tx>, longestHandler: () => number, controlled: () => readonly string[]) {
     this.#longestHandler = longestHandler
+    this.#controlled = controlled
     checkTeamName(team)
     checkOptions(
       options,
@@ -63,6 +85,8 @@ export class Settings<Tx> {
         ...[
           'database',
           'transport',
+          'transportTo',
+          'moving',
           'namespace',
           'relay',
           'subscriptions',
@@ -109,20 +133,60 @@ export class Settings<Tx> {
     return database
   }
 
-  /** Throws COMITY_NO_TRANSPORT. */
+  /** Throws COMITY_NO_TRANSPORT. Of a team that moves: both brokers as one. */
   get transport(): Transport {
-    if (this.#transport === undefined) {
-      const given = this.options.transport ?? process.env.COMITY_TRANSPORT
-      if (given === undefined) throw new NoTransport({ team: this.team })
-      this.#transport = openTransport(given, { allowUnsafe: this.allowUnsafe, logger: this.logger })
-    }
+    this.#transport ??= this.#assemble()
     return this.#transport
+  }
+
+  /** What they are called where a move is recorded. */
+  get brokers(): Brokers {
+    const { from = brokerNameOf(this.#from) } = this.options.moving ?? {}
+    if (this.#to === undefined) return { from }
+    const { to = brokerNameOf(this.#to) } = this.options.moving ?? {}
+    if (from === to) throw new SameBroker({ team: this.team, name: from })
+    return { from, to }
+  }
+
+  /** Milliseconds. */
+  get moveMargin(): number {
+    return parseDuration(this.options.moving?.margin ?? '60s', 'team.moving.margin')
+  }
+
+  get #from(): string | Transport {
+    const given = this.options.transport ?? process.env.COMITY_TRANSPORT
+    if (given === undefined) throw new NoTransport({ team: this.team })
+    return given
+  }
+  get #to(): string | Transport | undefined {
+    return this.options.transportTo ?? (process.env.COMITY_TRANSPORT_TO || undefined)
+  }
+
+  #assemble(): Transport {
+    if (this.#to === undefined) return this.#open(this.#from)
+    const { brokers, namespace, database, logger } = this
+    const controlled = new Set(this.#controlled().map((name) => inNamespace(namespace, name)))
+    return movingTransport({
+      from: this.#open(this.#from),
+      to: this.#open(this.#to),
+      records: transportMoves({ team: this.team, database, brokers, namespace }),
+      margin: this.moveMargin,
+      isReadAtBoth: (subscription) => controlled.has(subscription),
+      logger,
+    })
+  }
+
+  #open(given: string | Transport): Transport {
+    const transport = openTransport(given, { allowUnsafe: this.allowUnsafe, logger: this.logger })
+    if (transport !== given) this.#opened.push(transport)
+    return transport
   }
 
   /** Closes what was opened from a URL here; values that were given stay open. */
   async close(): Promise<void> {
-    if (this.#transport !== undefined && this.#transport !== this.options.transport) await this.#transport.close()
+    await Promise.all(this.#opened.map((transport) => transport.close()))
     if (this.#database !== undefined && (this.#database as unknown) !== this.options.database) await this.#database.close()
+    this.#opened = []
     this.#transport = undefined
     this.#database = undefined
   }

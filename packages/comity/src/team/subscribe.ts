@@ -11,6 +11,7 @@ import { type HandlerContext, handlerConsumer, type MessageBase } from '../subsc
 import { Permits } from '../subscription/permits.ts'
 import { type Subscription, subscription } from '../subscription/subscription.ts'
 import { tracedConsumer, tracedHandler } from '../subscription/traced-consumer.ts'
+import { unmarkedTransport } from '../transport/index.ts'
 import type { Settings } from './settings.ts'
 import { type VitalSigns, watchedPermit, watchedTransport } from './vital-signs.ts'
 
@@ -44,7 +45,7 @@ export function subscribe<Tx>(options: Subscribing<Tx>): ReadonlyMap<string, Sub
       subscription({
         ...{ name, contract, database, consumer, logger, prefetch, prefetchBytes, rate, tenantRate },
         brokerName: inNamespace(namespace, name),
-        transport: watchedTransport(signs, transport),
+        transport: watchedTransport(signs, unmarkedTransport(transport)),
         permit: watchedPermit(signs, permits.of(name, flow.concurrency)),
         cleared: (signal) => cleared.cleared(signal),
         arrived: options.arrived,

@@ -9,6 +9,8 @@ import { type Declaration, inNamespace } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
 import { type CommandAnswer, type CommandOptions, giveCommand } from '../control/give-command.ts'
 import { type OperatedTeam, operatedTeams } from '../control/operated-teams.ts'
+import { systemSubscriptions } from '../control/system-topics.ts'
+import { beginMove } from '../control/transport-moves.ts'
 import { type Duration, parseDuration, systemClock } from '../foundation/index.ts'
 import { check, type Health, healthOf } from '../http/health.ts'
 import { continuing } from '../outbox/creation.ts'
@@ -112,7 +114,12 @@ export function team<Tx = Queryable>(name: string, options: TeamOptions<Tx> = {}
 }
 
 function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declaring): Team<Tx> {
-  const settings = new Settings<Tx>(name, options, () => declaring.longestHandler)
+  const settings = new Settings<Tx>(
+    name,
+    options,
+    () => declaring.longestHandler,
+    () => systemSubscriptions(declaring.declaration).map((subscription) => subscription.name),
+  )
   const publishers = new Map<Contract, Publisher<Contract>>()
   const applied = new Map<string, AppliedKeys>()
   const replicas = new Map<string, Replica>()
@@ -188,6 +195,7 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
         await provision(declaring.declaration, settings)
       }
       await verify(declaring.declaration, settings)
+      await beginMove(name, settings.database, settings.brokers)
       if (settings.subscriptions) await verifySubscribed(declaring.declaration, settings)
       for (const { name: subscription } of declaring.declaration.keeps) appliedOf(subscription)
       running = runtime<Tx>({

@@ -28,8 +28,11 @@ export {
 } from './errors.ts'
 export type { Guarantees, TransportLimits } from './guarantees.ts'
 export { highestVersionIn } from './highest-version.ts'
+export { unmarkedTransport } from './marks.ts'
 export { type MemoryBus, type MemoryBusOptions, type MemoryTransport, memoryBus, memoryTransport } from './memory/memory-transport.ts'
 export { type CheckedBatch, checkBatch } from './message-check.ts'
+export type { MoveProgress, MoveRecords } from './move-records.ts'
+export { isMoving, type MovingTransport, type MovingTransportOptions, movingTransport } from './moving-transport.ts'
 export { type OpenTransport, type OpenTransportOptions, openTransport } from './open-transport.ts'
 export { type BusMigration, type MigrateBusOptions, migrateBus, readBusMigrations } from './postgres/bus-migrations.ts'
 export {

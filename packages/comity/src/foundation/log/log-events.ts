@@ -58,6 +58,22 @@ export const LOG_EVENTS = {
   },
   'comity.relay.leading': { level: 'info', message: 'leading: relaying from the checkpoint', fields: ['term', 'checkpoint'] },
   'comity.relay.following': { level: 'info', message: 'not leading any more', fields: ['term', 'reason'] },
+  'comity.relay.not_admitted': {
+    level: 'error',
+    message: 'this process may not relay: its team moves between brokers, and it publishes to another one',
+    fields: ['error.code', 'error.message'],
+  },
+  'comity.move.not_marked': {
+    level: 'warn',
+    message: 'the new broker did not take a mark; it is sent again',
+    fields: ['topic', 'error.code', 'error.message'],
+  },
+  'comity.move.not_looked': {
+    level: 'warn',
+    message: 'whether the new broker can be read could not be looked at; it is looked again, and the old one is read meanwhile',
+    fields: ['subscription', 'error.code', 'error.message'],
+  },
+  'comity.move.switched': { level: 'info', message: 'reading at the new broker from now on', fields: ['subscription'] },
   'comity.relay.not_taken': {
     level: 'warn',
     message: 'the broker did not take a batch; sending it again',
