@@ -12,6 +12,8 @@ export type Disturbance =
   | { readonly kind: 'black-hole' }
   /** The requests arrive, the answers do not. */
   | { readonly kind: 'drop-replies' }
+  /** Now and then an answer is lost: one chunk in so many does not arrive, and its connection is cut; what it answered is done. */
+  | { readonly kind: 'lose-replies'; readonly oneIn: number }
   /** The connection is cut when so many bytes have gone up. */
   | { readonly kind: 'cut'; readonly afterBytes: number }
 
@@ -21,6 +23,7 @@ export class TcpProxy {
   readonly #target: { readonly host: string; readonly port: number }
   readonly #pairs = new Set<Pair>()
   #disturbance: Disturbance = { kind: 'none' }
+  #replies = 0
   /** Connections ever accepted. */
   accepted = 0
 
@@ -75,7 +78,12 @@ export class TcpProxy {
       client.resetAndDestroy()
       return
     }
-    const pair = new Pair(client, connect(this.#target), () => this.#disturbance)
+    const pair = new Pair(
+      client,
+      connect(this.#target),
+      () => this.#disturbance,
+      () => ++this.#replies,
+    )
     this.#pairs.add(pair)
     pair.onClose = () => this.#pairs.delete(pair)
   }
@@ -86,9 +94,12 @@ class Pair {
   readonly #client: Socket
   readonly #server: Socket
   readonly #disturbance: () => Disturbance
+  readonly #countReply: () => number
   #sentUp = 0
 
-  constructor(client: Socket, server: Socket, disturbance: () => Disturbance) {
+  /** @param countReply counts the chunks that come down, of all pairs */
+  constructor(client: Socket, server: Socket, disturbance: () => Disturbance, countReply: () => number) {
+    this.#countReply = countReply
     this.#client = client
     this.#server = server
     this.#disturbance = disturbance
@@ -118,6 +129,7 @@ class Pair {
         const disturbance = this.#disturbance()
         if (disturbance.kind === 'black-hole' || (disturbance.kind === 'drop-replies' && !up)) swallowed = true
         if (swallowed) continue
+        if (disturbance.kind === 'lose-replies' && !up && this.#countReply() % disturbance.oneIn === 0) return this.destroy()
         if (disturbance.kind === 'delay') await pause(disturbance.ms)
         if (disturbance.kind === 'cut' && up) {
           const left = disturbance.afterBytes - this.#sentUp
