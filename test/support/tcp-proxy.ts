@@ -24,6 +24,8 @@ export class TcpProxy {
   readonly #pairs = new Set<Pair>()
   #disturbance: Disturbance = { kind: 'none' }
   #replies = 0
+  /** Connections that were cut instead of an answer. */
+  repliesLost = 0
   /** Connections ever accepted. */
   accepted = 0
 
@@ -72,6 +74,13 @@ export class TcpProxy {
     await new Promise<void>((resolve) => this.#server.close(() => resolve()))
   }
 
+  /** Counted over all connections: so many of each would never be seen by those that are cut before. */
+  #losesReply(oneIn: number): boolean {
+    const lost = ++this.#replies % oneIn === 0
+    if (lost) this.repliesLost++
+    return lost
+  }
+
   #connected(client: Socket): void {
     this.accepted++
     if (this.#disturbance.kind === 'reset') {
@@ -94,12 +103,12 @@ class Pair {
   readonly #client: Socket
   readonly #server: Socket
   readonly #disturbance: () => Disturbance
-  readonly #countReply: () => number
+  readonly #losesReply: (oneIn: number) => boolean
   #sentUp = 0
 
-  /** @param countReply counts the chunks that come down, of all pairs */
-  constructor(client: Socket, server: Socket, disturbance: () => Disturbance, countReply: () => number) {
-    this.#countReply = countReply
+  /** @param losesReply asked for each chunk that comes down */
+  constructor(client: Socket, server: Socket, disturbance: () => Disturbance, losesReply: (oneIn: number) => boolean) {
+    this.#losesReply = losesReply
     this.#client = client
     this.#server = server
     this.#disturbance = disturbance
@@ -129,7 +138,7 @@ class Pair {
         const disturbance = this.#disturbance()
         if (disturbance.kind === 'black-hole' || (disturbance.kind === 'drop-replies' && !up)) swallowed = true
         if (swallowed) continue
-        if (disturbance.kind === 'lose-replies' && !up && this.#countReply() % disturbance.oneIn === 0) return this.destroy()
+        if (disturbance.kind === 'lose-replies' && !up && this.#losesReply(disturbance.oneIn)) return this.destroy()
         if (disturbance.kind === 'delay') await pause(disturbance.ms)
         if (disturbance.kind === 'cut' && up) {
           const left = disturbance.afterBytes - this.#sentUp
