@@ -91,7 +91,7 @@ export class TcpProxy {
       client,
       connect(this.#target),
       () => this.#disturbance,
-      () => ++this.#replies,
+      (oneIn) => this.#losesReply(oneIn),
     )
     this.#pairs.add(pair)
     pair.onClose = () => this.#pairs.delete(pair)
