@@ -1,6 +1,7 @@
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
+import { launchMemoryBus } from '../support/buses/memory-bus.ts'
 import { scenario } from './scenario.ts'
 import { until } from './until.ts'
 import type { World } from './world.ts'
@@ -107,14 +108,33 @@ describe('18. a parked key is retried', () => {
 })
 
 scenario(
-  '19. the broker gives every message three times, in another order of keys, and what was acknowledged again: no second effect, no regress',
+  '19. the broker is at its worst (copies, other orders, lost answers, held keys, stalls): no second effect, no regress',
   async ({ world, judge }) => {
-    await Promise.all([world.spawn('shop'), world.spawn('mail', { adversary: 7 }), world.spawn('stock', { adversary: 8 })])
+    await Promise.all([
+      world.spawn('shop', { adversary: 6 }),
+      world.spawn('mail', { adversary: 7 }),
+      world.spawn('stock', { adversary: 8 }),
+    ])
     await world.fault('an adversarial broker', () => world.write({ changes: 500, connections: 6, mix: { keys: 12 } }))
     await judge()
     const { rows } = await world.pools.mail.query<{ duplicate: number }>('select sum(duplicate)::int as duplicate from comity.counts')
     expect(rows[0]?.duplicate).toBeGreaterThan(10)
+    expect(Object.entries(world.misdeeds()).filter(([, count]) => count === 0)).toEqual([])
   },
+)
+
+scenario(
+  '19b. two processes are given every message, at once, by a broker at its worst, and one is killed: each effect once, in order',
+  async ({ world, judge }) => {
+    const processes = (['mail', 'mail', 'stock', 'stock'] as const).map((team, n) => world.launch(team, { adversary: 10 + n }))
+    await Promise.all([world.spawn('shop'), ...processes.map(({ ready }) => ready)])
+    const writing = world.fault('overlapping buckets', () => world.write({ changes: 400, connections: 6, mix: { keys: 12 } }))
+    await until('both are at work', async () => (await effects(world)) > 20)
+    for (const n of [0, 2]) await world.fault('kill -9', () => processes[n]?.signal('SIGKILL'))
+    await writing
+    await judge()
+  },
+  { bus: (options) => launchMemoryBus({ ...options, overlapping: true }) },
 )
 
 scenario('28. SIGTERM while handlers run that take seconds: drains, exits within 30 s, loses nothing', async ({ world, judge }) => {

@@ -79,7 +79,7 @@ export class Gauges {
 }
 
 /** Resident now, in MB; 0 when it has just ended. */
-function memoryOf(pid: number): number {
+export function memoryOf(pid: number): number {
   try {
     return Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024)
   } catch {
@@ -88,6 +88,6 @@ function memoryOf(pid: number): number {
 }
 
 /** Megabytes of a process that runs the sources, which alone takes 110; its connections to its team's database; rows. */
-const MEMORY = 400
+export const MEMORY = 400
 const CONNECTIONS = 5
 const WINDOW = 20_000

@@ -23,7 +23,7 @@ export interface ScenarioContext {
   /** The owner's, where it is crashable. */
   readonly server: CrashableServer
   /** Drains, and asks the checker. What follows may look at the counts. */
-  judge(options?: { readonly maxLag?: number }): Promise<Judgement>
+  judge(options?: Omit<Parameters<World['judge']>[0], 'timeout'>): Promise<Judgement>
 }
 
 const usual = (options: LaunchBusOptions): Promise<Bus> => launchBus((process.env.CHAOS_TRANSPORT ?? 'postgres') as BusKind, options)
@@ -39,7 +39,7 @@ export function scenario(name: string, run: (context: ScenarioContext) => Promis
     const bus = await (options.bus ?? usual)({ claimSilence: options.claimSilence ?? 1000 })
     const world = await World.create({ seed, folder, urls: { shop, mail, stock }, bus })
     let judged = false
-    const judge = async (given: { maxLag?: number } = {}): Promise<Judgement> => {
+    const judge = async (given: Parameters<ScenarioContext['judge']>[0] = {}): Promise<Judgement> => {
       judged = true
       const judgement = await world.judge({ ...given, timeout })
       const told = judgement.violations.map((violation) => `${violation.class} ${violation.part ?? ''}: ${violation.detail}`)

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
+import { appendFileSync, existsSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from 'comity'
 import { fromPg } from 'comity/pg'
@@ -155,7 +155,8 @@ async function busOf(options: TeamProcessOptions, recorder: Recorder, failpoints
 function adverseBus(bus: Transport, seed: number, file: string): Transport {
   const adverse = adversarialTransport(bus, { seed, prefetch: 16 })
   const write = (): void => {
-    writeFileSync(file, JSON.stringify(adverse.misdeeds))
+    writeFileSync(`${file}.new`, JSON.stringify(adverse.misdeeds))
+    renameSync(`${file}.new`, file)
     setTimeout(write, 250).unref()
   }
   write()

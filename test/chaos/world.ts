@@ -266,7 +266,7 @@ export class World {
   /** Everything committed is settled, everything sent has ended. Ends what was prepared and forgotten. */
   async drain(timeout = 60_000): Promise<boolean> {
     try {
-      await until('everything is settled and has ended', () => this.#isDrained().catch(() => false), timeout)
+      await until('everything is settled and has ended', () => this.isDrained().catch(() => false), timeout)
       return true
     } catch {
       return false
@@ -285,7 +285,8 @@ export class World {
     return this.#observer.published
   }
 
-  async #isDrained(): Promise<boolean> {
+  /** Everything committed is sent, everything sent has ended. Ends what was prepared and forgotten. */
+  async isDrained(): Promise<boolean> {
     const { shop } = this.pools
     const prepared = await shop.query<{ gid: string }>('select gid from pg_prepared_xacts where database = current_database()')
     for (const { gid } of prepared.rows) await shop.query(`commit prepared '${gid}'`)

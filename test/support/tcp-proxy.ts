@@ -12,6 +12,8 @@ export type Disturbance =
   | { readonly kind: 'black-hole' }
   /** The requests arrive, the answers do not. */
   | { readonly kind: 'drop-replies' }
+  /** Now and then an answer is lost: one chunk in so many does not arrive, and its connection is cut; what it answered is done. */
+  | { readonly kind: 'lose-replies'; readonly oneIn: number }
   /** The connection is cut when so many bytes have gone up. */
   | { readonly kind: 'cut'; readonly afterBytes: number }
 
@@ -21,6 +23,9 @@ export class TcpProxy {
   readonly #target: { readonly host: string; readonly port: number }
   readonly #pairs = new Set<Pair>()
   #disturbance: Disturbance = { kind: 'none' }
+  #replies = 0
+  /** Connections that were cut instead of an answer. */
+  repliesLost = 0
   /** Connections ever accepted. */
   accepted = 0
 
@@ -69,13 +74,25 @@ export class TcpProxy {
     await new Promise<void>((resolve) => this.#server.close(() => resolve()))
   }
 
+  /** Counted over all connections: so many of each would never be seen by those that are cut before. */
+  #losesReply(oneIn: number): boolean {
+    const lost = ++this.#replies % oneIn === 0
+    if (lost) this.repliesLost++
+    return lost
+  }
+
   #connected(client: Socket): void {
     this.accepted++
     if (this.#disturbance.kind === 'reset') {
       client.resetAndDestroy()
       return
     }
-    const pair = new Pair(client, connect(this.#target), () => this.#disturbance)
+    const pair = new Pair(
+      client,
+      connect(this.#target),
+      () => this.#disturbance,
+      (oneIn) => this.#losesReply(oneIn),
+    )
     this.#pairs.add(pair)
     pair.onClose = () => this.#pairs.delete(pair)
   }
@@ -86,9 +103,12 @@ class Pair {
   readonly #client: Socket
   readonly #server: Socket
   readonly #disturbance: () => Disturbance
+  readonly #losesReply: (oneIn: number) => boolean
   #sentUp = 0
 
-  constructor(client: Socket, server: Socket, disturbance: () => Disturbance) {
+  /** @param losesReply asked for each chunk that comes down */
+  constructor(client: Socket, server: Socket, disturbance: () => Disturbance, losesReply: (oneIn: number) => boolean) {
+    this.#losesReply = losesReply
     this.#client = client
     this.#server = server
     this.#disturbance = disturbance
@@ -118,6 +138,7 @@ class Pair {
         const disturbance = this.#disturbance()
         if (disturbance.kind === 'black-hole' || (disturbance.kind === 'drop-replies' && !up)) swallowed = true
         if (swallowed) continue
+        if (disturbance.kind === 'lose-replies' && !up && this.#losesReply(disturbance.oneIn)) return this.destroy()
         if (disturbance.kind === 'delay') await pause(disturbance.ms)
         if (disturbance.kind === 'cut' && up) {
           const left = disturbance.afterBytes - this.#sentUp

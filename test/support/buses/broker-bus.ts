@@ -1,9 +1,13 @@
 import { type BrokerName, launchBroker } from '../../../scripts/brokers.mjs'
-import { type Bus, busAt } from './bus.ts'
+import { type Bus, busAt, type LaunchBusOptions } from './bus.ts'
 
 /** NATS, or Google's emulator: a real server each, with files of its own. */
-export async function launchBrokerBus(kind: BrokerName): Promise<Bus> {
-  const launched = await launchBroker(kind)
+export async function launchBrokerBus(kind: BrokerName, { claimSilence }: LaunchBusOptions): Promise<Bus> {
+  const launched = await launchBroker(kind, kind === 'nats' ? { config: 'max_payload: 9MB' } : {})
+  const url = new URL(launched.url)
+  if (kind === 'nats' && claimSilence !== undefined) url.searchParams.set('claimSilence', String(claimSilence))
+  // The shortest that there is: so soon somebody else has what a dead process had.
+  if (kind === 'google-pubsub') url.searchParams.set('ackDeadline', '10s')
   const broker = {
     get pid() {
       return launched.pid
@@ -15,5 +19,5 @@ export async function launchBrokerBus(kind: BrokerName): Promise<Bus> {
     pause: () => void process.kill(launched.pid, 'SIGSTOP'),
     resume: () => void process.kill(launched.pid, 'SIGCONT'),
   }
-  return busAt({ kind, url: launched.url }, broker, () => launched.close())
+  return busAt({ kind, url: url.href }, broker, () => launched.close())
 }

@@ -25,11 +25,15 @@ export async function openBus({ kind, url }: BusAddress, { bucketLease, answerTi
     ...(answerTimeout === undefined ? {} : { answerTimeout }),
   }
   if (kind === 'postgres') return postgresTransport({ url, allowUnsafe: true, ...given })
-  const { openTransport } = (await (kind === 'nats' ? import('@comity/nats') : import('@comity/google-pubsub'))) as unknown as {
-    readonly openTransport?: OpenTransport
-  }
-  if (openTransport === undefined) throw new Error(`@comity/${kind} opens no transport`)
-  return openTransport(url, { allowUnsafe: true, ...given })
+  const open = await opens(kind)
+  if (open === undefined) throw new Error(`@comity/${kind} opens no transport`)
+  return open(url, { allowUnsafe: true, ...given })
+}
+
+/** Of the package of a broker. */
+export async function opens(kind: 'nats' | 'google-pubsub'): Promise<OpenTransport | undefined> {
+  const loaded = await (kind === 'nats' ? import('@comity/nats') : import('@comity/google-pubsub'))
+  return (loaded as { readonly openTransport?: OpenTransport }).openTransport
 }
 
 /** The same bus, its broker reached at another port of this machine. */
