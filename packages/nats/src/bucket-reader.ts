@@ -1,11 +1,14 @@
 import { createInbox, type Msg, nanos, type Subscription as CoreSubscription } from '@nats-io/transport-node'
 import { backoff, type BucketWindow, type Clock, TransportFailed } from 'comity/transport'
 import { type ApiAnswer, type Connection, isPassing, refusal, translate } from './connection.ts'
+import type { Turnstile } from './turnstile.ts'
 import { decode } from './wire-message.ts'
 
 export interface ReaderContext {
   readonly connection: Connection
   readonly clock: Clock
+  /** Consumers are made a few at a time. */
+  readonly making: Turnstile
   readonly inboxPrefix: string
   readonly stream: string
   readonly subject: string
@@ -106,7 +109,7 @@ export class BucketReader {
     while (this.#again && !this.#stopped) {
       this.#again = false
       try {
-        await this.#create()
+        await this.#context.making.pass(() => this.#create())
         if (this.#again || this.#stopped) continue
         const client = await connection.client()
         this.#address = createInbox(this.#context.inboxPrefix)
@@ -129,6 +132,7 @@ export class BucketReader {
   }
 
   async #create(): Promise<void> {
+    if (this.#stopped) return
     const { connection, stream, subject, name } = this.#context
     const start = this.#window.fetchedTo
     const verb = `CONSUMER.CREATE.${stream}.${name}.${subject}`

@@ -29,6 +29,7 @@ import { Receiver, type ReceiverContext } from './receiver.ts'
 import { Subscription } from './subscriptions.ts'
 import { safeTopicStream } from './topic-stream.ts'
 import { TopicSender } from './topic-sender.ts'
+import { Turnstile } from './turnstile.ts'
 import { Upkeep } from './upkeep.ts'
 
 export interface NatsTransport extends Transport {
@@ -62,6 +63,7 @@ export const natsGuarantees: Guarantees = Object.freeze({
 /** Room for the headers that are no attributes, and for the marks around those that are. */
 const HEADER_BYTES = 64 * 1024
 const GOODBYE = 3000
+const CONSUMERS_AT_ONCE = 32
 
 /** NATS JetStream as the broker. Connects when it is first used; does no work before. */
 export function natsTransport(options: NatsTransportOptions): NatsTransport {
@@ -73,6 +75,7 @@ export function natsTransport(options: NatsTransportOptions): NatsTransport {
     payloadNeeded: natsGuarantees.limits.messageBytes + HEADER_BYTES,
   })
   const fences = new Fences(connection, claimSilence, () => clock.monotonic())
+  const making = new Turnstile(CONSUMERS_AT_ONCE)
   const instance = randomUUID()
   const senders = new Map<string, TopicSender>()
   const upkeeps = new Map<string, Upkeep>()
@@ -117,7 +120,7 @@ export function natsTransport(options: NatsTransportOptions): NatsTransport {
     if (opened === undefined || signal.aborted) return
     const upkeep = upkeepOf(opened.subscription.team)
     const context: ReceiverContext = {
-      ...{ connection, clock, logger, inboxPrefix, stallAfter },
+      ...{ connection, clock, logger, making, inboxPrefix, stallAfter },
       wakeUpkeep: () => upkeep.wake(),
       endUpkeep: (receiver) => upkeep.delete(receiver),
     }

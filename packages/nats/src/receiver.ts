@@ -4,11 +4,13 @@ import { type Connection, isPassing } from './connection.ts'
 import { type Acknowledged, type LeaseTable, released, shareOf } from './lease-table.ts'
 import { readerOf, subjectOf } from './names.ts'
 import type { Subscription } from './subscriptions.ts'
+import type { Turnstile } from './turnstile.ts'
 
 export interface ReceiverContext {
   readonly connection: Connection
   readonly clock: Clock
   readonly logger: Logger
+  readonly making: Turnstile
   readonly inboxPrefix: string
   readonly stallAfter: number
   /** Look at the leases again now. */
@@ -161,10 +163,11 @@ export class Receiver {
 
   #open(window: BucketWindow): void {
     this.#deliveries.open(window)
-    const { connection, clock, inboxPrefix } = this.#context
+    const { connection, clock, making, inboxPrefix } = this.#context
     const reader = new BucketReader(window, {
       connection,
       clock,
+      making,
       inboxPrefix,
       stream: this.stream,
       subject: subjectOf(this.topic, window.bucket),
@@ -188,7 +191,7 @@ export class Receiver {
   /** As many wait here as may be at the handler, and no bucket is starved by the others. */
   #roomOf(window: BucketWindow): number {
     if (!this.#deliveries.mayGrow(window) || this.#deliveries.heldBytes > HELD_BYTES) return 0
-    return Math.max(0, Math.max(16, Math.ceil((2 * this.#prefetch) / this.#readers.size)) - window.held)
+    return Math.max(0, Math.ceil((2 * this.#prefetch) / this.#readers.size) - window.held)
   }
 
   #fill(): void {

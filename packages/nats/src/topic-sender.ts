@@ -18,23 +18,25 @@ interface Prepared {
   readonly payload: Buffer
 }
 
-const WRONG_LAST_SEQUENCE = 10071
+const WRONG_LAST = [10071 /* sequence */, 10070 /* message id */]
 /** How often others may be faster before a send gives up for now. */
 const ATTEMPTS = 200
 
 /**
  * Sends to one topic, one batch at a time.
  *
- * A batch is plain publishes, of which only the last asks for an acknowledgement. Each carries the stream's sequence that must come before it
- * (`Nats-Expected-Last-Sequence`), counted on from the last one known: **a chain**. So the server stores a prefix of the batch and then nothing
- * more, whatever goes wrong: another writer in between, a message that it does not take, a batch of an earlier connection that arrives late. The
- * acknowledgement of the last proves all of them. When it fails, the messages of this attempt (`Comity-Send`) are counted in the stream, and the
- * rest goes on from there, in order.
+ * A batch is plain publishes, of which only the last asks for an acknowledgement, and **a chain**: the first is stored only if the stream's last
+ * sequence is the one that is known (`Nats-Expected-Last-Sequence`), each other one only if the message before it in the batch is the stream's
+ * last (`Nats-Expected-Last-Msg-Id`; to count sequences on would not do: two writers who begin at the same one would fill each other's gaps). So
+ * the server stores a prefix of the batch, without a gap, and then nothing more, whatever goes wrong: another writer in between, a message that it
+ * does not take, a batch of an earlier connection that arrives late. The acknowledgement of the last proves all of them. When it fails, the
+ * messages of this attempt are counted in the stream, and the rest goes on from there, in order.
  *
  * The same chain turns zombies away. The stream's last sequence is known first, then the fence is checked, then the batch goes: were there a
  * newer fence whose holder has sent to this topic meanwhile, the chain would not fit any more, and the fence is checked again.
  *
- * The broker's own deduplication is not used (no `Nats-Msg-Id`): its `duplicate: true` says that it has seen an id, not that it has the message.
+ * `Nats-Msg-Id` is of the attempt, never the message's own id: that the broker has seen an id (`duplicate: true`) does not say that it has the
+ * message. So its deduplication never finds anything; were it to say so all the same, the stream is looked at.
  */
 export class TopicSender {
   readonly #topic: string
@@ -103,7 +105,7 @@ export class TopicSender {
           most = Math.min(messages.length, most * 2)
           continue
         }
-      } else if (answer !== undefined && answer.error?.err_code !== WRONG_LAST_SEQUENCE) {
+      } else if (answer !== undefined && !WRONG_LAST.includes(answer.error?.err_code ?? 0)) {
         throw refusal(answer.error as NonNullable<typeof answer.error>, `topic ${this.#topic}`)
       }
       // Somebody else wrote, or a message in the middle was not taken.
@@ -132,8 +134,10 @@ export class TopicSender {
   /** Undefined if no stream listens to the subject (any more). */
   async #publish(batch: readonly Prepared[], base: number, send: string): Promise<ApiAnswer<PublishAnswer> | undefined> {
     const client = await this.#connection.client()
-    const headers = (n: number): ReturnType<typeof rawHeaders> =>
-      rawHeaders(`Nats-Expected-Last-Sequence: ${base + n}\r\nComity-Send: ${send}\r\n${(batch[n] as Prepared).lines}`)
+    const headers = (n: number): ReturnType<typeof rawHeaders> => {
+      const after = n === 0 ? `Nats-Expected-Last-Sequence: ${base}` : `Nats-Expected-Last-Msg-Id: ${send}.${n - 1}`
+      return rawHeaders(`${after}\r\nNats-Msg-Id: ${send}.${n}\r\n${(batch[n] as Prepared).lines}`)
+    }
     const last = batch.length - 1
     try {
       for (let n = 0; n < last; n++) client.publish((batch[n] as Prepared).subject, (batch[n] as Prepared).payload, { headers: headers(n) })
@@ -159,20 +163,20 @@ export class TopicSender {
     let [stored, absent] = [0, batch.length + 1]
     while (absent - stored > 1) {
       const middle = (stored + absent) >> 1
-      if (await this.#isOurs(stream, base + middle, send)) stored = middle
+      if (await this.#isOurs(stream, base + middle, `${send}.${middle - 1}`)) stored = middle
       else absent = middle
     }
     return stored
   }
 
-  async #isOurs(stream: string, seq: number, send: string): Promise<boolean> {
+  async #isOurs(stream: string, seq: number, id: string): Promise<boolean> {
     const verb = `STREAM.MSG.GET.${stream}`
     const answer = await this.#connection.ask<{ readonly message: { readonly hdrs?: string } }>(verb, { seq })
     if (answer.error && answer.error.code !== 404) throw refusal(answer.error, verb)
     if (answer.error) return false
     return Buffer.from(answer.message.hdrs ?? '', 'base64')
       .toString('latin1')
-      .includes(`\r\nComity-Send: ${send}\r\n`)
+      .includes(`\r\nNats-Msg-Id: ${id}\r\n`)
   }
 }
 

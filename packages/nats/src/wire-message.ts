@@ -77,17 +77,21 @@ export function decode(received: Msg, sequence: number, sentAt: Date): ReceivedM
       prefixed = 0 // nobody of ours wrote that
     }
   }
-  return { message: { id, key, attributes, data: text.toString('utf8', prefixed), sentAt }, size: received.size() }
+  return { message: { id, key, attributes, data: text.toString('utf8', prefixed), sentAt }, size: (headerLength(received) ?? 0) + payload.length }
 }
 
 /** The library parses headers into a map of arrays, several times slower than needed; their bytes lie before the data. */
 function headerLines(received: Msg): readonly string[] {
+  const length = headerLength(received)
+  if (length === undefined) return [...(received.headers ?? [])].map(([name, values]) => `${name}: ${values[0]}`)
+  const { buffer, byteOffset } = received.data
+  return Buffer.from(buffer, byteOffset - length, length).toString('latin1').split('\r\n')
+}
+
+/** Undefined where the library keeps it otherwise. */
+function headerLength(received: Msg): number | undefined {
   const { _rdata: bytes, _msg: frame } = received as { readonly _rdata?: Uint8Array; readonly _msg?: { readonly hdr?: number } }
-  if (bytes instanceof Uint8Array && typeof frame?.hdr === 'number') {
-    if (frame.hdr <= 0) return []
-    return Buffer.from(bytes.buffer, bytes.byteOffset, frame.hdr).latin1Slice().split('\r\n')
-  }
-  return [...(received.headers ?? [])].map(([name, values]) => `${name}: ${values[0]}`)
+  return bytes instanceof Uint8Array && typeof frame?.hdr === 'number' ? Math.max(0, frame.hdr) : undefined
 }
 
 /** Header lines that are known to be well-formed, encoded at once: a third of the cost of the library's own. */
