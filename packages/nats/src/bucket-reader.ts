@@ -210,9 +210,6 @@ function placeOf(reply: string | undefined): Place | undefined {
   if (!reply?.startsWith('$JS.ACK.')) return undefined
   const tokens = reply.split('.')
   const at = tokens.length >= 11 ? 7 : 5
-  return {
-    sequence: Number(tokens[at]),
-    count: Number(tokens[at + 1]),
-    sentAt: new Date(Number((tokens[at + 2] as string).slice(0, -6))),
-  }
+  const time = tokens[at + 2] as string
+  return { sequence: Number(tokens[at]), count: Number(tokens[at + 1]), sentAt: new Date(Number(time.slice(0, -6))) }
 }

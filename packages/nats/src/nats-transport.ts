@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import {
   backoff,
   type ClaimResult,
@@ -105,7 +105,7 @@ export function natsTransport(options: NatsTransportOptions): NatsTransport {
     signal?.throwIfAborted()
     const checked = checkBatch(messages, natsGuarantees.limits)
     if (checked.messages.length === 0) return checked.results({ status: 'stored' })
-    const sender = senders.get(topic) ?? new TopicSender(topic, { connection, fences, clock, name: instance.slice(0, 13) })
+    const sender = senders.get(topic) ?? new TopicSender(topic, { connection, fences, clock, name: randomBytes(6).toString('base64url') })
     senders.set(topic, sender)
     const outcome = await sender.send(checked.messages, fence, signal)
     if (outcome === 'stale') return messages.map(() => ({ status: 'stale' }))
@@ -253,5 +253,6 @@ function clientOptions({ address, tls, inboxPrefix, answerTimeout }: Settings): 
     pingInterval: 10_000,
     maxPingOut: 2,
     ignoreAuthErrorAbort: true,
+    noAsyncTraces: true,
   }
 }

@@ -90,7 +90,8 @@ export class TopicSender {
         if (!(await this.#fences.admit(fence, highest))) return 'stale'
       }
       if (preparedFor !== stream.buckets) {
-        prepared = messages.map((message) => prepare(message, this.#topic, stream.buckets))
+        const subjects = Array.from({ length: stream.buckets }, (_, bucket) => subjectOf(this.#topic, bucket))
+        prepared = messages.map((message) => ({ subject: subjects[bucketOf(message.key, stream.buckets)] as string, ...encode(message) }))
         preparedFor = stream.buckets
       }
       const base = this.#last
@@ -178,10 +179,6 @@ export class TopicSender {
       .toString('latin1')
       .includes(`\r\nNats-Msg-Id: ${id}\r\n`)
   }
-}
-
-function prepare(message: OutgoingMessage, topic: string, buckets: number): Prepared {
-  return { subject: subjectOf(topic, bucketOf(message.key, buckets)), ...encode(message) }
 }
 
 function forbidden(topic: string, team: string): Error {

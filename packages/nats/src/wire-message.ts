@@ -20,6 +20,18 @@ interface Prefix {
 const printable = /^(?:[!-~](?:[ -~]*[!-~])?)?$/
 const headerName = /^(?!nats-|comity-)[a-z][a-z0-9-]*$/
 
+/** Names repeat from message to message. */
+const knownNames = new Map<string, boolean>()
+
+function fitsHeader(name: string, value: string): boolean {
+  let fits = knownNames.get(name)
+  if (fits === undefined) {
+    fits = headerName.test(name)
+    if (knownNames.size < 1000) knownNames.set(name, fits)
+  }
+  return fits && printable.test(value)
+}
+
 export function encode({ id, key, attributes, data }: OutgoingMessage): WireMessage {
   let prefix: Prefix | undefined
   let lines = ''
@@ -29,7 +41,7 @@ export function encode({ id, key, attributes, data }: OutgoingMessage): WireMess
   else prefix = { ...prefix, key }
   for (const name in attributes) {
     const value = attributes[name] as string
-    if (headerName.test(name) && printable.test(value)) {
+    if (fitsHeader(name, value)) {
       lines += `${name}: ${value}\r\n`
       continue
     }
@@ -50,26 +62,27 @@ export interface ReceivedMessage {
 
 /** @param sequence names a message that somebody else has put there: it is delivered as it is, for the engine to judge, and never skipped. */
 export function decode(received: Msg, sequence: number, sentAt: Date): ReceivedMessage {
+  const { headers, payload } = partsOf(received)
   const attributes: Record<string, string> = {}
   let id = `nats:${sequence}`
   let key = ''
   let prefixed = 0
-  const lines = headerLines(received)
-  for (const line of lines) {
-    const colon = line.indexOf(': ')
-    if (colon < 0) continue
-    const name = line.slice(0, colon)
-    const value = line.slice(colon + 2)
+  // The first line is the protocol's.
+  for (let at = headers.indexOf('\r\n') + 2; at > 1; ) {
+    const end = headers.indexOf('\r\n', at)
+    const colon = headers.indexOf(': ', at)
+    if (end <= at || colon < 0) break
+    const name = headers.slice(at, colon)
+    const value = headers.slice(colon + 2, end)
+    at = end + 2
     if (name === 'Comity-Id') id = value
     else if (name === 'Comity-Key') key = value
     else if (name === 'Comity-Prefix') prefixed = Number(value)
-    else if (headerName.test(name)) attributes[name] = value
+    else if (fitsHeader(name, '')) attributes[name] = value
   }
-  const payload = received.data
-  const text = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
   if (prefixed > 0) {
     try {
-      const prefix = JSON.parse(text.toString('utf8', 0, prefixed)) as Prefix
+      const prefix = JSON.parse(payload.toString('utf8', 0, prefixed)) as Prefix
       id = prefix.id ?? id
       key = prefix.key ?? key
       Object.assign(attributes, prefix.attributes)
@@ -77,21 +90,22 @@ export function decode(received: Msg, sequence: number, sentAt: Date): ReceivedM
       prefixed = 0 // nobody of ours wrote that
     }
   }
-  return { message: { id, key, attributes, data: text.toString('utf8', prefixed), sentAt }, size: (headerLength(received) ?? 0) + payload.length }
+  return { message: { id, key, attributes, data: payload.toString('utf8', prefixed), sentAt }, size: headers.length + payload.length }
 }
 
-/** The library parses headers into a map of arrays, several times slower than needed; their bytes lie before the data. */
-function headerLines(received: Msg): readonly string[] {
-  const length = headerLength(received)
-  if (length === undefined) return [...(received.headers ?? [])].map(([name, values]) => `${name}: ${values[0]}`)
-  const { buffer, byteOffset } = received.data
-  return Buffer.from(buffer, byteOffset - length, length).toString('latin1').split('\r\n')
-}
-
-/** Undefined where the library keeps it otherwise. */
-function headerLength(received: Msg): number | undefined {
+/** The library parses headers into a map of arrays, several times slower than needed; it keeps their bytes before the data. */
+function partsOf(received: Msg): { readonly headers: string; readonly payload: Buffer } {
   const { _rdata: bytes, _msg: frame } = received as { readonly _rdata?: Uint8Array; readonly _msg?: { readonly hdr?: number } }
-  return bytes instanceof Uint8Array && typeof frame?.hdr === 'number' ? Math.max(0, frame.hdr) : undefined
+  if (bytes instanceof Uint8Array && typeof frame?.hdr === 'number') {
+    const length = Math.max(0, frame.hdr)
+    const { buffer, byteOffset } = bytes
+    return {
+      headers: Buffer.from(buffer, byteOffset, length).toString('latin1'),
+      payload: Buffer.from(buffer, byteOffset + length, bytes.length - length),
+    }
+  }
+  const lines = [...(received.headers ?? [])].map(([name, values]) => `${name}: ${values[0]}\r\n`)
+  return { headers: `NATS/1.0\r\n${lines.join('')}`, payload: Buffer.from(received.data) }
 }
 
 /** Header lines that are known to be well-formed, encoded at once: a third of the cost of the library's own. */
