@@ -1,12 +1,12 @@
-import { BadOption, type Clock, checkOptions, type Logger, silentLogger, systemClock } from 'comity/transport'
+import { BadOption, type Clock, checkOptions, type Duration, type Logger, parseDuration, silentLogger, systemClock } from 'comity/transport'
 import { NatsSyncUnsaid } from './errors.ts'
 import { inboxOf } from './names.ts'
 import { type NatsAddress, parseNatsUrl } from './nats-url.ts'
 
 export interface NatsTransportOptions {
   /**
-   * `nats://user:password@host:4222,second-host:4222`. Parameters: `team`, `sync`, and those of the options below that are a number, e.g.
-   * `?team=crm&sync=always&replicas=3`; `tls=true`. An option given here wins.
+   * `nats://user:password@host:4222,second-host:4222`. Its parameters are the options below, times with their unit:
+   * `?team=crm&sync=always&replicas=3&retention=7d&tls=true`. An option given here wins.
    */
   readonly url: string
   /** Whose connection this is: it listens below the inbox prefix of that team only, as the permissions of `access` want it. */
@@ -65,7 +65,7 @@ export function settingsOf(options: NatsTransportOptions): Settings {
     'the URL of the transport',
   )
   const number = (name: 'buckets' | 'retention' | 'replicas' | 'leaseMs' | 'claimSilence' | 'closeGrace' | 'answerTimeout' | 'stallAfter', otherwise: number) =>
-    options[name] ?? (given[name] === undefined ? otherwise : Number(given[name]))
+    options[name] ?? (given[name] === undefined ? otherwise : numberOf(given[name], name))
   const { allowUnsafe = false, logger = silentLogger, clock = systemClock } = options
   const team = options.team ?? given.team
   const sync = options.sync ?? given.sync
@@ -95,4 +95,9 @@ export function settingsOf(options: NatsTransportOptions): Settings {
   must(settings.leaseMs >= 100, 'leaseMs', 'at least 100')
   for (const name of ['claimSilence', 'closeGrace', 'answerTimeout', 'stallAfter'] as const) must(settings[name] >= 0, name, 'milliseconds')
   return settings
+}
+
+/** Times may have a unit. */
+function numberOf(text: string, name: string): number {
+  return /^\d+$/.test(text) ? Number(text) : parseDuration(text as Duration, name)
 }

@@ -4,7 +4,7 @@ import { type ApiAnswer, type Connection, refusal } from './connection.ts'
 import { newTable, restarted } from './lease-table.ts'
 import { fromToken, storeOf, streamOf, teamOf } from './names.ts'
 import { Subscription } from './subscriptions.ts'
-import { findStream, inWords, NO_STREAM, refuseUnsafe, shortfall, streamConfig, type StreamInfo, type TopicStream, topicStream } from './topic-stream.ts'
+import { findStream, inWords, NO_STREAM, refuseLossy, shortfall, streamConfig, type StreamInfo, type TopicStream, topicStream } from './topic-stream.ts'
 
 export interface ProvisionSettings {
   /** Of a topic whose plan names none. */
@@ -56,7 +56,7 @@ async function provisionTopic(connection: Connection, plan: TopicPlan, settings:
   }
   if (found.team !== team || found.buckets !== (plan.buckets ?? found.buckets))
     throw new ProvisionConflict({ conflict: `topic ${name} exists with team ${found.team} and ${found.buckets} buckets` })
-  refuseUnsafe(found, { retention: 0, allowUnsafe: settings.allowUnsafe })
+  refuseLossy(found, settings.allowUnsafe)
   const detail = await mend(connection, found, settings)
   return detail === undefined ? undefined : { action: 'update-topic', name, detail }
 }

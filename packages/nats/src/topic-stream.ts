@@ -95,27 +95,29 @@ export async function topicStream(connection: Connection, topic: string): Promis
 export async function safeTopicStream(connection: Connection, topic: string, subscription: string, demands: StreamDemands): Promise<TopicStream> {
   const found = await findStream(connection, topic)
   if (found === undefined) throw new SubscriptionUnknown({ subscription })
-  refuseUnsafe(found, demands)
+  refuseLossy(found, demands.allowUnsafe)
+  refuseShort(found, demands)
   return found
 }
 
-export function refuseUnsafe({ topic, config }: TopicStream, { retention, allowUnsafe }: StreamDemands): void {
+/** What no change of its settings can mend. */
+export function refuseLossy({ topic, config }: TopicStream, allowUnsafe: boolean): void {
   if (allowUnsafe) return
-  const refuse = (reason: string, remedy: string): never => {
-    throw new NatsStreamUnsafe({ topic, reason, remedy })
-  }
-  if (config.storage !== 'file') {
-    refuse(
-      'it is kept in memory, so a restart of the server loses it',
-      'make it anew: transport.remove({ topics }), then `comity provision`; its relay sends again what its outbox still has',
-    )
-  }
+  const remedy = 'transport.remove({ topics }), then `comity provision`; its relay sends again what its outbox still has'
+  if (config.storage !== 'file')
+    throw new NatsStreamUnsafe({ topic, reason: 'it is kept in memory, so a restart of the server loses it', remedy })
   if (config.retention !== 'limits')
-    refuse(`its retention is by ${config.retention}, so acknowledged messages are gone for a replay`, 'remove the topic, then run `comity provision`')
-  const tooShort = shortfall(config, retention)
-  if (tooShort !== undefined) {
-    refuse(tooShort, 'run `comity provision` as the operator, or say a shorter window: ?retention=1d in the URL of its receivers')
-  }
+    throw new NatsStreamUnsafe({ topic, reason: `its retention is by ${config.retention}, so nothing stays for a replay`, remedy })
+}
+
+function refuseShort({ topic, config }: TopicStream, { retention, allowUnsafe }: StreamDemands): void {
+  const reason = shortfall(config, retention)
+  if (reason === undefined || allowUnsafe) return
+  throw new NatsStreamUnsafe({
+    topic,
+    reason,
+    remedy: 'run `comity provision` as the operator, or say a shorter window: ?retention=1d in the URL of its receivers',
+  })
 }
 
 /** What takes messages away before the window ends, in words; undefined if nothing does. */
