@@ -164,6 +164,8 @@ export const LOG_EVENTS = {
     message: 'an answer could not be sent, and will be sent again',
     fields: ['command', 'error.code', 'error.message'],
   },
+  'comity.transport.weak': { level: 'warn', message: 'the broker promises less than it could', fields: ['reason'] },
+  'comity.transport.stalled': { level: 'warn', message: 'the broker had stopped to deliver', fields: ['subscription', 'reason'] },
   'comity.bus.connection_lost': {
     level: 'debug',
     message: 'an idle connection to the bus was lost',

@@ -1,0 +1,215 @@
+import { createInbox, type Msg, nanos, type Subscription as CoreSubscription } from '@nats-io/transport-node'
+import { backoff, type BucketWindow, type Clock, TransportFailed } from 'comity/transport'
+import { type ApiAnswer, type Connection, isPassing, refusal, translate } from './connection.ts'
+import type { Turnstile } from './turnstile.ts'
+import { decode } from './wire-message.ts'
+
+export interface ReaderContext {
+  readonly connection: Connection
+  readonly clock: Clock
+  /** Consumers are made a few at a time. */
+  readonly making: Turnstile
+  readonly inboxPrefix: string
+  readonly stream: string
+  readonly subject: string
+  /** The consumer's name, which nobody else uses while we hold the lease. */
+  readonly name: string
+  /** How many messages to ask for now, at most. */
+  readonly room: () => number
+  /** Bytes of one pull. */
+  readonly pullBytes: () => number
+  readonly onMessage: () => void
+  /** Undefined: it reads again. */
+  readonly onTrouble: (error: Error | undefined) => void
+  readonly onFailed: (error: Error) => void
+}
+
+/** A pull that nobody answers any more is asked again. */
+const PULL_EXPIRES = 5 * 60_000
+/** A consumer that nobody pulls from goes away by itself. */
+const INACTIVE = 30_000
+const EXISTS = 10012
+const ALREADY_THERE = [EXISTS, 10013, 10105, 10148]
+
+interface ConsumerInfo {
+  readonly delivered: { readonly consumer_seq: number; readonly stream_seq: number }
+}
+
+/**
+ * Reads one bucket into its window, by a consumer of the server that keeps no state worth keeping: it is made where the window is, acknowledges
+ * nothing, and lives in memory. Whatever is odd (a gap in the consumer's own count, the consumer gone, a connection lost, silence while
+ * something is there), it is thrown away and made anew behind the last message that arrived.
+ *
+ *   start ──▶ making ──▶ pulling ──gap, gone, reconnected, stalled──▶ making …      stop: answers that still come are ignored
+ */
+export class BucketReader {
+  readonly #window: BucketWindow
+  readonly #context: ReaderContext
+  #inbox: CoreSubscription | undefined
+  #address = ''
+  /** The consumer's count of what it delivered to us. */
+  #count = 0
+  #outstanding = 0
+  /** The next message is larger than a pull of usual size. */
+  #large = false
+  #making = false
+  #again = false
+  #failures = 0
+  #stopped = false
+  #heardAt = 0
+
+  constructor(window: BucketWindow, context: ReaderContext) {
+    this.#window = window
+    this.#context = context
+  }
+
+  /** Throws away what is there, and reads on behind the last message that arrived. */
+  restart(): void {
+    this.#inbox?.unsubscribe()
+    this.#inbox = undefined
+    this.#outstanding = 0
+    this.#again = true
+    if (this.#making || this.#stopped) return
+    this.#making = true
+    void this.#make().finally(() => {
+      this.#making = false
+    })
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#inbox?.unsubscribe()
+    this.#inbox = undefined
+  }
+
+  /** Asks for more, if there is room and not enough is under way. */
+  fill(): void {
+    if (this.#inbox === undefined || this.#making || this.#stopped) return
+    const room = this.#context.room()
+    const wanted = Math.min(room - this.#outstanding, this.#large ? 1 : room)
+    if (wanted <= 0 || this.#outstanding > room / 2) return
+    void this.#pull(wanted)
+  }
+
+  /** Asks for a look when a pull has been silent for so long; what is there and does not come is a stall. Says whether it was one. */
+  async checkStall(after: number): Promise<boolean> {
+    const { clock, connection, stream, subject } = this.#context
+    const silentSince = this.#heardAt
+    if (this.#outstanding === 0 || this.#making || this.#stopped || clock.monotonic() - silentSince < after) return false
+    const found = await connection.request(`$JS.API.DIRECT.GET.${stream}`, JSON.stringify({ seq: this.#window.fetchedTo + 1, next_by_subj: subject }))
+    if (this.#heardAt !== silentSince || this.#stopped) return false
+    this.#heardAt = clock.monotonic()
+    if ((found.headers?.code ?? 0) >= 300) return false
+    this.restart()
+    return true
+  }
+
+  async #make(): Promise<void> {
+    const { connection, clock, onTrouble, onFailed } = this.#context
+    while (this.#again && !this.#stopped) {
+      this.#again = false
+      try {
+        await this.#context.making.pass(() => this.#create())
+        if (this.#again || this.#stopped) continue
+        const client = await connection.client()
+        this.#address = createInbox(this.#context.inboxPrefix)
+        this.#count = 0
+        this.#heardAt = clock.monotonic()
+        this.#inbox = client.subscribe(this.#address, { callback: (error, message) => this.#receive(error, message) })
+        if (this.#failures > 0) onTrouble(undefined)
+        this.#failures = 0
+        await this.#pull(this.#context.room())
+      } catch (error) {
+        if (!isPassing(error)) {
+          onFailed(error as Error)
+          return
+        }
+        onTrouble(error as Error)
+        this.#again = true
+        await clock.sleep(20 + backoff(this.#failures++, { min: 50, max: 2000 }))
+      }
+    }
+  }
+
+  async #create(): Promise<void> {
+    if (this.#stopped) return
+    const { connection, stream, subject, name } = this.#context
+    const start = this.#window.fetchedTo
+    const verb = `CONSUMER.CREATE.${stream}.${name}.${subject}`
+    const body = {
+      stream_name: stream,
+      config: {
+        name,
+        deliver_policy: 'by_start_sequence',
+        opt_start_seq: start + 1,
+        ack_policy: 'none',
+        filter_subject: subject,
+        mem_storage: true,
+        num_replicas: 1,
+        inactive_threshold: nanos(INACTIVE),
+      },
+    }
+    for (let attempt = 0; ; attempt++) {
+      const answer: ApiAnswer<ConsumerInfo> = await connection.ask(verb, body)
+      if (answer.error === undefined && answer.delivered.consumer_seq === 0 && answer.delivered.stream_seq === start) return
+      if (answer.error !== undefined && !ALREADY_THERE.includes(answer.error.err_code ?? 0)) throw refusal(answer.error, verb)
+      if (attempt === 3) throw new TransportFailed({ transport: 'nats', reason: `consumer ${name} of ${stream} is used by somebody else` })
+      await connection.ask(`CONSUMER.DELETE.${stream}.${name}`)
+    }
+  }
+
+  async #pull(wanted: number): Promise<void> {
+    const { connection, stream, name, pullBytes } = this.#context
+    if (wanted <= 0) return
+    this.#outstanding += wanted
+    const request = { batch: wanted, expires: nanos(PULL_EXPIRES), ...(!this.#large && { max_bytes: pullBytes() }) }
+    try {
+      const client = await connection.client()
+      if (this.#inbox) client.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`, JSON.stringify(request), { reply: this.#address })
+    } catch {
+      this.#outstanding -= wanted // the connection is lost: it restarts us when it is back
+    }
+  }
+
+  #receive(error: Error | null, received: Msg): void {
+    if (this.#stopped || this.#inbox === undefined) return
+    this.#heardAt = this.#context.clock.monotonic()
+    if (error) return this.#context.onFailed(translate(error, this.#address))
+    const place = placeOf(received.reply)
+    if (place === undefined) return this.#status(received)
+    if (place.count !== this.#count + 1) return this.restart() // something between is missing
+    this.#count = place.count
+    this.#outstanding--
+    this.#large = false
+    const { message, size } = decode(received, place.sequence, place.sentAt)
+    this.#window.add(place.sequence, size, message)
+    this.#context.onMessage()
+  }
+
+  /** The server says how a pull has ended. Source: nats-server/server/consumer.go, processNextMsgRequest. */
+  #status({ headers }: Msg): void {
+    const { code = 0, description = '' } = headers ?? {}
+    if (code === 100) return
+    if (code === 503 || (code === 409 && /deleted|leadership|shutdown|push based/i.test(description))) return this.restart()
+    if (code === 409 && /size exceeds/i.test(description)) this.#large = true
+    const left = Number(headers?.get('Nats-Pending-Messages') || this.#outstanding)
+    this.#outstanding = Math.max(0, this.#outstanding - left)
+    // Not at once: a server that keeps refusing must not be asked without a pause.
+    void this.#context.clock.sleep(this.#large ? 0 : 20).then(() => this.fill())
+  }
+}
+
+interface Place {
+  readonly sequence: number
+  readonly count: number
+  readonly sentAt: Date
+}
+
+/** `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>`; since 2.10 `<domain>.<account>` may stand before the stream. */
+function placeOf(reply: string | undefined): Place | undefined {
+  if (!reply?.startsWith('$JS.ACK.')) return undefined
+  const tokens = reply.split('.')
+  const at = tokens.length >= 11 ? 7 : 5
+  const time = tokens[at + 2] as string
+  return { sequence: Number(tokens[at]), count: Number(tokens[at + 1]), sentAt: new Date(Number(time.slice(0, -6))) }
+}

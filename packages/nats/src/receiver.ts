@@ -1,0 +1,274 @@
+import { backoff, BucketWindow, type Clock, Deliveries, type DeliveryHandler, type Logger, logEvent, type ReceiveOptions, SubscriptionUnknown } from 'comity/transport'
+import { BucketReader } from './bucket-reader.ts'
+import { type Connection, isPassing } from './connection.ts'
+import { type Acknowledged, type LeaseTable, released, shareOf } from './lease-table.ts'
+import { readerOf, subjectOf } from './names.ts'
+import type { Subscription } from './subscriptions.ts'
+import type { Turnstile } from './turnstile.ts'
+
+export interface ReceiverContext {
+  readonly connection: Connection
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly making: Turnstile
+  readonly inboxPrefix: string
+  readonly stallAfter: number
+  /** Look at the leases again now. */
+  readonly wakeUpkeep: () => void
+  /** No turn of the upkeep speaks for this receiver any more, not even one that is under way. */
+  readonly endUpkeep: (receiver: Receiver) => Promise<void>
+}
+
+/** Acknowledgements are written down after this many milliseconds, one write at a time for all buckets of the receiver. */
+const GATHER = 10
+/** No more is fetched while this much waits for the handler. */
+const HELD_BYTES = 32 * 1024 * 1024
+/** How long a last word to the server may take, in milliseconds. */
+const GOODBYE = 5000
+
+/**
+ * One call of `receive`: a holder of its own at the subscription's lease table.
+ *
+ *   opened ──leased──▶ receiving ⇄ (server lost: what is here is delivered until the lease runs out, by this process's clock)
+ *     receiving ──end──▶ leaving: no more calls, positions go into the table together with the leases ──▶ ended
+ *     receiving ──fail (subscription removed, right withdrawn)──▶ leaving, and `ended` rejects
+ *
+ * Upkeep tells it what it holds ({@link held}). A bucket under another term starts over at the table's position; a bucket that is not held any
+ * more is dropped with all that waits in it; buckets beyond the fair share are given back once nothing of them is at the handler.
+ */
+export class Receiver {
+  readonly subscription: Subscription
+  /** Of the table that was opened: one of another id is another subscription. */
+  readonly id: string
+  readonly topic: string
+  readonly stream: string
+  readonly holder: string
+  readonly ended: Promise<void>
+  /** Holds fewer buckets than it should. */
+  short = true
+  /** Its leases last until then, by the monotonic clock; {@link Upkeep} moves it. */
+  validUntil: number = Number.NEGATIVE_INFINITY
+  /** When its table is to be looked at next. */
+  lookAt: number = Number.NEGATIVE_INFINITY
+  readonly #context: ReceiverContext
+  readonly #deliveries: Deliveries
+  readonly #prefetch: number
+  readonly #onTrouble: ((error: Error | undefined) => void) | undefined
+  readonly #readers = new Map<BucketWindow, BucketReader>()
+  /** The term under which a bucket was given back last. */
+  readonly #givenBack = new Map<number, number>()
+  /** Buckets that are being given back, with their positions. */
+  readonly #parting = new Set<Acknowledged[number]>()
+  #noted = false
+  #writing: Promise<void> | undefined
+  #failures = 0
+  #pumping = false
+  #inTrouble = false
+  #ending: Promise<void> | undefined
+  #settle: (error?: Error) => void = () => undefined
+
+  constructor(
+    opened: { readonly subscription: Subscription; readonly id: string; readonly topic: string; readonly stream: string; readonly holder: string },
+    handler: DeliveryHandler,
+    options: ReceiveOptions,
+    context: ReceiverContext,
+  ) {
+    this.subscription = opened.subscription
+    this.id = opened.id
+    this.topic = opened.topic
+    this.stream = opened.stream
+    this.holder = opened.holder
+    this.#context = context
+    this.#onTrouble = options.onTrouble
+    this.#prefetch = options.prefetch ?? 1000
+    this.ended = new Promise((resolve, reject) => {
+      this.#settle = (error) => (error ? reject(error) : resolve())
+    })
+    this.#deliveries = new Deliveries({
+      handler,
+      prefetch: this.#prefetch,
+      prefetchBytes: options.prefetchBytes,
+      mayDeliver: () => this.#context.clock.monotonic() < this.validUntil,
+      onMoved: () => this.#note(GATHER),
+      onRoom: () => this.#fill(),
+    })
+  }
+
+  get isEnding(): boolean {
+    return this.#ending !== undefined
+  }
+
+  /** What was acknowledged of the buckets that it holds. */
+  get acknowledged(): Acknowledged {
+    const held = [...this.#deliveries.windows.values()].map(({ bucket, term, position }) => [bucket, term, position] as const)
+    return [...held, ...this.#parting]
+  }
+
+  /** What the table says, read after a heartbeat that makes it valid until `validUntil`. */
+  held(table: LeaseTable, validUntil: number): void {
+    if (this.isEnding) return
+    this.validUntil = validUntil
+    const windows = this.#deliveries.windows
+    const share = shareOf(table, this.holder)
+    let held = 0
+    for (const [bucket, lease] of table.leases.entries()) {
+      const isOurs = lease.holder === this.holder
+      if (isOurs) held++
+      const window = windows.get(bucket)
+      // A table may have been read before the release that it was read beside.
+      if (isOurs && (window?.term === lease.term || this.#givenBack.get(bucket) === lease.term)) continue
+      if (window) this.#close(window)
+      if (isOurs) this.#open(new BucketWindow(bucket, lease.term, lease.position))
+    }
+    this.short = held < share
+    for (const window of [...windows.values()].filter((each) => !each.closing).slice(share)) void this.#giveBack(window)
+    this.#deliveries.pump()
+  }
+
+  /** The leases ran out: what waits here is dropped, for another may have it already. */
+  dropAll(): void {
+    for (const window of [...this.#deliveries.windows.values()]) this.#close(window)
+  }
+
+  trouble(error: Error | undefined): void {
+    if ((error === undefined) === !this.#inTrouble) return
+    this.#inTrouble = error !== undefined
+    this.#onTrouble?.(error)
+  }
+
+  /** The connection is there again: nobody knows what was lost on the way. */
+  restart(): void {
+    for (const reader of this.#readers.values()) reader.restart()
+  }
+
+  async checkStalls(): Promise<void> {
+    const stalled = await Promise.all([...this.#readers.values()].map((reader) => reader.checkStall(this.#context.stallAfter)))
+    if (!stalled.includes(true)) return
+    const reason = `messages waited at the broker for ${this.#context.stallAfter} ms and none came: reading was started anew`
+    logEvent(this.#context.logger, 'comity.transport.stalled', { subscription: this.subscription.name, reason })
+  }
+
+  end(): Promise<void> {
+    this.#ending ??= this.#leave().then(() => this.#settle())
+    return this.#ending
+  }
+
+  fail(error: Error): void {
+    this.#ending ??= this.#leave().then(() => this.#settle(error))
+  }
+
+  removed(): void {
+    this.fail(new SubscriptionUnknown({ subscription: this.subscription.name }))
+  }
+
+  #open(window: BucketWindow): void {
+    this.#deliveries.open(window)
+    const { connection, clock, making, inboxPrefix } = this.#context
+    const reader = new BucketReader(window, {
+      connection,
+      clock,
+      making,
+      inboxPrefix,
+      stream: this.stream,
+      subject: subjectOf(this.topic, window.bucket),
+      name: readerOf(this.subscription.name, window.bucket),
+      room: () => this.#roomOf(window),
+      pullBytes: () => Math.max(256 * 1024, Math.floor(HELD_BYTES / this.#readers.size)),
+      onMessage: () => this.#pumpSoon(),
+      onTrouble: (error) => error && this.trouble(error),
+      onFailed: (error) => this.fail(error),
+    })
+    this.#readers.set(window, reader)
+    reader.restart()
+  }
+
+  #close(window: BucketWindow): void {
+    this.#deliveries.close(window.bucket)
+    this.#readers.get(window)?.stop()
+    this.#readers.delete(window)
+  }
+
+  /** As many wait here as may be at the handler, and no bucket is starved by the others. */
+  #roomOf(window: BucketWindow): number {
+    if (!this.#deliveries.mayGrow(window) || this.#deliveries.heldBytes > HELD_BYTES) return 0
+    return Math.max(0, Math.ceil((2 * this.#prefetch) / this.#readers.size) - window.held)
+  }
+
+  #fill(): void {
+    for (const reader of this.#readers.values()) reader.fill()
+  }
+
+  /** What one read of the socket brought goes to the handler together. */
+  #pumpSoon(): void {
+    if (this.#pumping) return
+    this.#pumping = true
+    setImmediate(() => {
+      this.#pumping = false
+      if (!this.isEnding) this.#deliveries.pump()
+    })
+  }
+
+  #note(wait: number): void {
+    if (this.#noted || this.isEnding) return
+    this.#noted = true
+    const timer = setTimeout(() => void this.#write(), wait)
+    timer.unref()
+  }
+
+  async #write(): Promise<void> {
+    await this.#writing
+    this.#noted = false
+    if (this.isEnding) return
+    this.#writing = this.subscription.acknowledge(this.holder, this.acknowledged).then(
+      () => {
+        this.#failures = 0
+      },
+      (error: Error) => {
+        if (!isPassing(error)) this.fail(error)
+        else this.#note(20 + backoff(this.#failures++, { min: 50, max: 5000 }))
+      },
+    )
+  }
+
+  async #giveBack(window: BucketWindow): Promise<void> {
+    window.closing = true
+    await window.drained()
+    if (this.#deliveries.windows.get(window.bucket) !== window || this.isEnding) return
+    const { bucket, term, position } = window
+    const parting = [bucket, term, position] as const
+    this.#givenBack.set(bucket, term)
+    this.#parting.add(parting)
+    this.#close(window)
+    try {
+      await this.subscription.change((table) =>
+        table.leases[bucket]?.term === term
+          ? released(table, this.holder, { buckets: [bucket], positions: [parting], leave: false })
+          : table,
+      )
+    } catch {
+      this.#givenBack.delete(bucket) // if we still hold it, the next look says so, and it is given back then
+    } finally {
+      this.#parting.delete(parting)
+    }
+  }
+
+  async #leave(): Promise<void> {
+    await this.#deliveries.stop()
+    for (const reader of this.#readers.values()) reader.stop()
+    // If the server cannot be told, the leases run out by themselves: a lost network must not hold up a shutdown.
+    const enough = new AbortController()
+    await Promise.race([this.#sayGoodbye().catch(() => undefined), this.#context.clock.sleep(GOODBYE, enough.signal)])
+    enough.abort()
+    void this.#context.endUpkeep(this)
+  }
+
+  async #sayGoodbye(): Promise<void> {
+    await this.#writing
+    await this.#context.endUpkeep(this)
+    const positions = this.acknowledged
+    await this.subscription.change((table) =>
+      table.holders.includes(this.holder) ? released(table, this.holder, { buckets: 'all', positions, leave: true }) : table,
+    )
+    await this.subscription.forget(this.holder)
+  }
+}

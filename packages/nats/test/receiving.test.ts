@@ -1,0 +1,63 @@
+import { type Logger, silentLogger } from 'comity/transport'
+import { expect, test, vi } from 'vitest'
+import { client, messages, receiving, topicOn } from './clients.ts'
+import { onNats } from './nats-server.ts'
+import { delivers, tamperingProxy } from './tampering-proxy.ts'
+
+const ids = (sent: readonly { readonly id: string }[]): string[] => sent.map(({ id }) => id)
+
+onNats('receiving', (server) => {
+  test('a pull that the server never saw is found out, said, and made anew', async () => {
+    const proxy = await tamperingProxy(server().port)
+    const events: unknown[] = []
+    const logger: Logger = { ...silentLogger, warn: (fields) => events.push(fields.event) }
+    const { topic, subscription } = await topicOn(client(server().port))
+    let pulls = 0
+    proxy.fromClient = (frame) => (frame.line.includes('CONSUMER.MSG.NEXT') && ++pulls <= 16 ? undefined : frame)
+    const seen = receiving(client(proxy.port, { stallAfter: 200, logger }), subscription)
+    await vi.waitFor(() => expect(pulls).toBe(16), 5000)
+    const sent = messages(5)
+    await client(server().port).send(topic, sent)
+    await vi.waitFor(() => expect(seen).toEqual(ids(sent)), 5000)
+    expect(events).toContain('comity.transport.stalled')
+  })
+
+  test('a message lost on its way to the receiver is noticed by the next, and comes before it', async () => {
+    const proxy = await tamperingProxy(server().port)
+    const { topic, subscription } = await topicOn(client(server().port))
+    let delivered = 0
+    proxy.fromServer = (frame) => (delivers(frame) && ++delivered === 3 ? undefined : frame)
+    const seen = receiving(client(proxy.port), subscription)
+    const sent = messages(20)
+    await client(server().port).send(topic, sent)
+    await vi.waitFor(() => expect(seen).toEqual(ids(sent)), 5000)
+  })
+
+  test('a seek reaches a process that does not hear of it, within a second', async () => {
+    const proxy = await tamperingProxy(server().port)
+    const { topic, subscription } = await topicOn(client(server().port))
+    proxy.fromServer = (frame) => (frame.line.startsWith('MSG comity.news.') ? undefined : frame)
+    const seen = receiving(client(proxy.port, { leaseMs: 10_000 }), subscription)
+    const sent = messages(10)
+    const other = client(server().port)
+    await other.send(topic, sent)
+    await vi.waitFor(() => expect(seen).toEqual(ids(sent)), 5000)
+    await other.seek(subscription, 'beginning')
+    const began = performance.now()
+    await vi.waitFor(() => expect(seen).toEqual([...ids(sent), ...ids(sent)]), { timeout: 5000, interval: 10 })
+    expect(performance.now() - began).toBeLessThan(1500)
+  })
+
+  test('what somebody else has put into a topic is delivered as it is, and stops nobody', async () => {
+    const { connect } = await import('@nats-io/transport-node')
+    const raw = await connect({ servers: `127.0.0.1:${server().port}` })
+    const transport = client(server().port)
+    const { topic, subscription } = await topicOn(transport)
+    await raw.request(`comity.topic.${topic.replace('.', '_')}.0`, 'no JSON')
+    const sent = messages(3)
+    await transport.send(topic, sent)
+    const seen = receiving(transport, subscription)
+    await vi.waitFor(() => expect(new Set(seen)).toEqual(new Set(['nats:1', ...ids(sent)])), 5000)
+    await raw.close()
+  })
+})
