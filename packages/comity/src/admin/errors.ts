@@ -180,6 +180,7 @@ export const NoAccessForm: ErrorType<'transport' | 'form' | 'forms'> = errorType
   'COMITY_NO_ACCESS_FORM',
   'the rights of teams at {transport} are not written down in the form {form}; {forms}',
   'name a form that it has; where it has none, the rights are kept elsewhere: for a Postgres bus, comity migrate --roles bus',
+)
 export const NoMove: ErrorType<'team' | 'to'> = errorType(
   'COMITY_NO_MOVE',
   'no process of {team} is moving to {to}',
