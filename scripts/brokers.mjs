@@ -21,11 +21,11 @@ const brokers = {
     program: () => found('nats-server', [join(CACHE, 'usr/sbin/nats-server'), '/usr/sbin/nats-server']),
     command(port, directory, { config = '' }) {
       const file = join(directory, 'nats.conf')
-      // Every acknowledged message is on the disk: what the transport asks of a server that keeps its promises.
-      writeFileSync(file, `jetstream { store_dir: "${join(directory, 'jetstream')}" }\n${config}\n`)
+      writeFileSync(file, `jetstream { store_dir: "${join(directory, 'jetstream')}" }\nmax_payload: 9MB\n${config}\n`)
       return [this.program(), ['-c', file, '-a', '127.0.0.1', '-p', String(port)], {}]
     },
-    url: (port) => `nats://127.0.0.1:${port}`,
+    // Debian's 2.9 writes its files through every two minutes, and can't be told to do so at once.
+    url: (port) => `nats://127.0.0.1:${port}?sync=interval`,
     isReady: (log) => log.includes('Server is ready'),
   },
   'google-pubsub': {

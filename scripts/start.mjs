@@ -51,7 +51,7 @@ if (missingBroker) {
   process.stderr.write(`${missingBroker}\n  What to do: install it, then run it again\n`)
   process.exit(1)
 }
-const launched = broker && (await launchBroker(broker, { config: 'max_payload: 9MB' }))
+const launched = broker && (await launchBroker(broker))
 
 const started = performance.now()
 const child = spawn(process.execPath, ['dist/main.js', ...rest], {

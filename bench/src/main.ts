@@ -89,5 +89,5 @@ async function launch(name: BrokerName): Promise<Awaited<ReturnType<typeof launc
     process.stderr.write(`${missing}\n`)
     process.exit(1)
   }
-  return launchBroker(name, { config: 'max_payload: 9MB' })
+  return launchBroker(name)
 }

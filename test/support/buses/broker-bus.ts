@@ -3,7 +3,7 @@ import { type Bus, busAt, type LaunchBusOptions } from './bus.ts'
 
 /** NATS, or Google's emulator: a real server each, with files of its own. */
 export async function launchBrokerBus(kind: BrokerName, { claimSilence }: LaunchBusOptions): Promise<Bus> {
-  const launched = await launchBroker(kind, kind === 'nats' ? { config: 'max_payload: 9MB' } : {})
+  const launched = await launchBroker(kind)
   const url = new URL(launched.url)
   if (kind === 'nats' && claimSilence !== undefined) url.searchParams.set('claimSilence', String(claimSilence))
   // The shortest that there is: so soon somebody else has what a dead process had.
