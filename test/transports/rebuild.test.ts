@@ -85,7 +85,10 @@ test('what is beyond the retention is named, with what each subscription has los
   expect(of('marketing')).toMatchObject({
     outcome: { topics: [{ topic: 'marketing.email-sent', messages: 12, gone: { since: expect.any(String), before } }] },
   })
-  expect(of('analysis')).toMatchObject({ team: 'analysis', subscriptions: [{ subscription: 'analysis.marketing-email-sent', state: 'lost' }] })
+  expect(of('analysis')).toMatchObject({
+    team: 'analysis',
+    subscriptions: [{ subscription: 'analysis.marketing-email-sent', state: 'lost' }],
+  })
   const { stdout } = await rebuild()
   expect(stdout).toMatch(/gone: versions below \d+, announced between/)
   await teams.analysis.start()
