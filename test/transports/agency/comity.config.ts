@@ -6,10 +6,6 @@ import { z } from 'zod'
 const Customer = entity('crm.customer', { key: 'id', state: z.object({ id: z.string(), email: z.string(), name: z.string() }) })
 const EmailSent = event('marketing.email-sent', { key: 'customerId', data: z.object({ customerId: z.string(), n: z.int() }) })
 
-/** What each handler did, in the order of its commits; nothing in the table prevents a second row of one message. */
-export const EFFECTS =
-  'create table effects (seq bigint generated always as identity primary key, message text not null, key text not null, n int not null)'
-
 const common: TeamOptions<Queryable> = {
   lease: (process.env.AGENCY_LEASE ?? '2s') as Duration,
   moving: { margin: (process.env.AGENCY_MARGIN ?? '400ms') as Duration },

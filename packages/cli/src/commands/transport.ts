@@ -5,7 +5,7 @@ import { rebuildCommand } from './transport/rebuild.ts'
 
 const HELP = `
 Example:
-  $ comity transport move --to nats://bus
+  $ comity transport move --to $NEW_URL
   $ comity transport rebuild --reason 'the disk of the bus is gone'`
 
 export function transportCommand(finish: (code: ExitCode) => void): Command {

@@ -1,7 +1,8 @@
 /** Teams that move from one bus to another: what their databases remember of it, and what they refuse. */
 import { event } from '@comity/contract'
-import { type Duration, type Logger, type MemoryBus, memoryBus, type Queryable, type Team, team } from 'comity'
+import { type Duration, type Logger, memoryBus, type Queryable, type Team, team } from 'comity'
 import { transportMove } from 'comity/admin'
+import type { MemoryBus } from 'comity/transport'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { until } from '../../../../test/chaos/until.ts'

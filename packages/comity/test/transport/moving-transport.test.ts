@@ -233,6 +233,14 @@ describe('a send to both', () => {
     expect(await read(w.fresh(), 2)).toEqual(['a-0', 'a-1'])
   })
 
+  test('reaches the new one only after the old one has stored it', async () => {
+    await using w = await world()
+    const owner = w.moving()
+    await w.old().remove({ topics: [TOPIC] })
+    await expect(owner.send(TOPIC, run('a', 0, 1))).rejects.toMatchObject({ code: 'COMITY_TOPIC_UNKNOWN' })
+    expect(await w.fresh().stats([SUBSCRIPTION])).toMatchObject([{ backlog: 0 }])
+  })
+
   test('says that nothing is known when the new broker fails after the old one has stored', async () => {
     await using w = await world()
     const owner = w.moving()
@@ -260,6 +268,32 @@ describe('a send to both', () => {
     await w.fresh().send(TOPIC, run('b', 0, 1), { fence: newer })
     expect(await w.moving().send(TOPIC, run('a', 0, 2), { fence })).toEqual([{ status: 'stale' }, { status: 'stale' }])
   })
+})
+
+test('what needs no order is read at both all the time, also while the new one does not know it', async () => {
+  const [oldBus, newBus] = [memoryBus(), memoryBus()]
+  await oldBus.connect().provision(plan)
+  const transport = movingTransport({
+    ...{ from: oldBus.connect(), to: newBus.connect(), records: memoryMoveRecords(), margin: 3_600_000 },
+    isReadAtBoth: () => true,
+  })
+  const seen: string[] = []
+  const end = new AbortController()
+  const receiving = transport.receive(
+    SUBSCRIPTION,
+    async (deliveries) => {
+      seen.push(...deliveries.map(({ message: one }) => one.id))
+      return deliveries.map(() => 'ack')
+    },
+    { signal: end.signal },
+  )
+  await oldBus.connect().send(TOPIC, run('a', 0, 1))
+  await newBus.connect().provision(plan)
+  await newBus.connect().send(TOPIC, run('b', 0, 1))
+  await until(() => seen.includes('a-0') && seen.includes('b-0'))
+  end.abort()
+  await receiving
+  await transport.close()
 })
 
 test('an old broker that does not say what it still has is not left by a move', () => {

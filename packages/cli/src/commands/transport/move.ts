@@ -27,8 +27,8 @@ knows that says so with --finish; then the new URL becomes the transport, and CO
 Exit codes: 0 = everything has switched, or done; 1 = error; 2 = not yet (--status).
 
 Example:
-  $ comity transport move --to nats://bus
-  $ comity transport move --to nats://bus --finish --reason 'all teams have switched'`
+  $ comity transport move --to $NEW_URL
+  $ comity transport move --to $NEW_URL --finish --reason 'all teams have switched'`
 
 /** Between two looks, in milliseconds. */
 const LOOK_EVERY = 1000
