@@ -1,6 +1,7 @@
-import { createInbox, type Msg, nanos, type Subscription as CoreSubscription } from '@nats-io/transport-node'
-import { backoff, type BucketWindow, type Clock, TransportFailed } from 'comity/transport'
+import { type Subscription as CoreSubscription, createInbox, type Msg, nanos } from '@nats-io/transport-node'
+import { type BucketWindow, backoff, type Clock, TransportFailed } from 'comity/transport'
 import { type ApiAnswer, type Connection, isPassing, refusal, translate } from './connection.ts'
+import { NO_STREAM } from './topic-stream.ts'
 import type { Turnstile } from './turnstile.ts'
 import { decode } from './wire-message.ts'
 
@@ -22,6 +23,10 @@ export interface ReaderContext {
   /** Undefined: it reads again. */
   readonly onTrouble: (error: Error | undefined) => void
   readonly onFailed: (error: Error) => void
+  /** The window is ahead of the stream: it was made anew, or its server lost what it had not yet written through to the disk. */
+  readonly onAhead: () => void
+  /** There is no stream. */
+  readonly onRemoved: () => void
 }
 
 /** A pull that nobody answers any more is asked again. */
@@ -96,7 +101,10 @@ export class BucketReader {
     const { clock, connection, stream, subject } = this.#context
     const silentSince = this.#heardAt
     if (this.#outstanding === 0 || this.#making || this.#stopped || clock.monotonic() - silentSince < after) return false
-    const found = await connection.request(`$JS.API.DIRECT.GET.${stream}`, JSON.stringify({ seq: this.#window.fetchedTo + 1, next_by_subj: subject }))
+    const found = await connection.request(
+      `$JS.API.DIRECT.GET.${stream}`,
+      JSON.stringify({ seq: this.#window.fetchedTo + 1, next_by_subj: subject }),
+    )
     if (this.#heardAt !== silentSince || this.#stopped) return false
     this.#heardAt = clock.monotonic()
     if ((found.headers?.code ?? 0) >= 300) return false
@@ -133,7 +141,7 @@ export class BucketReader {
 
   async #create(): Promise<void> {
     if (this.#stopped) return
-    const { connection, stream, subject, name } = this.#context
+    const { connection, stream, subject, name, onAhead, onRemoved } = this.#context
     const start = this.#window.fetchedTo
     const verb = `CONSUMER.CREATE.${stream}.${name}.${subject}`
     const body = {
@@ -151,7 +159,12 @@ export class BucketReader {
     }
     for (let attempt = 0; ; attempt++) {
       const answer: ApiAnswer<ConsumerInfo> = await connection.ask(verb, body)
-      if (answer.error === undefined && answer.delivered.consumer_seq === 0 && answer.delivered.stream_seq === start) return
+      if (answer.error === undefined && answer.delivered.consumer_seq === 0) {
+        // Later than asked for: retention has been at work. Earlier: the stream ends before our position.
+        if (answer.delivered.stream_seq < start) onAhead()
+        return
+      }
+      if (answer.error?.err_code === NO_STREAM) return onRemoved()
       if (answer.error !== undefined && !ALREADY_THERE.includes(answer.error.err_code ?? 0)) throw refusal(answer.error, verb)
       if (attempt === 3) throw new TransportFailed({ transport: 'nats', reason: `consumer ${name} of ${stream} is used by somebody else` })
       await connection.ask(`CONSUMER.DELETE.${stream}.${name}`)
@@ -174,10 +187,19 @@ export class BucketReader {
   #receive(error: Error | null, received: Msg): void {
     if (this.#stopped || this.#inbox === undefined) return
     this.#heardAt = this.#context.clock.monotonic()
-    if (error) return this.#context.onFailed(translate(error, this.#address))
+    if (error) {
+      this.#context.onFailed(translate(error, this.#address))
+      return
+    }
     const place = placeOf(received.reply)
-    if (place === undefined) return this.#status(received)
-    if (place.count !== this.#count + 1) return this.restart() // something between is missing
+    if (place === undefined) {
+      this.#status(received)
+      return
+    }
+    if (place.count !== this.#count + 1) {
+      this.restart() // something between is missing
+      return
+    }
     this.#count = place.count
     this.#outstanding--
     this.#large = false
@@ -190,7 +212,10 @@ export class BucketReader {
   #status({ headers }: Msg): void {
     const { code = 0, description = '' } = headers ?? {}
     if (code === 100) return
-    if (code === 503 || (code === 409 && /deleted|leadership|shutdown|push based/i.test(description))) return this.restart()
+    if (code === 503 || (code === 409 && /deleted|leadership|shutdown|push based/i.test(description))) {
+      this.restart()
+      return
+    }
     if (code === 409 && /size exceeds/i.test(description)) this.#large = true
     const left = Number(headers?.get('Nats-Pending-Messages') || this.#outstanding)
     this.#outstanding = Math.max(0, this.#outstanding - left)

@@ -1,3 +1,4 @@
+import { ComityError } from '@comity/contract'
 import type { ConnectionOptions, Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node'
 import {
   AuthorizationError,
@@ -7,7 +8,6 @@ import {
   PermissionViolationError,
   UserAuthenticationExpiredError,
 } from '@nats-io/transport-node'
-import { ComityError } from '@comity/contract'
 import { TransportClosed, TransportFailed, TransportForbidden, TransportUnavailable } from 'comity/transport'
 import { NatsPayloadTooSmall, NatsServerTooOld } from './errors.ts'
 
@@ -107,9 +107,11 @@ export class Connection {
       await client.close()
       throw error
     }
+    const isBack = this.#lost !== undefined
     this.#client = client
     this.#lost = undefined
     void this.#follow(client)
+    if (isBack) for (const listener of [...this.listeners]) listener.back()
     return client
   }
 
@@ -175,7 +177,11 @@ export function translate(error: unknown, what: string): ComityError {
   const is = (type: new (...args: never[]) => Error): boolean => known.some((each) => each instanceof type)
   if (is(AuthorizationError) || is(UserAuthenticationExpiredError)) {
     return new TransportForbidden(
-      { transport: 'nats', reason: given.message, remedy: 'check user and password of the URL; transport.access(plan) writes the users of nats-server.conf' },
+      {
+        transport: 'nats',
+        reason: given.message,
+        remedy: 'check user and password of the URL; transport.access(plan) writes the users of nats-server.conf',
+      },
       { cause: error },
     )
   }
@@ -184,7 +190,8 @@ export function translate(error: unknown, what: string): ComityError {
       {
         transport: 'nats',
         reason: given.message,
-        remedy: 'a team needs the permissions that transport.access(plan) writes for nats-server.conf, and ?team=<team> in its URL; `comity provision` needs the operator',
+        remedy:
+          'a team needs the permissions that transport.access(plan) writes for nats-server.conf, and ?team=<team> in its URL; `comity provision` needs the operator',
       },
       { cause: error },
     )

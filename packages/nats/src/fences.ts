@@ -95,7 +95,10 @@ export class Fences {
     while (queue.length > 0) {
       const { identity } = queue[0] as Waiting
       const same = queue.filter(
-        (each) => each.identity.incarnation === identity.incarnation && each.identity.term === identity.term && each.identity.holder === identity.holder,
+        (each) =>
+          each.identity.incarnation === identity.incarnation &&
+          each.identity.term === identity.term &&
+          each.identity.holder === identity.holder,
       )
       queue.splice(0, queue.length, ...queue.filter((each) => !same.includes(each)))
       try {
@@ -141,7 +144,11 @@ export class Fences {
     return true
   }
 
-  async #next(row: FenceRow | undefined, { team, incarnation, term, holder }: Waiting['identity'], highest: number): Promise<FenceRow | 'stale'> {
+  async #next(
+    row: FenceRow | undefined,
+    { team, incarnation, term, holder }: Waiting['identity'],
+    highest: number,
+  ): Promise<FenceRow | 'stale'> {
     const seen = Math.max(incarnation, highest)
     if (row === undefined) return { incarnation, term: term ?? 0, holder, highestVersion: seen, claimants: [holder] }
     if (incarnation < row.incarnation) return 'stale'

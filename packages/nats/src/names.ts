@@ -16,9 +16,7 @@ export function toToken(text: string): string {
 }
 
 export function fromToken(token: string): string {
-  return token
-    .replaceAll('_', '.')
-    .replace(/(?:=[0-9A-F]{2})+/g, (bytes) => Buffer.from(bytes.replaceAll('=', ''), 'hex').toString('utf8'))
+  return token.replaceAll('_', '.').replace(/(?:=[0-9A-F]{2})+/g, (bytes) => Buffer.from(bytes.replaceAll('=', ''), 'hex').toString('utf8'))
 }
 
 export const streamOf = (topic: string): string => `comity-${toToken(topic)}`

@@ -12,8 +12,8 @@ import {
   type SeekTarget,
   type SendOptions,
   type SendResult,
-  SubscriptionUnknown,
   type SubscriptionStats,
+  SubscriptionUnknown,
   type Transport,
   TransportClosed,
   TransportUnsupported,
@@ -27,8 +27,8 @@ import { seek, stats } from './position.ts'
 import { provision, remove } from './provision.ts'
 import { Receiver, type ReceiverContext } from './receiver.ts'
 import { Subscription } from './subscriptions.ts'
-import { safeTopicStream } from './topic-stream.ts'
 import { TopicSender } from './topic-sender.ts'
+import { safeTopicStream } from './topic-stream.ts'
 import { Turnstile } from './turnstile.ts'
 import { Upkeep } from './upkeep.ts'
 
@@ -86,8 +86,12 @@ export function natsTransport(options: NatsTransportOptions): NatsTransport {
   let closed: Promise<void> | undefined
 
   connection.listeners.add({
-    lost: (error) => upkeeps.forEach((upkeep) => upkeep.lost(error)),
-    back: () => upkeeps.forEach((upkeep) => upkeep.back()),
+    lost(error) {
+      for (const upkeep of upkeeps.values()) upkeep.lost(error)
+    },
+    back() {
+      for (const upkeep of upkeeps.values()) upkeep.back()
+    },
   })
 
   const assertOpen = (): void => {
@@ -110,7 +114,9 @@ export function natsTransport(options: NatsTransportOptions): NatsTransport {
     const outcome = await sender.send(checked.messages, fence, signal)
     if (outcome === 'stale') return messages.map(() => ({ status: 'stale' }))
     if (settings.sync === 'interval')
-      warn("sync: 'interval': a power failure of the server's machine may take what it acknowledged in the last minutes; the relay's replay sends it again")
+      warn(
+        "sync: 'interval': a power failure of the server's machine may take what it acknowledged in the last minutes; the relay's replay sends it again",
+      )
     return checked.results({ status: 'stored' })
   }
 
@@ -149,7 +155,9 @@ export function natsTransport(options: NatsTransportOptions): NatsTransport {
         if (topic.config.num_replicas === 1 && ((await connection.client()).info?.connect_urls?.length ?? 0) >= 3)
           warn(`topic ${topic.topic} has one copy in a cluster of several servers: provision it with ?replicas=3`)
         if (value.created !== topic.created) {
-          const table = await subscription.change((each) => (each.created === topic.created ? each : restarted(each, topic.created, topic.buckets)))
+          const table = await subscription.change((each) =>
+            each.created === topic.created ? each : restarted(each, topic.created, topic.buckets),
+          )
           if (table === undefined) throw new SubscriptionUnknown({ subscription: name })
         }
         if (failures > 0) onTrouble?.(undefined)
@@ -213,13 +221,13 @@ export function natsTransport(options: NatsTransportOptions): NatsTransport {
     async seek(subscription, to) {
       assertOpen()
       await seek(connection, new Subscription(connection, subscription), to)
-      upkeeps.forEach((upkeep) => upkeep.wake())
+      for (const upkeep of upkeeps.values()) upkeep.wake()
     },
     async remove(what) {
       assertOpen()
       for (const topic of what.topics ?? []) senders.delete(topic)
       await remove(connection, what)
-      upkeeps.forEach((upkeep) => upkeep.wake())
+      for (const upkeep of upkeeps.values()) upkeep.wake()
     },
     async access(plan, format = 'conf') {
       if (format !== 'conf')

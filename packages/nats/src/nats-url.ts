@@ -17,7 +17,8 @@ export function parseNatsUrl(url: string): NatsAddress {
   if (hosts === undefined) throw new NatsUrlInvalid({ reason: 'it has another shape' })
   const servers = hosts.split(',').map((host) => host.trim())
   for (const server of servers) {
-    if (!/^(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::\d{1,5})?$/.test(server)) throw new NatsUrlInvalid({ reason: 'a host in it is no name and no address' })
+    if (!/^(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::\d{1,5})?$/.test(server))
+      throw new NatsUrlInvalid({ reason: 'a host in it is no name and no address' })
   }
   const parameters = new Map(new URLSearchParams(query ?? ''))
   if (credentials === undefined) return { servers, parameters }

@@ -64,8 +64,10 @@ export function settingsOf(options: NatsTransportOptions): Settings {
     names.filter((name) => !['url', 'logger', 'clock', 'allowUnsafe'].includes(name)),
     'the URL of the transport',
   )
-  const number = (name: 'buckets' | 'retention' | 'replicas' | 'leaseMs' | 'claimSilence' | 'closeGrace' | 'answerTimeout' | 'stallAfter', otherwise: number) =>
-    options[name] ?? (given[name] === undefined ? otherwise : numberOf(given[name], name))
+  const number = (
+    name: 'buckets' | 'retention' | 'replicas' | 'leaseMs' | 'claimSilence' | 'closeGrace' | 'answerTimeout' | 'stallAfter',
+    otherwise: number,
+  ) => options[name] ?? (given[name] === undefined ? otherwise : numberOf(given[name], name))
   const { allowUnsafe = false, logger = silentLogger, clock = systemClock } = options
   const team = options.team ?? given.team
   const sync = options.sync ?? given.sync

@@ -1,4 +1,4 @@
-import { type SeekTarget, SubscriptionUnknown, type SubscriptionStats, TransportFailed } from 'comity/transport'
+import { type SeekTarget, type SubscriptionStats, SubscriptionUnknown, TransportFailed } from 'comity/transport'
 import { type ApiAnswer, type Connection, refusal, unavailable } from './connection.ts'
 import { type LeaseTable, positionOf, sought } from './lease-table.ts'
 import { counterOf, subjectOf } from './names.ts'
@@ -14,7 +14,8 @@ interface ConsumerInfo {
 export async function seek(connection: Connection, subscription: Subscription, to: SeekTarget): Promise<void> {
   const { value } = await subscription.table()
   const topic = await topicStream(connection, value.topic)
-  const position = to === 'beginning' ? 0 : to === 'end' ? topic.lastSequence : await sequenceBefore(connection, topic, subscription.name, to.time)
+  const position =
+    to === 'beginning' ? 0 : to === 'end' ? topic.lastSequence : await sequenceBefore(connection, topic, subscription.name, to.time)
   const changed = await subscription.change((table) => sought(table, position))
   if (changed === undefined) throw new SubscriptionUnknown({ subscription: subscription.name })
 }
@@ -23,13 +24,17 @@ export async function seek(connection: Connection, subscription: Subscription, t
 export async function stats(connection: Connection, subscription: Subscription): Promise<SubscriptionStats> {
   const { value: table } = await subscription.table()
   const topic = await topicStream(connection, table.topic)
-  const counted = await Promise.all((await positions(subscription, table)).map((position, bucket) => oldestAfter(connection, topic, bucket, position)))
+  const counted = await Promise.all(
+    (await positions(subscription, table)).map((position, bucket) => oldestAfter(connection, topic, bucket, position)),
+  )
   let backlog = 0
   let oldest: Date | undefined
   // One after the other: they share the name of one consumer.
   for (const [bucket, found] of counted.entries()) {
     if (found === undefined) continue
-    backlog += (await inspect(connection, topic, subscription.name, bucket, { deliver_policy: 'by_start_sequence', opt_start_seq: found.sequence })).num_pending
+    backlog += (
+      await inspect(connection, topic, subscription.name, bucket, { deliver_policy: 'by_start_sequence', opt_start_seq: found.sequence })
+    ).num_pending
     if (oldest === undefined || found.sentAt < oldest) oldest = found.sentAt
   }
   return { subscription: subscription.name, backlog, ...(oldest && { oldestSentAt: oldest }) }
@@ -57,7 +62,10 @@ async function oldestAfter(
 
 /** The sequence before the first message of that time or later: a consumer that would start there says so. */
 async function sequenceBefore(connection: Connection, topic: TopicStream, subscription: string, time: Date): Promise<number> {
-  const { delivered } = await inspect(connection, topic, subscription, '*', { deliver_policy: 'by_start_time', opt_start_time: time.toISOString() })
+  const { delivered } = await inspect(connection, topic, subscription, '*', {
+    deliver_policy: 'by_start_time',
+    opt_start_time: time.toISOString(),
+  })
   return delivered.stream_seq
 }
 
@@ -71,7 +79,15 @@ async function inspect(
 ): Promise<ConsumerInfo> {
   const name = counterOf(subscription)
   const subject = subjectOf(topic, bucket)
-  const config = { name, ack_policy: 'none', filter_subject: subject, mem_storage: true, num_replicas: 1, inactive_threshold: 1e9, ...start }
+  const config = {
+    name,
+    ack_policy: 'none',
+    filter_subject: subject,
+    mem_storage: true,
+    num_replicas: 1,
+    inactive_threshold: 1e9,
+    ...start,
+  }
   for (let attempt = 0; attempt < 50; attempt++) {
     const verb = `CONSUMER.CREATE.${stream}.${name}.${subject}`
     const answer: ApiAnswer<ConsumerInfo> = await connection.ask(verb, { stream_name: stream, config })

@@ -1,10 +1,27 @@
 import { randomUUID } from 'node:crypto'
-import { ProvisionConflict, type ProvisionPlan, type ProvisionStep, type SubscriptionPlan, type TopicPlan, TopicUnknown } from 'comity/transport'
+import {
+  ProvisionConflict,
+  type ProvisionPlan,
+  type ProvisionStep,
+  type SubscriptionPlan,
+  type TopicPlan,
+  TopicUnknown,
+} from 'comity/transport'
 import { type ApiAnswer, type Connection, refusal } from './connection.ts'
 import { newTable, restarted } from './lease-table.ts'
 import { fromToken, storeOf, streamOf, teamOf } from './names.ts'
 import { Subscription } from './subscriptions.ts'
-import { findStream, inWords, NO_STREAM, refuseLossy, shortfall, streamConfig, type StreamInfo, type TopicStream, topicStream } from './topic-stream.ts'
+import {
+  findStream,
+  inWords,
+  NO_STREAM,
+  refuseLossy,
+  type StreamInfo,
+  shortfall,
+  streamConfig,
+  type TopicStream,
+  topicStream,
+} from './topic-stream.ts'
 
 export interface ProvisionSettings {
   /** Of a topic whose plan names none. */
@@ -21,7 +38,11 @@ const SUBJECTS_OVERLAP = 10065
 const NAME_IN_USE = 10058
 
 /** Creates what the plan names and does not exist, and mends what exists: a stream's retention only ever grows here. */
-export async function provision(connection: Connection, plan: ProvisionPlan, settings: ProvisionSettings): Promise<readonly ProvisionStep[]> {
+export async function provision(
+  connection: Connection,
+  plan: ProvisionPlan,
+  settings: ProvisionSettings,
+): Promise<readonly ProvisionStep[]> {
   const steps: ProvisionStep[] = []
   if (!settings.dryRun) {
     const teams = new Set([...plan.topics, ...plan.subscriptions].map(({ team }) => team))
@@ -52,7 +73,11 @@ async function provisionTopic(connection: Connection, plan: TopicPlan, settings:
       // Another process may have made the same a moment ago.
       if (answer.error && answer.error.err_code !== NAME_IN_USE) throw refusal(answer.error, verb)
     }
-    return { action: 'create-topic', name, detail: `${buckets} buckets, retention ${inWords(settings.retention)}, ${replicasInWords(settings.replicas)}` }
+    return {
+      action: 'create-topic',
+      name,
+      detail: `${buckets} buckets, retention ${inWords(settings.retention)}, ${replicasInWords(settings.replicas)}`,
+    }
   }
   if (found.team !== team || found.buckets !== (plan.buckets ?? found.buckets))
     throw new ProvisionConflict({ conflict: `topic ${name} exists with team ${found.team} and ${found.buckets} buckets` })
@@ -90,12 +115,14 @@ async function provisionSubscription(
   { dryRun }: ProvisionSettings,
 ): Promise<ProvisionStep | undefined> {
   const { name, team, topic } = plan
-  if (teamOf(name) !== team) throw new ProvisionConflict({ conflict: `subscription ${name} does not begin with the name of its team, ${team}` })
+  if (teamOf(name) !== team)
+    throw new ProvisionConflict({ conflict: `subscription ${name} does not begin with the name of its team, ${team}` })
   const subscription = new Subscription(connection, name)
   const found = await subscription.find()
   if (found === undefined) {
     if (dryRun) {
-      if (!topics.some((each) => each.name === topic) && (await findStream(connection, topic)) === undefined) throw new TopicUnknown({ topic })
+      if (!topics.some((each) => each.name === topic) && (await findStream(connection, topic)) === undefined)
+        throw new TopicUnknown({ topic })
     } else {
       const stream = await topicStream(connection, topic)
       await subscription.create(newTable(randomUUID(), stream, stream.lastSequence))
@@ -167,7 +194,9 @@ async function subscriptionsOf(connection: Connection, topics: readonly string[]
 async function streamNames(connection: Connection): Promise<readonly string[]> {
   const names: string[] = []
   for (;;) {
-    const page = await connection.demand<{ readonly total: number; readonly streams?: readonly string[] }>('STREAM.NAMES', { offset: names.length })
+    const page = await connection.demand<{ readonly total: number; readonly streams?: readonly string[] }>('STREAM.NAMES', {
+      offset: names.length,
+    })
     names.push(...(page.streams ?? []))
     if (!page.streams?.length || names.length >= page.total) return names
   }

@@ -1,9 +1,20 @@
-import { backoff, BucketWindow, type Clock, Deliveries, type DeliveryHandler, type Logger, logEvent, type ReceiveOptions, SubscriptionUnknown } from 'comity/transport'
+import {
+  BucketWindow,
+  backoff,
+  type Clock,
+  Deliveries,
+  type DeliveryHandler,
+  type Logger,
+  logEvent,
+  type ReceiveOptions,
+  SubscriptionUnknown,
+} from 'comity/transport'
 import { BucketReader } from './bucket-reader.ts'
 import { type Connection, isPassing } from './connection.ts'
-import { type Acknowledged, type LeaseTable, released, shareOf } from './lease-table.ts'
+import { type Acknowledged, type LeaseTable, released, restarted, shareOf } from './lease-table.ts'
 import { readerOf, subjectOf } from './names.ts'
 import type { Subscription } from './subscriptions.ts'
+import { topicStream } from './topic-stream.ts'
 import type { Turnstile } from './turnstile.ts'
 
 export interface ReceiverContext {
@@ -68,7 +79,13 @@ export class Receiver {
   #settle: (error?: Error) => void = () => undefined
 
   constructor(
-    opened: { readonly subscription: Subscription; readonly id: string; readonly topic: string; readonly stream: string; readonly holder: string },
+    opened: {
+      readonly subscription: Subscription
+      readonly id: string
+      readonly topic: string
+      readonly stream: string
+      readonly holder: string
+    },
     handler: DeliveryHandler,
     options: ReceiveOptions,
     context: ReceiverContext,
@@ -177,6 +194,8 @@ export class Receiver {
       onMessage: () => this.#pumpSoon(),
       onTrouble: (error) => error && this.trouble(error),
       onFailed: (error) => this.fail(error),
+      onAhead: () => void this.#startOver(window),
+      onRemoved: () => this.removed(),
     })
     this.#readers.set(window, reader)
     reader.restart()
@@ -228,6 +247,20 @@ export class Receiver {
         else this.#note(20 + backoff(this.#failures++, { min: 50, max: 5000 }))
       },
     )
+  }
+
+  /** Positions mean nothing any more, and sequences that were acknowledged come again for other messages: everything retained is delivered. */
+  async #startOver(window: BucketWindow): Promise<void> {
+    try {
+      const stream = await topicStream(this.#context.connection, this.topic)
+      await this.subscription.change((table) =>
+        table.leases[window.bucket]?.term === window.term ? restarted(table, stream.created, stream.buckets) : table,
+      )
+      this.#context.wakeUpkeep()
+    } catch (error) {
+      if (isPassing(error)) this.#readers.get(window)?.restart()
+      else this.fail(error as Error)
+    }
   }
 
   async #giveBack(window: BucketWindow): Promise<void> {

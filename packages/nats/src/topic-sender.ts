@@ -1,5 +1,13 @@
 import { bucketOf } from '@comity/contract'
-import { backoff, type Clock, type Fence, highestVersionIn, type OutgoingMessage, TransportFailed, TransportForbidden } from 'comity/transport'
+import {
+  backoff,
+  type Clock,
+  type Fence,
+  highestVersionIn,
+  type OutgoingMessage,
+  TransportFailed,
+  TransportForbidden,
+} from 'comity/transport'
 import { type ApiAnswer, type Connection, isPassing, refusal, unavailable } from './connection.ts'
 import type { Fences } from './fences.ts'
 import { subjectOf } from './names.ts'
@@ -50,7 +58,10 @@ export class TopicSender {
   #last = 0
   #busy: Promise<unknown> = Promise.resolve()
 
-  constructor(topic: string, context: { readonly connection: Connection; readonly fences: Fences; readonly clock: Clock; readonly name: string }) {
+  constructor(
+    topic: string,
+    context: { readonly connection: Connection; readonly fences: Fences; readonly clock: Clock; readonly name: string },
+  ) {
     this.#topic = topic
     this.#connection = context.connection
     this.#fences = context.fences

@@ -92,7 +92,12 @@ export async function topicStream(connection: Connection, topic: string): Promis
 }
 
 /** For a receiver: the stream, refused where it could lose what was not acknowledged. */
-export async function safeTopicStream(connection: Connection, topic: string, subscription: string, demands: StreamDemands): Promise<TopicStream> {
+export async function safeTopicStream(
+  connection: Connection,
+  topic: string,
+  subscription: string,
+  demands: StreamDemands,
+): Promise<TopicStream> {
   const found = await findStream(connection, topic)
   if (found === undefined) throw new SubscriptionUnknown({ subscription })
   refuseLossy(found, demands.allowUnsafe)
@@ -122,14 +127,19 @@ function refuseShort({ topic, config }: TopicStream, { retention, allowUnsafe }:
 
 /** What takes messages away before the window ends, in words; undefined if nothing does. */
 export function shortfall(config: StreamConfig, retention: number): string | undefined {
-  if (config.max_age !== 0 && config.max_age < maxAge(retention)) return `retention ${inWords(config.max_age / NANOS)} → ${inWords(retention)}`
+  if (config.max_age !== 0 && config.max_age < maxAge(retention))
+    return `retention ${inWords(config.max_age / NANOS)} → ${inWords(retention)}`
   for (const limit of ['max_msgs', 'max_bytes', 'max_msgs_per_subject'] as const)
     if (config[limit] > 0) return `${limit} ${config[limit]} → no limit`
   return undefined
 }
 
 export function inWords(milliseconds: number): string {
-  for (const [unit, length] of [['d', 86_400_000], ['h', 3_600_000], ['min', 60_000]] as const)
+  for (const [unit, length] of [
+    ['d', 86_400_000],
+    ['h', 3_600_000],
+    ['min', 60_000],
+  ] as const)
     if (milliseconds >= length) return `${+(milliseconds / length).toFixed(1)} ${unit}`
   return `${+(milliseconds / 1000).toFixed(1)} s`
 }

@@ -120,8 +120,8 @@ export class Upkeep {
     }
     const due = [...this.#receivers].filter((receiver) => receiver.lookAt <= began && !receiver.isEnding)
     const beating = new Map<string, Promise<boolean>>()
-    await Promise.all(due.map((receiver) => this.#look(receiver, beating)))
-    await Promise.all(due.map((receiver) => receiver.checkStalls()))
+    await Promise.all(due.map((receiver) => alone(receiver, this.#look(receiver, beating))))
+    await Promise.all(due.map((receiver) => alone(receiver, receiver.checkStalls())))
     for (const receiver of this.#receivers) if (receiver.validUntil > clock.monotonic()) receiver.trouble(undefined)
     const next = Math.min(...[...this.#receivers].map((receiver) => receiver.lookAt), this.#beatAt + leaseMs / 4)
     return Math.max(1, next - clock.monotonic())
@@ -206,5 +206,15 @@ export class Upkeep {
         this.#loop?.wake()
       },
     })
+  }
+}
+
+/** What cannot pass ends this receiver, and no other. */
+async function alone(receiver: Receiver, work: Promise<void>): Promise<void> {
+  try {
+    await work
+  } catch (error) {
+    if (isPassing(error)) throw error
+    receiver.fail(error as Error)
   }
 }

@@ -36,9 +36,15 @@ onNats('a server with the permissions that access writes', () => {
     const sent = messages(40, (n) => `k${n}`)
     expect(await crm.send('crm.customer', sent, { fence })).toEqual(sent.map(() => ({ status: 'stored' })))
     expect(await marketing.stats(['marketing.customers'])).toMatchObject([{ backlog: 40 }])
-    const [seen, shared] = [receiving(marketing, 'marketing.customers'), receiving(client(server.port, { url: as('marketing') }), 'marketing.customers')]
+    const [seen, shared] = [
+      receiving(marketing, 'marketing.customers'),
+      receiving(client(server.port, { url: as('marketing') }), 'marketing.customers'),
+    ]
     await vi.waitFor(() => expect(new Set([...seen, ...shared]).size).toBe(40), 5000)
-    await vi.waitFor(async () => expect(await marketing.stats(['marketing.customers'])).toEqual([{ subscription: 'marketing.customers', backlog: 0 }]), 5000)
+    await vi.waitFor(
+      async () => expect(await marketing.stats(['marketing.customers'])).toEqual([{ subscription: 'marketing.customers', backlog: 0 }]),
+      5000,
+    )
     for (const to of ['end', 'beginning', { time: new Date(Date.now() - 60_000) }] as const) await marketing.seek('marketing.customers', to)
     await vi.waitFor(() => expect(seen.length + shared.length).toBeGreaterThanOrEqual(80), 5000)
   })
@@ -85,7 +91,8 @@ onNats('a server with the permissions that access writes', () => {
     ]) {
       await denied(subject)
     }
-    for (const subject of ['comity.topic.>', '_INBOX_crm.>', '_INBOX.>', '$KV.>', '>']) expect(await listening(raw, subject), subject).toMatch(/permissions violation/i)
+    for (const subject of ['comity.topic.>', '_INBOX_crm.>', '_INBOX.>', '$KV.>', '>'])
+      expect(await listening(raw, subject), subject).toMatch(/permissions violation/i)
     await raw.close()
   })
 })

@@ -4,7 +4,13 @@ import { type NatsTransport, type NatsTransportOptions, natsTransport } from '..
 
 /** A client with short times, closed with the test. */
 export function client(port: number, options: Partial<NatsTransportOptions> = {}): NatsTransport {
-  const transport = natsTransport({ url: `nats://127.0.0.1:${port}?sync=always`, leaseMs: 1500, closeGrace: 300, claimSilence: 400, ...options })
+  const transport = natsTransport({
+    url: `nats://127.0.0.1:${port}?sync=always`,
+    leaseMs: 1500,
+    closeGrace: 300,
+    claimSilence: 400,
+    ...options,
+  })
   onTestFinished(() => transport.close())
   return transport
 }

@@ -2,7 +2,7 @@ import { type LawBroker, transportLaws } from 'comity/testing'
 import type { Transport } from 'comity/transport'
 import { afterAll, describe, test } from 'vitest'
 import { launchBroker } from '../../../scripts/brokers.mjs'
-import { type TcpProxy, tcpProxy } from '../../comity/test/transport/tcp-proxy.ts'
+import { type TcpProxy, tcpProxy } from '../../../test/support/cuttable-proxy.ts'
 import { natsGuarantees, natsTransport } from '../src/index.ts'
 import { config, onNats } from './nats-server.ts'
 

@@ -20,7 +20,9 @@ onNats('provisioning', (server) => {
     const stream = `comity-${topic.replace('.', '_')}`
     const { config } = (await raw.request(`$JS.API.STREAM.INFO.${stream}`)).json<{ config: object }>()
     if (verb === 'CREATE') await raw.request(`$JS.API.STREAM.DELETE.${stream}`)
-    const answer = (await raw.request(`$JS.API.STREAM.${verb}.${stream}`, JSON.stringify({ ...config, ...changes }))).json<{ error?: object }>()
+    const answer = (await raw.request(`$JS.API.STREAM.${verb}.${stream}`, JSON.stringify({ ...config, ...changes }))).json<{
+      error?: object
+    }>()
     expect(answer.error).toBeUndefined()
   }
 
@@ -41,7 +43,10 @@ onNats('provisioning', (server) => {
     const short = await topicOn(transport)
     await configure(short.topic, 'UPDATE', { max_age: DAY * 1e6 })
     const refused = transport.receive(short.subscription, async () => [], { signal })
-    await expect(refused).rejects.toMatchObject({ code: 'COMITY_NATS_STREAM_UNSAFE', message: expect.stringContaining('retention 1 d → 7 d') })
+    await expect(refused).rejects.toMatchObject({
+      code: 'COMITY_NATS_STREAM_UNSAFE',
+      message: expect.stringContaining('retention 1 d → 7 d'),
+    })
     const inMemory = await topicOn(transport)
     await configure(inMemory.topic, 'CREATE', { storage: 'memory' })
     const unsafe = { code: 'COMITY_NATS_STREAM_UNSAFE', message: expect.stringContaining('kept in memory') }
@@ -54,7 +59,9 @@ onNats('provisioning', (server) => {
     const { topic, subscription } = await topicOn(transport)
     const conflict = { code: 'COMITY_PROVISION_CONFLICT' }
     await expect(transport.provision({ topics: [{ name: topic, team: 'marketing' }], subscriptions: [] })).rejects.toMatchObject(conflict)
-    await expect(transport.provision({ topics: [{ name: topic, team: 'crm', buckets: 32 }], subscriptions: [] })).rejects.toMatchObject(conflict)
+    await expect(transport.provision({ topics: [{ name: topic, team: 'crm', buckets: 32 }], subscriptions: [] })).rejects.toMatchObject(
+      conflict,
+    )
     const other = await topicOn(transport)
     const moved = { name: subscription, team: 'crm', topic: other.topic }
     await expect(transport.provision({ topics: [], subscriptions: [moved] })).rejects.toMatchObject(conflict)

@@ -1,4 +1,5 @@
-import { type Logger, silentLogger } from 'comity/transport'
+import { connect } from '@nats-io/transport-node'
+import { type DeliveryHandler, type Logger, type OutgoingMessage as Message, silentLogger } from 'comity/transport'
 import { expect, test, vi } from 'vitest'
 import { client, messages, receiving, topicOn } from './clients.ts'
 import { onNats } from './nats-server.ts'
@@ -48,8 +49,64 @@ onNats('receiving', (server) => {
     expect(performance.now() - began).toBeLessThan(1500)
   })
 
+  test('a message larger than what is asked for at once comes all the same, in its place', async () => {
+    const transport = client(server().port)
+    const { topic, subscription } = await topicOn(transport)
+    const [small, large, last] = messages(3) as [Message, Message, Message]
+    const data = JSON.stringify('x'.repeat(7 * 1024 * 1024))
+    await transport.send(topic, [small, { ...large, data }, last])
+    const seen = receiving(transport, subscription)
+    await vi.waitFor(() => expect(seen).toEqual(ids([small, large, last])), 5000)
+  })
+
+  test('what retention has taken before anyone received it holds nobody up', async () => {
+    const raw = await connect({ servers: `127.0.0.1:${server().port}` })
+    const transport = client(server().port)
+    const { topic, subscription } = await topicOn(transport)
+    const sent = messages(10)
+    await transport.send(topic, sent)
+    await raw.request(`$JS.API.STREAM.PURGE.comity-${topic.replace('.', '_')}`, JSON.stringify({ seq: 6 }))
+    const seen = receiving(transport, subscription)
+    await vi.waitFor(() => expect(seen).toEqual(ids(sent.slice(5))), 5000)
+    await raw.close()
+  })
+
+  test('a stream that ends before the position, as after a restore, is delivered from its beginning', async () => {
+    const raw = await connect({ servers: `127.0.0.1:${server().port}` })
+    const transport = client(server().port)
+    const { topic, subscription } = await topicOn(transport)
+    const sent = messages(5)
+    await transport.send(topic, sent)
+    const key = `$KV.comity-crm.subscriptions.${subscription.replace('.', '_')}`
+    const stored = (await raw.request('$JS.API.STREAM.MSG.GET.KV_comity-crm', JSON.stringify({ last_by_subj: key }))).json<{
+      message: { data: string }
+    }>()
+    const table = JSON.parse(Buffer.from(stored.message.data, 'base64').toString()) as { leases: object[] }
+    await raw.request(key, JSON.stringify({ ...table, leases: table.leases.map((lease) => ({ ...lease, position: 1000 })) }))
+    const seen = receiving(transport, subscription)
+    await vi.waitFor(() => expect(seen).toEqual(ids(sent)), 5000)
+    await raw.close()
+  })
+
+  test('a receiver whose stream is deleted by hand ends, and says what is missing', async () => {
+    const raw = await connect({ servers: `127.0.0.1:${server().port}` })
+    const transport = client(server().port)
+    const { topic, subscription } = await topicOn(transport)
+    const [sent, seen] = [messages(1), [] as string[]]
+    const handler: DeliveryHandler = async (deliveries) => {
+      seen.push(...deliveries.map(({ message }) => message.id))
+      return deliveries.map(() => 'ack')
+    }
+    const ended = transport.receive(subscription, handler, { signal: new AbortController().signal })
+    await transport.send(topic, sent)
+    await vi.waitFor(() => expect(seen).toEqual(ids(sent)), 5000)
+    const rejected = expect(ended).rejects.toMatchObject({ code: 'COMITY_SUBSCRIPTION_UNKNOWN' })
+    await raw.request(`$JS.API.STREAM.DELETE.comity-${topic.replace('.', '_')}`)
+    await rejected
+    await raw.close()
+  })
+
   test('what somebody else has put into a topic is delivered as it is, and stops nobody', async () => {
-    const { connect } = await import('@nats-io/transport-node')
     const raw = await connect({ servers: `127.0.0.1:${server().port}` })
     const transport = client(server().port)
     const { topic, subscription } = await topicOn(transport)

@@ -30,7 +30,7 @@ onNats('sending', (server) => {
     const { config } = (await raw.request(`$JS.API.STREAM.INFO.${stream}`)).json<{ config: object }>()
     await raw.request(`$JS.API.STREAM.UPDATE.${stream}`, JSON.stringify({ ...config, duplicate_window: 120e9 }))
     const planted = { encode: () => Buffer.from('NATS/1.0\r\nNats-Msg-Id: planted\r\n\r\n') } as never
-    await raw.request(`comity.topic.${topic.replace('.', '_')}.0`, '{}', { headers: planted })
+    await raw.request(`comity.topic.${topic.replace('.', '_')}.0`, '{}', { headers: planted, timeout: 1000 })
 
     // Of the first attempt nothing arrives but the last message, under an id that the server has seen: it says so, as of the right place.
     let attempts = 0

@@ -63,8 +63,10 @@ function bytesOf({ line, payload }: Frame): Buffer {
 }
 
 /** Does the frame carry a message of that topic, from its sender? */
-export const sends = ({ line }: Frame, topic: string): boolean => line.startsWith('HPUB ') && line.includes(` comity.topic.${topic.replaceAll('.', '_')}.`)
+export const sends = ({ line }: Frame, topic: string): boolean =>
+  line.startsWith('HPUB ') && line.includes(` comity.topic.${topic.replaceAll('.', '_')}.`)
 /** The acknowledgement of a batch. */
-export const acknowledges = ({ line, payload }: Frame): boolean => line.startsWith('MSG ') && /^\{"stream":"comity-/.test(payload.toString())
+export const acknowledges = ({ line, payload }: Frame): boolean =>
+  line.startsWith('MSG ') && /^\{"stream":"comity-/.test(payload.toString())
 /** A message on its way to a receiver. */
 export const delivers = ({ line }: Frame): boolean => line.startsWith('HMSG ') && line.includes(' $JS.ACK.')

@@ -6,10 +6,10 @@ import { probes } from 'comity/http'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { type TcpProxy, tcpProxy } from '../../../../test/support/cuttable-proxy.ts'
 import { connect, type PostgresDatabase } from '../../src/postgres/index.ts'
 import { decorateTransport } from '../../src/transport/decorate-transport.ts'
 import { TransportUnavailable } from '../../src/transport/errors.ts'
-import { type TcpProxy, tcpProxy } from '../transport/tcp-proxy.ts'
 
 const Customer = entity('crm.customer', { key: 'id', state: z.object({ id: z.string() }) })
 const Campaign = entity('marketing.campaign', { key: 'id', state: z.object({ id: z.string() }) })

@@ -1,6 +1,7 @@
 import { Client } from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { type TcpProxy, tcpProxy } from '../../../../test/support/cuttable-proxy.ts'
 import type { Clock } from '../../src/foundation/index.ts'
 import {
   type Delivery,
@@ -9,7 +10,6 @@ import {
   type PostgresTransportOptions,
   postgresTransport,
 } from '../../src/transport/index.ts'
-import { type TcpProxy, tcpProxy } from './tcp-proxy.ts'
 
 const plan = {
   topics: [{ name: 't', team: 'crm' }],

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { launchPostgres } from '@comity/embedded-postgres'
 import { afterAll, describe, test } from 'vitest'
 import { onEachPostgres } from '../../../../test/support/postgres.ts'
+import { type TcpProxy, tcpProxy } from '../../../../test/support/cuttable-proxy.ts'
 import { type LawBroker, transportLaws } from '../../src/testing/transport-laws.ts'
 import { migrateBus, postgresGuarantees, postgresTransport, type Transport } from '../../src/transport/index.ts'
-import { type TcpProxy, tcpProxy } from './tcp-proxy.ts'
 
 const claimSilence = 400
 
