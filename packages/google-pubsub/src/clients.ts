@@ -9,6 +9,8 @@ export interface ClientsOptions {
   readonly emulator: string | undefined
 }
 
+type V1Config = NonNullable<ConstructorParameters<typeof v1.PublisherClient>[0]>
+
 /** One connection for streaming pulls, given back when its receive has ended. */
 export interface StreamingClient {
   readonly client: PubSub
@@ -69,9 +71,9 @@ export class Clients {
   }
 
   /** The v1 clients know neither PUBSUB_EMULATOR_HOST nor the credentials that it needs; the high-level client says what they are. */
-  async #v1Config(): Promise<ClientConfig> {
+  async #v1Config(): Promise<V1Config> {
     this.#base ??= this.library().then((library) => this.#open(library))
-    return { ...(await (await this.#base).getClientConfig()) }
+    return { ...(await (await this.#base).getClientConfig()) } as V1Config
   }
 
   #open({ PubSub }: typeof import('@google-cloud/pubsub')): PubSub {

@@ -38,6 +38,11 @@ export interface GooglePubsubOptions {
   readonly buckets?: number
   /** How long messages are kept, acknowledged ones too: how far back `seek` reaches. 10 minutes to 31 days. Default 7 days. */
   readonly retention?: Duration
+  /**
+   * How long a topic keeps its messages for subscriptions that are made later and sought back. Default: not at all, for no promise needs it,
+   * Google charges for it, and its emulator then hands old messages to new subscriptions.
+   */
+  readonly topicRetention?: Duration
   /** How long a message of a process that died stays with it. 10 to 600 seconds. Default 30 s. */
   readonly ackDeadline?: Duration
   /** Added to the labels of every object, beside `team` and `managed-by`. */
@@ -75,6 +80,7 @@ const optionNames = [
   'prefix',
   'buckets',
   'retention',
+  'topicRetention',
   'ackDeadline',
   'labels',
   'publishTimeout',
@@ -97,12 +103,13 @@ export function googlePubsubTransport(options: GooglePubsubOptions): GooglePubsu
   const time = (name: keyof GooglePubsubOptions, usual: Duration): number => parseDuration((options[name] as Duration | undefined) ?? usual, name)
   const retention = time('retention', '7d') / 1000
   if (!(retention >= 600 && retention <= 31 * 86_400)) throw new BadOption({ option: 'retention', expected: '10 minutes to 31 days' })
+  const topicRetention = time('topicRetention', '0s') / 1000
   const ackDeadline = time('ackDeadline', '30s') / 1000
   if (!(ackDeadline >= 10 && ackDeadline <= 600)) throw new BadOption({ option: 'ackDeadline', expected: '10 to 600 seconds' })
   const publishTimeout = time('publishTimeout', '12s')
   const closeGrace = time('closeGrace', '10s')
 
-  const settings: Settings = { project, prefix, buckets, retention, ackDeadline, labels }
+  const settings: Settings = { project, prefix, buckets, retention, topicRetention, ackDeadline, labels }
   const guarantees: Guarantees =
     retention * 1000 === googlePubsubGuarantees.redeliveryWindow
       ? googlePubsubGuarantees

@@ -3,6 +3,7 @@ import { TopicUnknown } from 'comity/transport'
 import type { Clients } from './clients.ts'
 import { saysItExists, saysNotFound, translateServiceError } from './service-errors.ts'
 import {
+  bucketsOf,
   type Difference,
   type Settings,
   subscriptionDifferences,
@@ -58,7 +59,8 @@ async function topicStep({ clients, settings }: Provisioning, plan: TopicPlan): 
     }
   const found = topicDifferences(is, settings, plan)
   if (found.length === 0) return undefined
-  const topic = { ...wanted, labels: { ...wanted.labels, ...is.labels, ...onlyNew(wanted.labels, is.labels) } }
+  const topic = { ...wantedTopic(settings, { ...plan, buckets: bucketsOf(is) ?? plan.buckets ?? settings.buckets }) }
+  topic.labels = { ...is.labels, ...topic.labels }
   return {
     said: { action: 'update-topic', name, detail: said(found) },
     apply: () => changing(publisher.updateTopic({ topic, updateMask: maskOf(found) }), subject),
@@ -125,13 +127,6 @@ async function changing(call: Promise<unknown>, subject: Subject): Promise<void>
 
 const said = (found: readonly Difference[]): string => found.map(({ detail }) => detail).join('; ')
 const maskOf = (found: readonly Difference[]): { paths: string[] } => ({ paths: found.map(({ field }) => field) })
-
-/** A topic's bucket count, once written, stays. */
-function onlyNew(wanted: Labels, is: Labels): Record<string, string> {
-  const { 'comity-buckets': buckets, ...rest } = wanted ?? {}
-  return { ...rest, 'comity-buckets': is?.['comity-buckets'] ?? String(buckets) }
-}
-type Labels = Readonly<Record<string, string>> | null | undefined
 
 async function inParallel<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = []

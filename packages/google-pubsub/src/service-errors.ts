@@ -1,5 +1,5 @@
 import { ComityError } from '@comity/contract'
-import { SubscriptionUnknown, TopicUnknown, TransportFailed, TransportForbidden, TransportUnavailable } from 'comity/transport'
+import { SubscriptionUnknown, TopicUnknown, TransportFailed, TransportForbidden, TransportUnavailable, TransportUnsupported } from 'comity/transport'
 
 /** What a call was about, to name it in an error. */
 export interface Subject {
@@ -13,6 +13,7 @@ export interface Subject {
 const NOT_FOUND = 5
 const ALREADY_EXISTS = 6
 const PERMISSION_DENIED = 7
+const UNIMPLEMENTED = 12
 const UNAUTHENTICATED = 16
 /** Cancelled, unknown, deadline exceeded, resource exhausted, aborted, internal, unavailable: the same call may succeed later. */
 const passing = new Set([1, 2, 4, 8, 10, 13, 14])
@@ -28,6 +29,10 @@ export function translateServiceError(error: unknown, { topic, subscription, nee
   if (code === PERMISSION_DENIED || code === UNAUTHENTICATED || /default credentials/i.test(reason)) {
     const remedy = `grant ${needs} to the account whose credentials this process has (\`gcloud auth application-default login\` sets yours); the transport's access() prints all grants`
     return new TransportForbidden({ transport, reason, remedy }, cause)
+  }
+  if (code === UNIMPLEMENTED) {
+    const remedy = "the service can do this; Google's emulator seeks subscriptions with ordering to snapshots only: snapshot() and seekToSnapshot()"
+    return new TransportUnsupported({ transport, reason, remedy }, cause)
   }
   // Without a number it is the client's or the operating system's: refused, reset, timed out, ended.
   if (typeof code !== 'number' || passing.has(code)) return new TransportUnavailable({ transport, reason }, cause)

@@ -13,6 +13,8 @@ export interface Settings {
   readonly prefix: string
   readonly buckets: number
   readonly retention: number
+  /** 0 = a topic keeps nothing for subscriptions that come later. */
+  readonly topicRetention: number
   readonly ackDeadline: number
   readonly labels: Readonly<Record<string, string>>
 }
@@ -38,7 +40,7 @@ export function wantedTopic(settings: Settings, plan: TopicPlan): TopicResource 
   return {
     name: topicPath(settings, plan.name),
     labels: { ...labelsOf(settings, plan.team), [BUCKETS_LABEL]: String(plan.buckets ?? settings.buckets) },
-    messageRetentionDuration: { seconds: settings.retention },
+    ...(settings.topicRetention > 0 ? { messageRetentionDuration: { seconds: settings.topicRetention } } : {}),
   }
 }
 export function wantedSubscription(settings: Settings, plan: SubscriptionPlan): SubscriptionResource {
@@ -69,11 +71,12 @@ export function topicDifferences(is: TopicResource, settings: Settings, plan: To
     throw new ProvisionConflict({ conflict: `topic ${plan.name} exists with ${buckets} buckets; other ones would break the order of its keys` })
   const wanted = wantedTopic(settings, { ...plan, buckets: buckets ?? plan.buckets ?? settings.buckets })
   const found = labelDifference(is.labels, wanted.labels)
-  if (seconds(is.messageRetentionDuration) !== settings.retention)
+  const retention = seconds(is.messageRetentionDuration)
+  if (retention !== settings.topicRetention)
     found.push({
-      detail: `retention ${days(seconds(is.messageRetentionDuration))} → ${days(settings.retention)}`,
+      detail: `retention ${days(retention)} → ${days(settings.topicRetention)}`,
       field: 'message_retention_duration',
-      flag: `--message-retention-duration=${settings.retention}s`,
+      flag: `--message-retention-duration=${settings.topicRetention}s`,
     })
   return found
 }
