@@ -36,7 +36,7 @@ export function grantsOf(plan: ProvisionPlan, settings: Settings, serviceAccount
 const usual =
   ({ project }: Settings): ServiceAccountOf =>
   (team) =>
-    `comity-${team}@${project}.iam.gserviceaccount.com`
+    `comity-${team.replaceAll('.', '-')}@${project}.iam.gserviceaccount.com`
 
 export function accessText(
   settings: Settings,
@@ -137,17 +137,26 @@ class Raw {
 }
 const reference = (to: string): Raw => new Raw(to, false)
 const nested = (values: Readonly<Record<string, string>>): Raw =>
-  new Raw(`{\n${Object.entries(values).map(([name, value]) => `    ${name} = ${quoted(value)}\n`).join('')}  }`, true)
+  new Raw(
+    `{\n${Object.entries(values)
+      .map(([name, value]) => `    ${name} = ${quoted(value)}\n`)
+      .join('')}  }`,
+    true,
+  )
 
 function block(type: string, name: string, values: Readonly<Record<string, Value>>): string {
-  const lines = Object.entries(values).map(([key, value]) => `  ${key}${value instanceof Raw && value.isBlock ? ' ' : ' = '}${written(value)}`)
+  const lines = Object.entries(values).map(
+    ([key, value]) => `  ${key}${value instanceof Raw && value.isBlock ? ' ' : ' = '}${written(value)}`,
+  )
   return `resource "${type}" "${name}" {\n${lines.join('\n')}\n}`
 }
 function written(value: Value): string {
   if (value instanceof Raw) return value.text
   if (Array.isArray(value)) return `[${value.map(quoted).join(', ')}]`
   if (typeof value === 'object')
-    return `{\n${Object.entries(value as Readonly<Record<string, string>>).map(([name, text]) => `    ${quoted(name)} = ${quoted(text)}\n`).join('')}  }`
+    return `{\n${Object.entries(value as Readonly<Record<string, string>>)
+      .map(([name, text]) => `    ${quoted(name)} = ${quoted(text)}\n`)
+      .join('')}  }`
   return typeof value === 'string' ? quoted(value) : String(value)
 }
 /** `${` and `%{` begin templates in Terraform's strings. */
@@ -156,6 +165,8 @@ function quoted(text: string): string {
 }
 /** A name as Terraform's label, and back: `_` doubles, a dot is `_d`, a hyphen is kept, anything else is `_x` and its code point. */
 function label(name: string): string {
-  const written = name.replace(/[^A-Za-z0-9-]/gu, (c) => (c === '_' ? '__' : c === '.' ? '_d' : `_x${(c.codePointAt(0) as number).toString(16)}_`))
+  const written = name.replace(/[^A-Za-z0-9-]/gu, (c) =>
+    c === '_' ? '__' : c === '.' ? '_d' : `_x${(c.codePointAt(0) as number).toString(16)}_`,
+  )
   return /^[A-Za-z]/.test(written) ? written : `_n${written}`
 }

@@ -3,12 +3,12 @@ import {
   type Clock,
   checkBatch,
   checkOptions,
+  type DeliveryHandler,
   type Duration,
   type Guarantees,
   type OutgoingMessage,
   parseDuration,
   type ReceiveOptions,
-  type DeliveryHandler,
   type SeekTarget,
   type SendOptions,
   type SendResult,
@@ -100,7 +100,8 @@ export function googlePubsubTransport(options: GooglePubsubOptions): GooglePubsu
     throw new BadOption({ option: 'buckets', expected: 'a power of two from 1 to 1024' })
   if (!/^([a-z][a-z0-9-]{0,40})?$/.test(prefix) || prefix.startsWith('goog'))
     throw new BadOption({ option: 'prefix', expected: 'up to 41 lower-case letters, digits and hyphens, a letter first, not "goog"' })
-  const time = (name: keyof GooglePubsubOptions, usual: Duration): number => parseDuration((options[name] as Duration | undefined) ?? usual, name)
+  const time = (name: keyof GooglePubsubOptions, usual: Duration): number =>
+    parseDuration((options[name] as Duration | undefined) ?? usual, name)
   const retention = time('retention', '7d') / 1000
   if (!(retention >= 600 && retention <= 31 * 86_400)) throw new BadOption({ option: 'retention', expected: '10 minutes to 31 days' })
   const topicRetention = time('topicRetention', '0s') / 1000
@@ -146,13 +147,14 @@ export function googlePubsubTransport(options: GooglePubsubOptions): GooglePubsu
       if (reason !== undefined) reasons.set(message, reason)
     }
     // To the common check a message that only Pub/Sub would refuse looks like one without an id: refused, and its key is blocked.
-    const checked = checkBatch(reasons.size === 0 ? given : given.map((each) => (reasons.has(each) ? { ...each, id: '' } : each)), guarantees.limits)
-    const results = checked
-      .results({ status: 'stored' })
-      .map((result, index) => {
-        const reason = reasons.get(given[index] as OutgoingMessage)
-        return result.status === 'refused' && reason !== undefined ? { status: 'refused' as const, reason } : result
-      })
+    const checked = checkBatch(
+      reasons.size === 0 ? given : given.map((each) => (reasons.has(each) ? { ...each, id: '' } : each)),
+      guarantees.limits,
+    )
+    const results = checked.results({ status: 'stored' }).map((result, index) => {
+      const reason = reasons.get(given[index] as OutgoingMessage)
+      return result.status === 'refused' && reason !== undefined ? { status: 'refused' as const, reason } : result
+    })
     if (checked.messages.length === 0) return results
     const count = await bucketCount(topic)
     try {
@@ -165,7 +167,10 @@ export function googlePubsubTransport(options: GooglePubsubOptions): GooglePubsu
       if (!(failed instanceof SendFailed)) throw failed
       const { error, partly } = failed
       if (!partly || isPassing(error)) throw error
-      throw new TransportUnavailable({ transport: 'google-pubsub', reason: `a part of it is stored; of the rest: ${error.message}` }, { cause: error })
+      throw new TransportUnavailable(
+        { transport: 'google-pubsub', reason: `a part of it is stored; of the rest: ${error.message}` },
+        { cause: error },
+      )
     }
     return results
   }
@@ -195,7 +200,7 @@ export function googlePubsubTransport(options: GooglePubsubOptions): GooglePubsu
     const receiver = new Receiver(name, handler, given, context)
     const end = (): void => void receiver.end()
     signal.addEventListener('abort', end, { once: true })
-    void receiver.start().catch((error: Error) => receiver.fail(error))
+    void receiver.run().catch((error: Error) => receiver.fail(error))
     try {
       await receiver.ended
     } finally {

@@ -9,7 +9,8 @@ const MARK = 'c%-'
  * Source: https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
  */
 export function objectId(name: string, prefix = ''): string {
-  if (!(name as WellFormedString).isWellFormed()) throw new PubsubNameInvalid({ name: JSON.stringify(name), problem: 'it has a lone surrogate' })
+  if (!(name as WellFormedString).isWellFormed())
+    throw new PubsubNameInvalid({ name: JSON.stringify(name), problem: 'it has a lone surrogate' })
   const escaped = name.replace(/[^A-Za-z0-9\-._~]/gu, (character) =>
     [...Buffer.from(character)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
   )

@@ -1,12 +1,5 @@
 import type { DebugMessage, Message, Subscription } from '@google-cloud/pubsub'
-import {
-  BucketWindow,
-  backoff,
-  type Clock,
-  Deliveries,
-  type DeliveryHandler,
-  type ReceiveOptions,
-} from 'comity/transport'
+import { BucketWindow, backoff, type Clock, Deliveries, type DeliveryHandler, type ReceiveOptions } from 'comity/transport'
 import type { Clients, StreamingClient } from './clients.ts'
 import { isPassing, translateServiceError } from './service-errors.ts'
 import { assertSafe, type Settings, subscriptionPath } from './settings.ts'
@@ -60,7 +53,6 @@ export class Receiver {
   /** Streams that end: they keep the leases of what they delivered until it is answered. */
   readonly #closing = new Set<Promise<void>>()
   #lastSign = 0
-  #watch: NodeJS.Timeout | undefined
   #asking = false
   #inTrouble = false
   #pumping = false
@@ -85,12 +77,15 @@ export class Receiver {
     })
   }
 
-  async start(): Promise<void> {
+  /** Opens the stream and looks after it until the receive ends. */
+  async run(): Promise<void> {
     if (!(await this.#ask(true))) return
     await this.#connect()
-    const { quietFor } = this.#context
-    this.#watch = setInterval(() => this.#lookAfterStream(), quietFor / 4)
-    this.#watch.unref()
+    const { clock, quietFor } = this.#context
+    while (this.#ending === undefined) {
+      await clock.sleep(quietFor / 4, this.#stopping.signal)
+      this.#lookAfterStream()
+    }
   }
 
   end(): Promise<void> {
@@ -108,7 +103,10 @@ export class Receiver {
     for (let failures = 0; this.#ending === undefined; failures++) {
       try {
         const subscriber = await clients.subscriber()
-        const [is] = await subscriber.getSubscription({ subscription: subscriptionPath(settings, this.#name) }, { timeout: ASK, retry: null })
+        const [is] = await subscriber.getSubscription(
+          { subscription: subscriptionPath(settings, this.#name) },
+          { timeout: ASK, retry: null },
+        )
         if (thoroughly) assertSafe(is, settings, this.#name)
         this.#trouble(undefined)
         return this.#ending === undefined
@@ -248,7 +246,13 @@ export class Receiver {
   /** A half-open connection may show nothing at all, and an idle stream costs nothing to open again. */
   #lookAfterStream(): void {
     const { clock, quietFor } = this.#context
-    if (this.#subscription === undefined || this.#byId.size > 0 || clock.monotonic() - this.#lastSign < quietFor) return
+    if (
+      this.#ending !== undefined ||
+      this.#subscription === undefined ||
+      this.#byId.size > 0 ||
+      clock.monotonic() - this.#lastSign < quietFor
+    )
+      return
     void this.#replaceStream()
   }
 
@@ -272,7 +276,6 @@ export class Receiver {
 
   async #leave(): Promise<void> {
     const { clock } = this.#context
-    clearInterval(this.#watch)
     this.#stopping.abort()
     // The stream ends at once; what it delivered stays leased until it is answered.
     this.#closeStream()

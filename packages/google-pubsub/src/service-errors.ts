@@ -1,5 +1,12 @@
 import { ComityError } from '@comity/contract'
-import { SubscriptionUnknown, TopicUnknown, TransportFailed, TransportForbidden, TransportUnavailable, TransportUnsupported } from 'comity/transport'
+import {
+  SubscriptionUnknown,
+  TopicUnknown,
+  TransportFailed,
+  TransportForbidden,
+  TransportUnavailable,
+  TransportUnsupported,
+} from 'comity/transport'
 
 /** What a call was about, to name it in an error. */
 export interface Subject {
@@ -31,7 +38,8 @@ export function translateServiceError(error: unknown, { topic, subscription, nee
     return new TransportForbidden({ transport, reason, remedy }, cause)
   }
   if (code === UNIMPLEMENTED) {
-    const remedy = "the service can do this; Google's emulator seeks subscriptions with ordering to snapshots only: snapshot() and seekToSnapshot()"
+    const remedy =
+      "the service can do this; Google's emulator seeks subscriptions with ordering to snapshots only: snapshot() and seekToSnapshot()"
     return new TransportUnsupported({ transport, reason, remedy }, cause)
   }
   // Without a number it is the client's or the operating system's: refused, reset, timed out, ended.

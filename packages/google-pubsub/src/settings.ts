@@ -34,8 +34,21 @@ export const subscriptionPath = ({ project, prefix }: Settings, name: string): s
 export const BUCKETS_LABEL = 'comity-buckets'
 
 export function labelsOf(settings: Settings, team: string): Record<string, string> {
-  return { ...settings.labels, 'managed-by': 'comity', team }
+  return { ...settings.labels, 'managed-by': 'comity', ...ownerLabels(team) }
 }
+/** A label's value has no dots: a team of a namespace, `staging.crm`, has a label for each part. */
+function ownerLabels(team: string): Record<string, string> {
+  const dot = team.lastIndexOf('.')
+  return { team: team.slice(dot + 1), ...(dot < 0 ? {} : { namespace: team.slice(0, dot).replaceAll('.', '_') }) }
+}
+/** Whose it is by its labels, if it is not this team's; undefined = it is, or its labels do not say. */
+function otherOwner(labels: Labels, team: string): string | undefined {
+  const owner = labels?.['team']
+  const { team: own, namespace } = ownerLabels(team)
+  if (owner === undefined || (owner === own && labels?.['namespace'] === namespace)) return undefined
+  return [labels?.['namespace'], owner].filter(Boolean).join('.')
+}
+type Labels = Readonly<Record<string, string>> | null | undefined
 export function wantedTopic(settings: Settings, plan: TopicPlan): TopicResource {
   return {
     name: topicPath(settings, plan.name),
@@ -64,11 +77,12 @@ export function bucketsOf(topic: TopicResource): number | undefined {
 
 export function topicDifferences(is: TopicResource, settings: Settings, plan: TopicPlan): readonly Difference[] {
   const buckets = bucketsOf(is)
-  const team = is.labels?.['team']
-  if ((team ?? plan.team) !== plan.team)
-    throw new ProvisionConflict({ conflict: `topic ${plan.name} exists and belongs to team ${team}` })
+  const owner = otherOwner(is.labels, plan.team)
+  if (owner !== undefined) throw new ProvisionConflict({ conflict: `topic ${plan.name} exists and belongs to team ${owner}` })
   if (buckets !== undefined && plan.buckets !== undefined && buckets !== plan.buckets)
-    throw new ProvisionConflict({ conflict: `topic ${plan.name} exists with ${buckets} buckets; other ones would break the order of its keys` })
+    throw new ProvisionConflict({
+      conflict: `topic ${plan.name} exists with ${buckets} buckets; other ones would break the order of its keys`,
+    })
   const wanted = wantedTopic(settings, { ...plan, buckets: buckets ?? plan.buckets ?? settings.buckets })
   const found = labelDifference(is.labels, wanted.labels)
   const retention = seconds(is.messageRetentionDuration)
@@ -83,10 +97,9 @@ export function topicDifferences(is: TopicResource, settings: Settings, plan: To
 
 /** What differs and can be changed. Throws COMITY_PROVISION_CONFLICT for what cannot. */
 export function subscriptionDifferences(is: SubscriptionResource, settings: Settings, plan: SubscriptionPlan): readonly Difference[] {
-  const team = is.labels?.['team']
+  const owner = otherOwner(is.labels, plan.team)
   const topic = topicPath(settings, plan.topic)
-  if ((team ?? plan.team) !== plan.team)
-    throw new ProvisionConflict({ conflict: `subscription ${plan.name} exists and belongs to team ${team}` })
+  if (owner !== undefined) throw new ProvisionConflict({ conflict: `subscription ${plan.name} exists and belongs to team ${owner}` })
   if (is.topic !== topic) throw new ProvisionConflict({ conflict: `subscription ${plan.name} exists on ${is.topic}, and not on ${topic}` })
   const [fixed] = fixedProblems(is)
   if (fixed !== undefined) {
@@ -172,7 +185,7 @@ const retentionTo = (settings: Settings): Omit<Difference, 'detail'> => ({
   flag: `--message-retention-duration=${settings.retention}s`,
 })
 
-function labelDifference(is: Readonly<Record<string, string>> | null | undefined, wanted: TopicResource['labels']): Difference[] {
+function labelDifference(is: Labels, wanted: TopicResource['labels']): Difference[] {
   const missing = Object.entries(wanted ?? {}).filter(([name, value]) => is?.[name] !== value)
   if (missing.length === 0) return []
   const pairs = missing.map(([name, value]) => `${name}=${value}`).join(',')

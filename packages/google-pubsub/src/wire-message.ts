@@ -53,5 +53,9 @@ export function fromWire(received: {
   let size = received.data.length
   for (const name in received.attributes) size += name.length + (received.attributes[name] as string).length
   const bucket = /^\d{1,4}$/.test(received.orderingKey ?? '') ? Number(received.orderingKey) : bucketOf(received.orderingKey ?? '', 1024)
-  return { message: { id, key, attributes, data: received.data.toString(), sentAt: new Date(received.publishTime.getTime()) }, bucket, size }
+  return {
+    message: { id, key, attributes, data: received.data.toString(), sentAt: new Date(received.publishTime.getTime()) },
+    bucket,
+    size,
+  }
 }
