@@ -3,7 +3,8 @@
  * Whatever they create begins with a prefix of this run's own, and is removed at the end. `--emulator host:port` tries the script itself.
  */
 import { parseArgs } from 'node:util'
-import './typescript.mjs'
+import { ensureInstalled, root } from './installation.mjs'
+import { runStep } from './run-step.mjs'
 
 const usage = `npm run laws -- google-pubsub --project <id> [--emulator <host:port>] [--only <words of a law>] [--patience <seconds>]`
 const { values, positionals } = parseArgs({
@@ -16,12 +17,26 @@ if (broker !== 'google-pubsub' || !values.project) {
   process.exit(2)
 }
 
-const { transportLaws } = await import('comity/testing')
-const { googlePubsubGuarantees, googlePubsubTransport } = await import('@comity/google-pubsub')
+await ensureInstalled()
+const build = await runStep('Building', process.execPath, ['node_modules/typescript/bin/tsc', '-b', 'packages/google-pubsub'], {
+  cwd: root,
+})
+if (build.code !== 0) {
+  process.stderr.write(`${build.output}\n`)
+  process.exit(build.code)
+}
+const { transportLaws } = await import('../packages/comity/dist/testing/index.js')
+const { googlePubsubGuarantees, googlePubsubTransport } = await import('../packages/google-pubsub/dist/index.js')
 
 const prefix = `laws-${Date.now().toString(36)}-`
 const patience = Number(values.patience ?? 60) * 1000
-const options = { project: values.project, prefix, ackDeadline: '10s', closeGrace: '300ms', ...(values.emulator ? { emulator: values.emulator } : {}) }
+const options = {
+  project: values.project,
+  prefix,
+  ackDeadline: '10s',
+  closeGrace: '300ms',
+  ...(values.emulator ? { emulator: values.emulator } : {}),
+}
 
 /** The laws speak to a test framework; this one runs them one after the other, prints, and remembers. */
 const laws = []
@@ -74,7 +89,9 @@ try {
       (reason) => reason,
     )
     if (error) failures++
-    console.log(`${error ? 'FAILED' : 'ok    '} ${name} (${Math.round(performance.now() - began)} ms)${error ? `\n       ${error.message}` : ''}`)
+    console.log(
+      `${error ? 'FAILED' : 'ok    '} ${name} (${Math.round(performance.now() - began)} ms)${error ? `\n       ${error.message}` : ''}`,
+    )
   }
   for (const name of skipped) console.log(`-      ${name}`)
 } finally {

@@ -109,7 +109,12 @@ describe.skipIf(!brokerIsHere('google-pubsub'))("on Google's emulator", () => {
 
   test.each([
     ['without ordering', {}, /order/, /subscriptions delete unsafe-0/],
-    ['short retention', { enableMessageOrdering: true, messageRetentionDuration: { seconds: 600 } }, /600 s → 7 d/, /--message-retention-duration=604800s/],
+    [
+      'short retention',
+      { enableMessageOrdering: true, messageRetentionDuration: { seconds: 600 } },
+      /600 s → 7 d/,
+      /--message-retention-duration=604800s/,
+    ],
     ['expiry', { enableMessageOrdering: true, expirationPolicy: { ttl: { seconds: 86_400 } } }, /after 1 d/, /--expiration-period=never/],
     [
       'a dead-letter topic',
@@ -121,7 +126,13 @@ describe.skipIf(!brokerIsHere('google-pubsub'))("on Google's emulator", () => {
     ['exactly-once', { enableMessageOrdering: true, enableExactlyOnceDelivery: true }, /exactly-once/, /--no-enable-exactly-once-delivery/],
   ])('a subscription is refused that is unsafe: %s', async (what, settings, problem, command) => {
     const transport = open()
-    await transport.provision({ topics: [{ name: 'unsafe.topic', team: 'unsafe' }, { name: 'unsafe.dead', team: 'unsafe' }], subscriptions: [] })
+    await transport.provision({
+      topics: [
+        { name: 'unsafe.topic', team: 'unsafe' },
+        { name: 'unsafe.dead', team: 'unsafe' },
+      ],
+      subscriptions: [],
+    })
     const name = what === 'without ordering' ? 'unsafe-0' : `unsafe-${what.replaceAll(' ', '-')}`
     await subscriber.createSubscription({
       name: `projects/comity/subscriptions/${name}`,
@@ -137,7 +148,12 @@ describe.skipIf(!brokerIsHere('google-pubsub'))("on Google's emulator", () => {
   test('limits of Pub/Sub are refused by the result, and block the key', async () => {
     const transport = open()
     await transport.provision(plan('limits'))
-    const [good, bad, behind, free] = messages(4, (n) => (n < 3 ? 'one' : 'two')) as [OutgoingMessage, OutgoingMessage, OutgoingMessage, OutgoingMessage]
+    const [good, bad, behind, free] = messages(4, (n) => (n < 3 ? 'one' : 'two')) as [
+      OutgoingMessage,
+      OutgoingMessage,
+      OutgoingMessage,
+      OutgoingMessage,
+    ]
     const sent = [good, { ...bad, attributes: { long: 'x'.repeat(1025) } }, behind, free]
     expect(await transport.send('limits.topic', sent)).toEqual([
       { status: 'stored' },
