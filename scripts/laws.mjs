@@ -96,8 +96,9 @@ try {
   for (const name of skipped) console.log(`-      ${name}`)
 } finally {
   for (const end of endings) await end()
-  await using janitor = googlePubsubTransport(options)
+  const janitor = googlePubsubTransport(options)
   await janitor.remove({ subscriptions: [...made.subscriptions], topics: [...made.topics] })
+  await janitor.close()
   console.log(`\nRemoved ${made.subscriptions.size} subscriptions and ${made.topics.size} topics.`)
 }
 console.log(failures === 0 ? 'Every law that was tried holds.' : `${failures} laws are broken.`)
