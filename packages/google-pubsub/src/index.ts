@@ -1,1 +1,6 @@
-export {}
+export { PubsubNameInvalid, SubscriptionUnsafe } from './errors.ts'
+export { type GooglePubsubOptions, type GooglePubsubTransport, googlePubsubTransport } from './google-pubsub-transport.ts'
+export { googlePubsubGuarantees } from './guarantees.ts'
+export { nameOfObject, objectId } from './object-names.ts'
+export { type ObjectCount, objectsOf } from './objects-of.ts'
+export { openTransport } from './open-transport.ts'
