@@ -2,7 +2,7 @@ import { PubSub, v1 } from '@google-cloud/pubsub'
 import type { Delivery, DeliveryResult, OutgoingMessage, Transport } from 'comity/transport'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { brokerIsHere, launchBroker } from '../../../scripts/brokers.mjs'
-import { type TcpProxy, tcpProxy } from '../../comity/test/transport/tcp-proxy.ts'
+import { type TcpProxy, tcpProxy } from '../../../test/support/cuttable-proxy.ts'
 import { type GooglePubsubOptions, type GooglePubsubTransport, googlePubsubTransport } from '../src/index.ts'
 
 const patience = { timeout: 20_000, interval: 20 }

@@ -1,7 +1,7 @@
 import { Client } from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
-import { freshDatabase } from '../../../../test/support/postgres.ts'
 import { type TcpProxy, tcpProxy } from '../../../../test/support/cuttable-proxy.ts'
+import { freshDatabase } from '../../../../test/support/postgres.ts'
 import type { Clock } from '../../src/foundation/index.ts'
 import {
   type Delivery,
