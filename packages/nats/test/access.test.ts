@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { launchBroker } from '../../../scripts/brokers.mjs'
 import { natsTransport } from '../src/index.ts'
 import { client, messages, receiving } from './clients.ts'
-import { config, type NatsServer, onNats } from './nats-server.ts'
+import { type NatsServer, onNats } from './nats-server.ts'
 
 const plan: ProvisionPlan = {
   topics: [
@@ -23,7 +23,7 @@ onNats('a server with the permissions that access writes', () => {
 
   beforeAll(async () => {
     const conf = await natsTransport({ url: 'nats://nowhere?sync=always' }).access?.(plan, 'conf')
-    server = await launchBroker('nats', { config: `${config}\n${conf?.replaceAll(/\$NATS_PASSWORD_[A-Z_]+/g, 'secret')}` })
+    server = await launchBroker('nats', { config: conf?.replaceAll(/\$NATS_PASSWORD_[A-Z_]+/g, 'secret') ?? '' })
     await using operator = natsTransport({ url: `nats://comity-operator:secret@127.0.0.1:${server.port}?sync=always` })
     await operator.provision(plan)
   })

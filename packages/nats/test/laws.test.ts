@@ -4,7 +4,7 @@ import { afterAll, describe, test } from 'vitest'
 import { launchBroker } from '../../../scripts/brokers.mjs'
 import { type TcpProxy, tcpProxy } from '../../../test/support/cuttable-proxy.ts'
 import { natsGuarantees, natsTransport } from '../src/index.ts'
-import { config, onNats } from './nats-server.ts'
+import { onNats } from './nats-server.ts'
 
 const claimSilence = 400
 
@@ -13,7 +13,7 @@ onNats('a real nats-server', () => {
 
   /** A server of its own, because laws crash it; each client behind a proxy of its own, so that it can be cut off. */
   async function create(): Promise<LawBroker> {
-    const server = await launchBroker('nats', { config })
+    const server = await launchBroker('nats')
     const proxies = new Map<Transport, TcpProxy>()
     return {
       async connect() {

@@ -89,7 +89,7 @@ onNats('provisioning', (server) => {
 
 onNats('connecting', (server) => {
   test('a server with the usual max_payload is refused, and the line of its configuration named', async () => {
-    const usual = await launchBroker('nats')
+    const usual = await launchBroker('nats', { config: 'max_payload: 1MB' })
     const transport = client(usual.port)
     const plan = { topics: [{ name: 'crm.a', team: 'crm' }], subscriptions: [] }
     await expect(transport.provision(plan)).rejects.toMatchObject({
