@@ -78,7 +78,7 @@ export class Clients {
 
   #open({ PubSub }: typeof import('@google-cloud/pubsub')): PubSub {
     // Else the client asks Google's metadata server who it is, and waits for it.
-    if (this.emulator !== undefined) process.env['METADATA_SERVER_DETECTION'] ??= 'none'
+    if (this.emulator !== undefined) process.env.METADATA_SERVER_DETECTION ??= 'none'
     const config: ClientConfig & Readonly<Record<`grpc.${string}`, number>> = {
       projectId: this.project,
       // Each a connection of its own: gRPC would share one among all that have the same target.

@@ -115,7 +115,7 @@ export function googlePubsubTransport(options: GooglePubsubOptions): GooglePubsu
     retention * 1000 === googlePubsubGuarantees.redeliveryWindow
       ? googlePubsubGuarantees
       : Object.freeze({ ...googlePubsubGuarantees, redeliveryWindow: retention * 1000 })
-  const clients = new Clients({ project, emulator: options.emulator ?? process.env['PUBSUB_EMULATOR_HOST'] })
+  const clients = new Clients({ project, emulator: options.emulator ?? process.env.PUBSUB_EMULATOR_HOST })
   const context = { clients, settings, clock, quietFor: time('quietFor', '2m') }
   const publisher: BucketPublisher = new BucketPublisher({ publish, clock, giveUpAfter: time('giveUpAfter', '20s') })
   const receiving = new Set<Promise<void>>()

@@ -16,7 +16,7 @@ export function openTransport(url: string, _options: OpenTransportOptions = {}):
   const { buckets, ...rest } = given
   return googlePubsubTransport({
     ...rest,
-    project: host || process.env['GOOGLE_CLOUD_PROJECT'] || '',
+    project: host || process.env.GOOGLE_CLOUD_PROJECT || '',
     ...(buckets === undefined ? {} : { buckets: Number(buckets) }),
   })
 }

@@ -43,10 +43,10 @@ function ownerLabels(team: string): Record<string, string> {
 }
 /** Whose it is by its labels, if it is not this team's; undefined = it is, or its labels do not say. */
 function otherOwner(labels: Labels, team: string): string | undefined {
-  const owner = labels?.['team']
+  const owner = labels?.team
   const { team: own, namespace } = ownerLabels(team)
-  if (owner === undefined || (owner === own && labels?.['namespace'] === namespace)) return undefined
-  return [labels?.['namespace'], owner].filter(Boolean).join('.')
+  if (owner === undefined || (owner === own && labels?.namespace === namespace)) return undefined
+  return [labels?.namespace, owner].filter(Boolean).join('.')
 }
 type Labels = Readonly<Record<string, string>> | null | undefined
 export function wantedTopic(settings: Settings, plan: TopicPlan): TopicResource {
