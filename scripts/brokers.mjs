@@ -7,6 +7,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'nod
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { emulatorProxy } from './emulator-proxy.mjs'
 import { root } from './installation.mjs'
 import { runStep } from './run-step.mjs'
 
@@ -37,6 +38,7 @@ const brokers = {
     },
     url: (port) => `google-pubsub://${PROJECT}?emulator=127.0.0.1:${port}`,
     isReady: (log) => log.includes('Server started'),
+    front: emulatorProxy,
   },
 }
 
@@ -69,10 +71,12 @@ export async function launchBroker(name, options = {}) {
   if (broker.program() === undefined)
     throw new Error(`${name} cannot be started: its program is missing\n  What to do: install Debian's package ${broker.package}`)
   const directory = mkdtempSync(join(tmpdir(), `comity-${name}-`))
-  const port = await freePort()
+  const inner = await freePort()
+  const front = await broker.front?.(inner)
+  const port = front?.port ?? inner
   let child
   const start = async () => {
-    const [command, args, env] = broker.command(port, directory, options)
+    const [command, args, env] = broker.command(inner, directory, options)
     child = spawn(command, args, { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
     await ready(child, broker, name)
   }
@@ -97,6 +101,7 @@ export async function launchBroker(name, options = {}) {
     restart: start,
     async close() {
       process.off('exit', orphaned)
+      front?.close()
       await kill()
       rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
     },

@@ -1,6 +1,4 @@
 const forgets = 'the emulator keeps everything in memory: what a restart leaves of it is nothing'
-const deadStream =
-  'the emulator goes on giving half of the ordering keys to the stream of a client that died (without ordering it does not): nobody else ever gets them'
 const noSeek = 'the emulator answers UNIMPLEMENTED when a subscription with ordering is sought to a time'
 
 /** Laws that Google's emulator cannot be tried with, by name, and why. Those of seeking run against a real project (`npm run laws`). */
@@ -10,7 +8,5 @@ export const SKIPPED_LAWS: Readonly<Record<string, string>> = {
   'seek reaches a receiver that is running': noSeek,
   'seek to the end leaves what is waiting behind': noSeek,
   'seek to a time delivers what was sent then and later': noSeek,
-  'what a crashed client had not acknowledged comes again, to another': deadStream,
-  'the buckets of a receiver that died go to the others': deadStream,
   'a receive goes on by itself after the broker restarted, and says so': forgets,
 }
