@@ -38,18 +38,22 @@ describe('15. a consumer is stopped past its lease, and a second one takes over'
     ['after-effect', 'in its transaction'],
     ['before-acknowledge', 'before it acknowledges'],
   ] as const) {
-    scenario(`${title}: one effect, and the order is kept`, async ({ world, judge }) => {
-      await Promise.all([world.spawn('shop'), world.spawn('stock')])
-      const first = await world.spawn('mail', { failpoints: [world.failpoint(moment, 'SIGSTOP', 5)], sessionTimeout: '1000ms' })
-      const writing = world.write({ changes: 150, connections: 4, mix: EVENTS })
-      await until('it has stopped itself', () => world.isStopped(first))
-      await world.spawn('mail', { sessionTimeout: '1000ms' })
-      await writing
-      expect(await world.drain(30_000)).toBe(true)
-      world.happened(`stop a consumer ${moment}`, first.signal('SIGCONT'))
-      await world.write({ changes: 50, connections: 2, mix: EVENTS })
-      await judge()
-    })
+    scenario(
+      `${title}: one effect, and the order is kept`,
+      async ({ world, judge }) => {
+        await Promise.all([world.spawn('shop'), world.spawn('stock')])
+        const first = await world.spawn('mail', { failpoints: [world.failpoint(moment, 'SIGSTOP', 5)], sessionTimeout: '1000ms' })
+        const writing = world.write({ changes: 150, connections: 4, mix: EVENTS })
+        await until('it has stopped itself', () => world.isStopped(first))
+        await world.spawn('mail', { sessionTimeout: '1000ms' })
+        await writing
+        expect(await world.drain(30_000)).toBe(true)
+        world.happened(`stop a consumer ${moment}`, first.signal('SIGCONT'))
+        await world.write({ changes: 50, connections: 2, mix: EVENTS })
+        await judge()
+      },
+      { long: moment === 'before-acknowledge' },
+    )
   }
 })
 
@@ -134,7 +138,7 @@ scenario(
     await writing
     await judge()
   },
-  { bus: (options) => launchMemoryBus({ ...options, overlapping: true }) },
+  { bus: (options) => launchMemoryBus({ ...options, overlapping: true }), long: true },
 )
 
 scenario('28. SIGTERM while handlers run that take seconds: drains, exits within 30 s, loses nothing', async ({ world, judge }) => {

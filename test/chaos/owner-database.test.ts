@@ -45,7 +45,7 @@ describe('10. the owner’s Postgres dies', () => {
       }
       await writing
     },
-    { crashable: true },
+    { crashable: true, long: true },
   )
 })
 
@@ -95,7 +95,7 @@ describe('11. the owner’s database is put back to an older copy of its files',
       }
       await world.write({ changes: 60, connections: 4 })
     },
-    { crashable: true },
+    { crashable: true, long: true },
   )
 })
 

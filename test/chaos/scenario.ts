@@ -5,6 +5,7 @@ import type { Bus, LaunchBusOptions } from '../support/buses/bus.ts'
 import type { BusKind } from '../support/buses/bus-address.ts'
 import { launchBus } from '../support/buses/launch-bus.ts'
 import { CrashableServer } from '../support/crashable-server.ts'
+import { full } from '../support/full.ts'
 import { freshDatabase } from '../support/postgres.ts'
 import { World } from './world.ts'
 
@@ -15,6 +16,8 @@ export interface ScenarioOptions {
   /** How long a life of a team must be silent at the bus before another may follow, in milliseconds. */
   readonly claimSilence?: number
   readonly timeout?: number
+  /** In the long form of the tests only: its fault is one of the short chaos run too, or its like is tried in the short form. */
+  readonly long?: boolean
   /** Default: that of the environment's CHAOS_TRANSPORT, or the Postgres transport. */
   readonly bus?: (options: LaunchBusOptions) => Promise<Bus>
 }
@@ -30,7 +33,11 @@ const usual = (options: LaunchBusOptions): Promise<Bus> => launchBus((process.en
 
 /** One scenario of FAILURES section 3: injects its fault, and ends with a drain and the history checker. */
 export function scenario(name: string, run: (context: ScenarioContext) => Promise<void>, options: ScenarioOptions = {}): void {
-  const { seed = 1, timeout = 90_000 } = options
+  const { seed = 1, timeout = 90_000, long = false } = options
+  if (long && !full) {
+    test.skip(`${name} (left out of the short form)`)
+    return
+  }
   test(name, { timeout: timeout + 30_000 }, async () => {
     const server = options.crashable ? await CrashableServer.start() : undefined
     const folder = fileURLToPath(new URL(`../output/scenario-${name.replace(/[^a-z0-9]+/gi, '-').slice(0, 60)}/`, import.meta.url))

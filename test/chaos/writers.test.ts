@@ -104,6 +104,7 @@ scenario(
     const { rows } = await world.pools.shop.query<{ gaps: boolean }>('select max(id) - min(id) >= count(*) as gaps from comity.outbox')
     expect(rows[0]?.gaps).toBe(true)
   },
+  { long: true },
 )
 
 scenario(
@@ -137,21 +138,25 @@ scenario(
   },
 )
 
-scenario('4. a long write in another database, and a forgotten prepared transaction: nothing waits for them', async ({ world, judge }) => {
-  await Promise.all([world.spawn('shop'), world.spawn('mail'), world.spawn('stock')])
-  const other = await connected(world.urls.stock)
-  const own = await connected(world.urls.shop)
-  await world.fault('open transactions that hold no outbox row', async () => {
-    await other.query('begin; create table held (id integer); insert into held values (1)')
-    await own.query(`create table forgotten (id integer); begin; insert into forgotten values (1); prepare transaction 'forgotten'`)
-  })
-  await world.write({ changes: 200, connections: 4 })
-  await until('everything is settled while they are open', () => isSettled(world.pools.shop), 10_000)
-  await own.query(`rollback prepared 'forgotten'`)
-  await other.query('rollback')
-  await judge()
-  await Promise.all([other.end(), own.end()])
-})
+scenario(
+  '4. a long write in another database, and a forgotten prepared transaction: nothing waits for them',
+  async ({ world, judge }) => {
+    await Promise.all([world.spawn('shop'), world.spawn('mail'), world.spawn('stock')])
+    const other = await connected(world.urls.stock)
+    const own = await connected(world.urls.shop)
+    await world.fault('open transactions that hold no outbox row', async () => {
+      await other.query('begin; create table held (id integer); insert into held values (1)')
+      await own.query(`create table forgotten (id integer); begin; insert into forgotten values (1); prepare transaction 'forgotten'`)
+    })
+    await world.write({ changes: 200, connections: 4 })
+    await until('everything is settled while they are open', () => isSettled(world.pools.shop), 10_000)
+    await own.query(`rollback prepared 'forgotten'`)
+    await other.query('rollback')
+    await judge()
+    await Promise.all([other.end(), own.end()])
+  },
+  { long: true },
+)
 
 /** Messages that no subscription has ended yet. */
 async function backlog(world: World): Promise<number> {
