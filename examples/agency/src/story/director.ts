@@ -153,7 +153,9 @@ export function isSettled({ status, holds }: Look): boolean {
   const waiting = status['data-analysis'].subscriptions.reduce((sum, subscription) => sum + subscription.waiting, 0)
   const arrived = copies === holds.crm.customers && holds.crm.thirdParty === sent && holds['data-analysis'].sent + waiting >= sent
   const idle = Object.values(status).every(
-    ({ outbox, subscriptions }) => outbox.pending === 0 && subscriptions.every(({ lag }) => lag === 0),
+    ({ outbox, subscriptions }) =>
+      // What was put aside to make room goes on by itself; a dead letter and its followers wait for somebody.
+      outbox.pending === 0 && subscriptions.every(({ lag, waitingKeys, waitingFor }) => lag === 0 && waitingKeys === waitingFor.parked),
   )
   return idle && arrived && unfinished === 0 && sent === delivered
 }
