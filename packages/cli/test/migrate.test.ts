@@ -88,6 +88,20 @@ describe('comity provision', () => {
     })
   })
 
+  test("--access prints each team's least rights, and asks the broker nothing; a broker that has no such form says so", async () => {
+    const nowhere = { ...agency.env, BUS_URL: 'google-pubsub://nowhere' }
+    const terraform = await comity(['provision', '--access', 'terraform', '-c', BOTH], { ...agency, env: nowhere })
+    expect(terraform.code, terraform.stderr).toBe(0)
+    const published = [...terraform.stdout.matchAll(/resource "google_pubsub_topic" "(\w+)"/g)].map(([, name]) => name)
+    expect(published.length).toBeGreaterThan(5)
+    expect(published.length).toBe(new Set(published).size)
+    expect(terraform.stdout).toContain('roles/pubsub.publisher')
+    const json = await comity(['provision', '--access', '--json', '-c', BOTH], { ...agency, env: nowhere })
+    expect(JSON.parse(json.stdout)).toMatchObject({ brokers: [{ transport: 'google-pubsub', teams: ['crm', 'marketing'] }] })
+    const none = await comity(['provision', '--access', '-c', BOTH], agency)
+    expect(none).toMatchObject({ code: 1, stderr: expect.stringContaining('comity migrate --roles bus') })
+  })
+
   test('says which server it could not reach, without the password', async () => {
     const { name } = await freshDatabase()
     const env = { ...agency.env, CRM_URL: `postgres://crm:secret@127.0.0.1:1/${name}` }
