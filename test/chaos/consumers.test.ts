@@ -74,6 +74,7 @@ scenario(
     await slow.kill()
     await judge()
   },
+  { long: true },
 )
 
 describe('18. a parked key is retried', () => {
@@ -141,17 +142,21 @@ scenario(
   { bus: (options) => launchMemoryBus({ ...options, overlapping: true }), long: true },
 )
 
-scenario('28. SIGTERM while handlers run that take seconds: drains, exits within 30 s, loses nothing', async ({ world, judge }) => {
-  await Promise.all([world.spawn('shop'), world.spawn('stock')])
-  const consumer = await world.spawn('mail', { slowness: 2000, handling: { batch: 2 } })
-  const writing = world.write({ changes: 60, connections: 4, mix: EVENTS })
-  await until('handlers run', async () => (await effects(world)) > 1)
-  await world.fault('SIGTERM', async () => {
-    const { code, ms } = await consumer.stop()
-    expect(code).toBe(0)
-    expect(ms).toBeLessThan(30_000)
-  })
-  await writing
-  await world.spawn('mail')
-  await judge()
-})
+scenario(
+  '28. SIGTERM while handlers run that take seconds: drains, exits within 30 s, loses nothing',
+  async ({ world, judge }) => {
+    await Promise.all([world.spawn('shop'), world.spawn('stock')])
+    const consumer = await world.spawn('mail', { slowness: 2000, handling: { batch: 2 } })
+    const writing = world.write({ changes: 60, connections: 4, mix: EVENTS })
+    await until('handlers run', async () => (await effects(world)) > 1)
+    await world.fault('SIGTERM', async () => {
+      const { code, ms } = await consumer.stop()
+      expect(code).toBe(0)
+      expect(ms).toBeLessThan(30_000)
+    })
+    await writing
+    await world.spawn('mail')
+    await judge()
+  },
+  { long: true },
+)

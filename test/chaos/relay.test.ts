@@ -76,24 +76,28 @@ scenario('7. the relay loses its database, then the broker: no false checkpoint,
   }
 })
 
-scenario('8. the reply to a publication is lost: it is sent again under the same id, and has one effect', async ({ world, judge }) => {
-  const proxy = await world.proxy('bus')
-  await Promise.all([world.spawn('mail'), world.spawn('stock'), world.spawn('shop', { bus: world.bus.through(proxy) })])
-  await world.write({ changes: 50, connections: 2 })
-  for (let n = 0; n < 3; n++) {
-    await until('the relay is well', () => isSettled(world.pools.shop))
-    await world.fault('lose the reply to a publication', async () => {
-      const before = world.publishedCount
-      proxy.disturb({ kind: 'drop-replies' })
-      await world.write({ changes: 40, connections: 2 })
-      await until('the broker has stored some of it', () => world.publishedCount > before)
-      proxy.disturb({ kind: 'reset' })
-    })
-    proxy.disturb({ kind: 'none' })
-  }
-  const { counts } = await judge()
-  expect(counts.publications).toBeGreaterThan(counts.published)
-})
+scenario(
+  '8. the reply to a publication is lost: it is sent again under the same id, and has one effect',
+  async ({ world, judge }) => {
+    const proxy = await world.proxy('bus')
+    await Promise.all([world.spawn('mail'), world.spawn('stock'), world.spawn('shop', { bus: world.bus.through(proxy) })])
+    await world.write({ changes: 50, connections: 2 })
+    for (let n = 0; n < 3; n++) {
+      await until('the relay is well', () => isSettled(world.pools.shop))
+      await world.fault('lose the reply to a publication', async () => {
+        const before = world.publishedCount
+        proxy.disturb({ kind: 'drop-replies' })
+        await world.write({ changes: 40, connections: 2 })
+        await until('the broker has stored some of it', () => world.publishedCount > before)
+        proxy.disturb({ kind: 'reset' })
+      })
+      proxy.disturb({ kind: 'none' })
+    }
+    const { counts } = await judge()
+    expect(counts.publications).toBeGreaterThan(counts.published)
+  },
+  { long: true },
+)
 
 scenario(
   '9. two relays are started by mistake: one publishes',

@@ -37,11 +37,11 @@ test('npm start -- --once --json: one line with figures, every comparison holds'
 })
 
 const ENDINGS = shortAndFull<readonly [string, NodeJS.Signals, number | null]>(
+  [['a crash', 'SIGKILL', null]],
   [
     ['Ctrl-C', 'SIGINT', 130],
-    ['a crash', 'SIGKILL', null],
+    ['SIGTERM', 'SIGTERM', 143],
   ],
-  [['SIGTERM', 'SIGTERM', 143]],
 )
 test.each(ENDINGS)('%s leaves no process and no server behind', { timeout: 90_000 }, async (_how, signal, expected) => {
   const { child, told } = start(['--once', '--json'])

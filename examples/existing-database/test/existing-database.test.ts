@@ -38,7 +38,7 @@ test('npm start -- --once --json: the copy of 135,233 cities ends equal, while p
   await allEnded(told.err, 3)
 })
 
-const ENDINGS = shortAndFull<readonly [string, NodeJS.Signals, number | null]>([['a crash', 'SIGKILL', null]], [['Ctrl-C', 'SIGINT', 130]])
+const ENDINGS = shortAndFull<readonly [string, NodeJS.Signals, number | null]>([['Ctrl-C', 'SIGINT', 130]], [['a crash', 'SIGKILL', null]])
 test.each(ENDINGS)('%s leaves no process and no server behind', { timeout: 90_000 }, async (_how, signal, expected) => {
   const { child, told } = run(['dist/main.js', '--once', '--json'])
   await said(child, told, 'are running')
