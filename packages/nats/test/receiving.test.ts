@@ -1,6 +1,7 @@
+import { setTimeout } from 'node:timers/promises'
 import { connect } from '@nats-io/transport-node'
 import { type DeliveryHandler, type Logger, type OutgoingMessage as Message, silentLogger } from 'comity/transport'
-import { expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { client, messages, receiving, topicOn } from './clients.ts'
 import { onNats } from './nats-server.ts'
 import { delivers, tamperingProxy } from './tampering-proxy.ts'
@@ -14,9 +15,9 @@ onNats('receiving', (server) => {
     const logger: Logger = { ...silentLogger, warn: (fields) => events.push(fields.event) }
     const { topic, subscription } = await topicOn(client(server().port))
     let pulls = 0
-    proxy.fromClient = (frame) => (frame.line.includes('CONSUMER.MSG.NEXT') && ++pulls <= 16 ? undefined : frame)
+    proxy.fromClient = (frame) => (frame.line.includes('CONSUMER.MSG.NEXT') && ++pulls === 1 ? undefined : frame)
     const seen = receiving(client(proxy.port, { stallAfter: 200, logger }), subscription)
-    await vi.waitFor(() => expect(pulls).toBe(16), 5000)
+    await vi.waitFor(() => expect(pulls).toBe(1), 5000)
     const sent = messages(5)
     await client(server().port).send(topic, sent)
     await vi.waitFor(() => expect(seen).toEqual(ids(sent)), 5000)
@@ -32,6 +33,59 @@ onNats('receiving', (server) => {
     const sent = messages(20)
     await client(server().port).send(topic, sent)
     await vi.waitFor(() => expect(seen).toEqual(ids(sent)), 5000)
+  })
+
+  test('whoever holds all buckets reads them together, others one by one; while receivers come and go each message comes once, in order', async () => {
+    const proxy = await tamperingProxy(server().port)
+    const modes: string[] = []
+    proxy.fromClient = (frame) => {
+      const made = /CONSUMER\.CREATE\.\S+-(all|\d+)\.comity\.topic/.exec(frame.line)
+      const mode = made && (made[1] === 'all' ? 'together' : 'one by one')
+      if (mode && mode !== modes.at(-1)) modes.push(mode)
+      return frame
+    }
+    const sender = client(server().port)
+    const { topic, subscription } = await topicOn(sender)
+    const seen: Message[] = []
+    const receive = (port: number): { readonly count: () => number; readonly end: () => Promise<void> } => {
+      let count = 0
+      const stop = new AbortController()
+      const handler: DeliveryHandler = async (deliveries) => {
+        seen.push(...deliveries.map(({ message }) => message))
+        count += deliveries.length
+        return deliveries.map(() => 'ack')
+      }
+      const ended = client(port).receive(subscription, handler, { signal: stop.signal })
+      const end = (): Promise<void> => {
+        stop.abort()
+        return ended
+      }
+      onTestFinished(end)
+      return { count: () => count, end }
+    }
+    const sent: Message[] = []
+    const sending = new AbortController()
+    const sends = (async () => {
+      for (; !sending.signal.aborted; await setTimeout(5)) {
+        const batch = messages(40, (n) => `k${n}`)
+        await sender.send(topic, batch)
+        sent.push(...batch)
+      }
+    })()
+    receive(proxy.port)
+    for (const round of [1, 2]) {
+      await vi.waitFor(() => expect(modes).toHaveLength(2 * round - 1), 5000)
+      const other = receive(server().port)
+      await vi.waitFor(() => expect(other.count()).toBeGreaterThan(100), 5000)
+      await other.end()
+    }
+    await vi.waitFor(() => expect(modes).toHaveLength(5), 5000)
+    sending.abort()
+    await sends
+    await vi.waitFor(() => expect(new Set(ids(seen)).size).toBe(sent.length), 5000)
+    const ofKey = (all: readonly Message[], n: number): string[] => ids(all.filter(({ key }) => key === `k${n}`))
+    for (let n = 0; n < 40; n++) expect(ofKey(seen, n)).toEqual(ofKey(sent, n))
+    expect(modes).toEqual(['together', 'one by one', 'together', 'one by one', 'together'])
   })
 
   test('a seek reaches a process that does not hear of it, within a second', async () => {
