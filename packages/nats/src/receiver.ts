@@ -102,7 +102,10 @@ export class Receiver {
       prefetch,
       prefetchBytes: options.prefetchBytes,
       mayDeliver: () => this.#context.clock.monotonic() < this.validUntil,
-      onMoved: () => this.#note(GATHER),
+      onMoved: () => {
+        this.#note(GATHER)
+        this.#pumpSoon()
+      },
       onRoom: () => this.#readers.fill(),
     })
     const { connection, clock, making, inboxPrefix } = context
@@ -147,7 +150,7 @@ export class Receiver {
     this.short = held < share
     for (const window of [...windows.values()].filter((each) => !each.closing).slice(share)) void this.#giveBack(window)
     this.#readers.arrange(table.leases.length)
-    this.#deliveries.pump()
+    this.#pumpSoon()
   }
 
   /** The leases ran out: what waits here is dropped, for another may have it already. */
@@ -186,13 +189,18 @@ export class Receiver {
     this.fail(new SubscriptionUnknown({ subscription: this.subscription.name }))
   }
 
-  /** What one read of the socket brought goes to the handler together. */
+  /**
+   * What one read of the socket brought goes to the handler together. More is asked for even where one bucket that rests holds so much that
+   * {@link Deliveries} see no room: the others have room of their own.
+   */
   #pumpSoon(): void {
     if (this.#pumping) return
     this.#pumping = true
     setImmediate(() => {
       this.#pumping = false
-      if (!this.isEnding) this.#deliveries.pump()
+      if (this.isEnding) return
+      this.#deliveries.pump()
+      this.#readers.fill()
     })
   }
 

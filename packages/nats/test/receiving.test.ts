@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
-import { connect } from '@nats-io/transport-node'
+import { bucketOf } from '@comity/contract'
+import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { type DeliveryHandler, type Logger, type OutgoingMessage as Message, silentLogger } from 'comity/transport'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { client, messages, receiving, topicOn } from './clients.ts'
@@ -88,6 +89,42 @@ onNats('receiving', (server) => {
     expect(modes).toEqual(['together', 'one by one', 'together', 'one by one', 'together'])
   })
 
+  test('a bucket whose messages have to come again and again does not hold up the others', async () => {
+    const transport = client(server().port)
+    const { topic, subscription } = await topicOn(transport)
+    const [stuck, others] = [messages(200, () => 'stuck'), messages(200, (n) => `k${n}`)]
+    await transport.send(topic, [...stuck, ...others])
+    const [seen, stop] = [new Set<string>(), new AbortController()]
+    const handler: DeliveryHandler = async (deliveries) => {
+      for (const { message } of deliveries) seen.add(message.id)
+      return deliveries.map(({ message }) => (message.key === 'stuck' ? 'later' : 'ack'))
+    }
+    const ended = transport.receive(subscription, handler, { signal: stop.signal, prefetch: 16 })
+    const elsewhere = others.filter(({ key }) => bucketOf(key, 16) !== bucketOf('stuck', 16))
+    await vi.waitFor(() => expect(elsewhere.filter(({ id }) => !seen.has(id))).toEqual([]), 5000)
+    stop.abort()
+    await ended
+  })
+
+  test('the position of a quiet bucket moves along with the others: who takes it over need not begin far behind', async () => {
+    const raw = await connect({ servers: `127.0.0.1:${server().port}` })
+    const transport = client(server().port)
+    const { topic, subscription } = await topicOn(transport)
+    const [sent, stop, seen] = [messages(50), new AbortController(), [] as string[]]
+    await transport.send(topic, sent)
+    const handler: DeliveryHandler = async (deliveries) => {
+      seen.push(...deliveries.map(({ message }) => message.id))
+      return deliveries.map(() => 'ack')
+    }
+    const ended = transport.receive(subscription, handler, { signal: stop.signal })
+    await vi.waitFor(() => expect(seen).toEqual(ids(sent)), 5000)
+    stop.abort()
+    await ended
+    const { table } = await tableOf(raw, subscription)
+    expect(new Set(table.leases.map(({ position }) => position))).toEqual(new Set([50]))
+    await raw.close()
+  })
+
   test('a seek reaches a process that does not hear of it, within a second', async () => {
     const proxy = await tamperingProxy(server().port)
     const { topic, subscription } = await topicOn(client(server().port))
@@ -125,18 +162,18 @@ onNats('receiving', (server) => {
     await raw.close()
   })
 
-  test('a stream that ends before the position, as after a restore, is delivered from its beginning', async () => {
+  test.each([
+    { of: 'all buckets', isAhead: () => true },
+    { of: 'one bucket', isAhead: (bucket: number) => bucket === bucketOf('k', 16) },
+  ])('a stream that ends before the position of $of, as after a restore, is delivered from its beginning', async ({ isAhead }) => {
     const raw = await connect({ servers: `127.0.0.1:${server().port}` })
     const transport = client(server().port)
     const { topic, subscription } = await topicOn(transport)
     const sent = messages(5)
     await transport.send(topic, sent)
-    const key = `$KV.comity-crm.subscriptions.${subscription.replace('.', '_')}`
-    const stored = (await raw.request('$JS.API.STREAM.MSG.GET.KV_comity-crm', JSON.stringify({ last_by_subj: key }))).json<{
-      message: { data: string }
-    }>()
-    const table = JSON.parse(Buffer.from(stored.message.data, 'base64').toString()) as { leases: object[] }
-    await raw.request(key, JSON.stringify({ ...table, leases: table.leases.map((lease) => ({ ...lease, position: 1000 })) }))
+    const { key, table } = await tableOf(raw, subscription)
+    const leases = table.leases.map((lease, bucket) => (isAhead(bucket) ? { ...lease, position: 1000 } : lease))
+    await raw.request(key, JSON.stringify({ ...table, leases }))
     const seen = receiving(transport, subscription)
     await vi.waitFor(() => expect(seen).toEqual(ids(sent)), 5000)
     await raw.close()
@@ -172,3 +209,15 @@ onNats('receiving', (server) => {
     await raw.close()
   })
 })
+
+/** The lease table as it is stored, and the subject that stores another one. */
+async function tableOf(
+  raw: NatsConnection,
+  subscription: string,
+): Promise<{ readonly key: string; readonly table: { readonly leases: readonly { readonly position: number }[] } }> {
+  const key = `$KV.comity-crm.subscriptions.${subscription.replace('.', '_')}`
+  const stored = (await raw.request('$JS.API.STREAM.MSG.GET.KV_comity-crm', JSON.stringify({ last_by_subj: key }))).json<{
+    message: { data: string }
+  }>()
+  return { key, table: JSON.parse(Buffer.from(stored.message.data, 'base64').toString()) }
+}
