@@ -97,8 +97,10 @@ export class Readers {
   }
 
   #areTogether(windows: readonly BucketWindow[]): boolean {
-    const { clock } = this.#context
+    const { clock, prefetch } = this.#context
     if (windows.length < Math.max(this.#buckets, FEWEST_TOGETHER) || windows.some((window) => window.closing)) return false
+    // Where so little may wait, one bucket would take the room of the others; and the handler is what is slow.
+    if (prefetch < 4 * windows.length) return false
     if (windows.some((window) => this.#isInTheWay(window))) {
       this.#apartUntil = clock.monotonic() + APART
       return false
@@ -111,22 +113,17 @@ export class Readers {
 
   /** Read together, a window that takes nothing more stops all of them, and one that is not emptied leaves no room for the others. */
   #isInTheWay(window: BucketWindow): boolean {
-    const most = this.#room / (window.ready ? 2 : 4)
-    return !this.#context.deliveries.mayGrow(window) || window.held > most || (!window.ready && window.heldBytes > HELD_BYTES / 4)
-  }
-
-  /** As many wait here as may be at the handler, and one of each bucket at least. */
-  get #room(): number {
     const { deliveries, prefetch } = this.#context
-    return Math.max(2 * prefetch, deliveries.windows.size)
+    const most = window.ready ? prefetch : prefetch / 2
+    return !deliveries.mayGrow(window) || window.held > most || (!window.ready && window.heldBytes > HELD_BYTES / 4)
   }
 
-  /** No bucket is starved by the others. */
+  /** As many wait here as may be at the handler, and no bucket is starved by the others. */
   #roomOf(windows: readonly BucketWindow[]): number {
-    const { deliveries } = this.#context
+    const { deliveries, prefetch } = this.#context
     if (!windows.every((window) => deliveries.mayGrow(window)) || deliveries.heldBytes > HELD_BYTES) return 0
     const held = windows.reduce((sum, window) => sum + window.held, 0)
-    return Math.max(0, Math.ceil(this.#room / this.#readers.size) - held)
+    return Math.max(0, Math.ceil((2 * prefetch) / this.#readers.size) - held)
   }
 
   #start(windows: readonly BucketWindow[]): void {

@@ -99,7 +99,7 @@ onNats('receiving', (server) => {
       for (const { message } of deliveries) seen.add(message.id)
       return deliveries.map(({ message }) => (message.key === 'stuck' ? 'later' : 'ack'))
     }
-    const ended = transport.receive(subscription, handler, { signal: stop.signal, prefetch: 16 })
+    const ended = transport.receive(subscription, handler, { signal: stop.signal, prefetch: 64 })
     const elsewhere = others.filter(({ key }) => bucketOf(key, 16) !== bucketOf('stuck', 16))
     await vi.waitFor(() => expect(elsewhere.filter(({ id }) => !seen.has(id))).toEqual([]), 5000)
     stop.abort()
