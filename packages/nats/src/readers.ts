@@ -114,8 +114,8 @@ export class Readers {
   /** Read together, a window that takes nothing more stops all of them, and one that is not emptied leaves no room for the others. */
   #isInTheWay(window: BucketWindow): boolean {
     const { deliveries, prefetch } = this.#context
-    const most = window.ready ? prefetch : prefetch / 2
-    return !deliveries.mayGrow(window) || window.held > most || (!window.ready && window.heldBytes > HELD_BYTES / 4)
+    const most = window.ready ? 1 / 2 : 1 / 4
+    return !deliveries.mayGrow(window) || window.held > most * 2 * prefetch || window.heldBytes > most * HELD_BYTES
   }
 
   /** As many wait here as may be at the handler, and no bucket is starved by the others. */
@@ -133,7 +133,7 @@ export class Readers {
       ...shared,
       name: readerOf(this.#context.subscription, windows.length === 1 ? first.bucket : 'all'),
       room: () => this.#roomOf(windows),
-      pullBytes: () => Math.max(256 * 1024, Math.floor(HELD_BYTES / Math.max(4, this.#readers.size))),
+      pullBytes: () => Math.max(256 * 1024, Math.floor(HELD_BYTES / Math.max(2, this.#readers.size))),
       onAhead: () => onAhead(first),
     })
     this.#readers.add(reader)

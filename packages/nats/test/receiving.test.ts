@@ -92,8 +92,9 @@ onNats('receiving', (server) => {
   test('a bucket whose messages have to come again and again does not hold up the others', async () => {
     const transport = client(server().port)
     const { topic, subscription } = await topicOn(transport)
-    const [stuck, others] = [messages(200, () => 'stuck'), messages(200, (n) => `k${n}`)]
-    await transport.send(topic, [...stuck, ...others])
+    const [stuck, others] = [messages(200, () => 'stuck'), messages(2000, (n) => `k${n}`)]
+    await transport.send(topic, stuck)
+    for (let n = 0; n < others.length; n += 1000) await transport.send(topic, others.slice(n, n + 1000))
     const [seen, stop] = [new Set<string>(), new AbortController()]
     const handler: DeliveryHandler = async (deliveries) => {
       for (const { message } of deliveries) seen.add(message.id)
