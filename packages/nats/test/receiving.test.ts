@@ -97,6 +97,8 @@ onNats('receiving', (server) => {
     for (let n = 0; n < others.length; n += 1000) await transport.send(topic, others.slice(n, n + 1000))
     const [seen, stop] = [new Set<string>(), new AbortController()]
     const handler: DeliveryHandler = async (deliveries) => {
+      // Long enough that all that may wait is here when the first has to come again.
+      if (seen.size < 64) await setTimeout(300)
       for (const { message } of deliveries) seen.add(message.id)
       return deliveries.map(({ message }) => (message.key === 'stuck' ? 'later' : 'ack'))
     }
