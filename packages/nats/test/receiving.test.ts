@@ -56,7 +56,8 @@ onNats('receiving', (server) => {
         count += deliveries.length
         return deliveries.map(() => 'ack')
       }
-      const ended = client(port).receive(subscription, handler, { signal: stop.signal })
+      // So long a lease that a busy machine loses none: what was at its handler would come twice.
+      const ended = client(port, { leaseMs: 10_000 }).receive(subscription, handler, { signal: stop.signal })
       const end = (): Promise<void> => {
         stop.abort()
         return ended
