@@ -54,10 +54,10 @@ function publishedBy(team: string, { topics, subscriptions }: ProvisionPlan, def
     subjects.push(`$JS.API.STREAM.INFO.${stream}`, `$JS.API.DIRECT.GET.${stream}`)
     const count = counterOf(name)
     subjects.push(`$JS.API.CONSUMER.CREATE.${stream}.${count}.${subjectOf(topic, '*')}`, `$JS.API.CONSUMER.DELETE.${stream}.${count}`)
-    for (let bucket = 0; bucket < buckets; bucket++) {
+    for (const bucket of [...Array(buckets).keys(), 'all'] as const) {
       const reader = readerOf(name, bucket)
       subjects.push(
-        `$JS.API.CONSUMER.CREATE.${stream}.${reader}.${subjectOf(topic, bucket)}`,
+        `$JS.API.CONSUMER.CREATE.${stream}.${reader}.${subjectOf(topic, bucket === 'all' ? '*' : bucket)}`,
         `$JS.API.CONSUMER.DELETE.${stream}.${reader}`,
         `$JS.API.CONSUMER.MSG.NEXT.${stream}.${reader}`,
       )

@@ -21,8 +21,8 @@ export function fromToken(token: string): string {
 
 export const streamOf = (topic: string): string => `comity-${toToken(topic)}`
 export const subjectOf = (topic: string, bucket: number | '*'): string => `comity.topic.${toToken(topic)}.${bucket}`
-/** Reads one bucket of a subscription for whoever holds its lease. */
-export const readerOf = (subscription: string, bucket: number): string => `${toToken(subscription)}-${bucket}`
+/** Reads one bucket of a subscription for whoever holds its lease, or all of them for whoever holds all. */
+export const readerOf = (subscription: string, bucket: number | 'all'): string => `${toToken(subscription)}-${bucket}`
 /** Counts what a subscription has not acknowledged, for a moment. */
 export const counterOf = (subscription: string): string => `${toToken(subscription)}-count`
 

@@ -9,10 +9,9 @@ import {
   type ReceiveOptions,
   SubscriptionUnknown,
 } from 'comity/transport'
-import { BucketReader } from './bucket-reader.ts'
 import { type Connection, isPassing } from './connection.ts'
 import { type Acknowledged, type LeaseTable, released, restarted, shareOf } from './lease-table.ts'
-import { readerOf, subjectOf } from './names.ts'
+import { Readers } from './readers.ts'
 import type { Subscription } from './subscriptions.ts'
 import { topicStream } from './topic-stream.ts'
 import type { Turnstile } from './turnstile.ts'
@@ -32,8 +31,6 @@ export interface ReceiverContext {
 
 /** Acknowledgements are written down after this many milliseconds, one write at a time for all buckets of the receiver. */
 const GATHER = 10
-/** No more is fetched while this much waits for the handler. */
-const HELD_BYTES = 32 * 1024 * 1024
 /** How long a last word to the server may take, in milliseconds. */
 const GOODBYE = 5000
 
@@ -63,9 +60,8 @@ export class Receiver {
   lookAt: number = Number.NEGATIVE_INFINITY
   readonly #context: ReceiverContext
   readonly #deliveries: Deliveries
-  readonly #prefetch: number
+  readonly #readers: Readers
   readonly #onTrouble: ((error: Error | undefined) => void) | undefined
-  readonly #readers = new Map<BucketWindow, BucketReader>()
   /** The term under which a bucket was given back last. */
   readonly #givenBack = new Map<number, number>()
   /** Buckets that are being given back, with their positions. */
@@ -97,17 +93,31 @@ export class Receiver {
     this.holder = opened.holder
     this.#context = context
     this.#onTrouble = options.onTrouble
-    this.#prefetch = options.prefetch ?? 1000
+    const prefetch = options.prefetch ?? 1000
     this.ended = new Promise((resolve, reject) => {
       this.#settle = (error) => (error ? reject(error) : resolve())
     })
     this.#deliveries = new Deliveries({
       handler,
-      prefetch: this.#prefetch,
+      prefetch,
       prefetchBytes: options.prefetchBytes,
       mayDeliver: () => this.#context.clock.monotonic() < this.validUntil,
-      onMoved: () => this.#note(GATHER),
-      onRoom: () => this.#fill(),
+      onMoved: () => {
+        this.#note(GATHER)
+        this.#pumpSoon()
+      },
+      onRoom: () => this.#readers.fill(),
+    })
+    const { connection, clock, making, inboxPrefix } = context
+    this.#readers = new Readers({
+      ...{ connection, clock, making, inboxPrefix, prefetch, stream: opened.stream, topic: opened.topic },
+      subscription: opened.subscription.name,
+      deliveries: this.#deliveries,
+      onMessage: () => this.#pumpSoon(),
+      onTrouble: (error) => this.trouble(error),
+      onFailed: (error) => this.fail(error),
+      onAhead: (window) => void this.#startOver(window),
+      onRemoved: () => this.removed(),
     })
   }
 
@@ -134,17 +144,19 @@ export class Receiver {
       const window = windows.get(bucket)
       // A table may have been read before the release that it was read beside.
       if (isOurs && (window?.term === lease.term || this.#givenBack.get(bucket) === lease.term)) continue
-      if (window) this.#close(window)
-      if (isOurs) this.#open(new BucketWindow(bucket, lease.term, lease.position))
+      if (window) this.#deliveries.close(bucket)
+      if (isOurs) this.#deliveries.open(new BucketWindow(bucket, lease.term, lease.position))
     }
     this.short = held < share
     for (const window of [...windows.values()].filter((each) => !each.closing).slice(share)) void this.#giveBack(window)
-    this.#deliveries.pump()
+    this.#readers.arrange(table.leases.length)
+    this.#pumpSoon()
   }
 
   /** The leases ran out: what waits here is dropped, for another may have it already. */
   dropAll(): void {
-    for (const window of [...this.#deliveries.windows.values()]) this.#close(window)
+    for (const bucket of [...this.#deliveries.windows.keys()]) this.#deliveries.close(bucket)
+    this.#readers.arrange()
   }
 
   trouble(error: Error | undefined): void {
@@ -155,12 +167,11 @@ export class Receiver {
 
   /** The connection is there again: nobody knows what was lost on the way. */
   restart(): void {
-    for (const reader of this.#readers.values()) reader.restart()
+    this.#readers.restart()
   }
 
   async checkStalls(): Promise<void> {
-    const stalled = await Promise.all([...this.#readers.values()].map((reader) => reader.checkStall(this.#context.stallAfter)))
-    if (!stalled.includes(true)) return
+    if (!(await this.#readers.checkStalls(this.#context.stallAfter))) return
     const reason = `messages waited at the broker for ${this.#context.stallAfter} ms and none came: reading was started anew`
     logEvent(this.#context.logger, 'comity.transport.stalled', { subscription: this.subscription.name, reason })
   }
@@ -178,52 +189,18 @@ export class Receiver {
     this.fail(new SubscriptionUnknown({ subscription: this.subscription.name }))
   }
 
-  #open(window: BucketWindow): void {
-    this.#deliveries.open(window)
-    const { connection, clock, making, inboxPrefix } = this.#context
-    const reader = new BucketReader(window, {
-      connection,
-      clock,
-      making,
-      inboxPrefix,
-      stream: this.stream,
-      subject: subjectOf(this.topic, window.bucket),
-      name: readerOf(this.subscription.name, window.bucket),
-      room: () => this.#roomOf(window),
-      pullBytes: () => Math.max(256 * 1024, Math.floor(HELD_BYTES / this.#readers.size)),
-      onMessage: () => this.#pumpSoon(),
-      onTrouble: (error) => error && this.trouble(error),
-      onFailed: (error) => this.fail(error),
-      onAhead: () => void this.#startOver(window),
-      onRemoved: () => this.removed(),
-    })
-    this.#readers.set(window, reader)
-    reader.restart()
-  }
-
-  #close(window: BucketWindow): void {
-    this.#deliveries.close(window.bucket)
-    this.#readers.get(window)?.stop()
-    this.#readers.delete(window)
-  }
-
-  /** As many wait here as may be at the handler, and no bucket is starved by the others. */
-  #roomOf(window: BucketWindow): number {
-    if (!this.#deliveries.mayGrow(window) || this.#deliveries.heldBytes > HELD_BYTES) return 0
-    return Math.max(0, Math.ceil((2 * this.#prefetch) / this.#readers.size) - window.held)
-  }
-
-  #fill(): void {
-    for (const reader of this.#readers.values()) reader.fill()
-  }
-
-  /** What one read of the socket brought goes to the handler together. */
+  /**
+   * What one read of the socket brought goes to the handler together. More is asked for even where one bucket that rests holds so much that
+   * {@link Deliveries} see no room: the others have room of their own.
+   */
   #pumpSoon(): void {
     if (this.#pumping) return
     this.#pumping = true
     setImmediate(() => {
       this.#pumping = false
-      if (!this.isEnding) this.#deliveries.pump()
+      if (this.isEnding) return
+      this.#deliveries.pump()
+      this.#readers.fill()
     })
   }
 
@@ -258,7 +235,7 @@ export class Receiver {
       )
       this.#context.wakeUpkeep()
     } catch (error) {
-      if (isPassing(error)) this.#readers.get(window)?.restart()
+      if (isPassing(error)) this.#readers.restartReaderOf(window)
       else this.fail(error as Error)
     }
   }
@@ -271,7 +248,8 @@ export class Receiver {
     const parting = [bucket, term, position] as const
     this.#givenBack.set(bucket, term)
     this.#parting.add(parting)
-    this.#close(window)
+    this.#deliveries.close(bucket)
+    this.#readers.arrange()
     try {
       await this.subscription.change((table) =>
         table.leases[bucket]?.term === term
@@ -287,7 +265,7 @@ export class Receiver {
 
   async #leave(): Promise<void> {
     await this.#deliveries.stop()
-    for (const reader of this.#readers.values()) reader.stop()
+    this.#readers.stop()
     // If the server cannot be told, the leases run out by themselves: a lost network must not hold up a shutdown.
     const enough = new AbortController()
     await Promise.race([this.#sayGoodbye().catch(() => undefined), this.#context.clock.sleep(GOODBYE, enough.signal)])

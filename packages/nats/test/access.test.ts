@@ -81,6 +81,8 @@ onNats('a server with the permissions that access writes', () => {
       '$JS.API.STREAM.NAMES',
       '$JS.API.CONSUMER.CREATE.comity-marketing_email-sent',
       '$JS.API.CONSUMER.CREATE.comity-marketing_email-sent.crm_emails-0.comity.topic.marketing_email-sent.0',
+      '$JS.API.CONSUMER.CREATE.comity-marketing_email-sent.crm_emails-all.comity.topic.marketing_email-sent.*',
+      '$JS.API.CONSUMER.CREATE.comity-marketing_email-sent.marketing_customers-all.comity.topic.marketing_email-sent.*',
       '$JS.API.CONSUMER.MSG.NEXT.comity-marketing_email-sent.crm_emails-0',
       '$JS.API.CONSUMER.DELETE.comity-marketing_email-sent.crm_emails-0',
       '$JS.API.CONSUMER.NAMES.comity-crm_customer',

@@ -1,6 +1,8 @@
-import { connect } from '@nats-io/transport-node'
+import { setTimeout } from 'node:timers/promises'
+import { bucketOf } from '@comity/contract'
+import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { type DeliveryHandler, type Logger, type OutgoingMessage as Message, silentLogger } from 'comity/transport'
-import { expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { client, messages, receiving, topicOn } from './clients.ts'
 import { onNats } from './nats-server.ts'
 import { delivers, tamperingProxy } from './tampering-proxy.ts'
@@ -14,9 +16,9 @@ onNats('receiving', (server) => {
     const logger: Logger = { ...silentLogger, warn: (fields) => events.push(fields.event) }
     const { topic, subscription } = await topicOn(client(server().port))
     let pulls = 0
-    proxy.fromClient = (frame) => (frame.line.includes('CONSUMER.MSG.NEXT') && ++pulls <= 16 ? undefined : frame)
+    proxy.fromClient = (frame) => (frame.line.includes('CONSUMER.MSG.NEXT') && ++pulls === 1 ? undefined : frame)
     const seen = receiving(client(proxy.port, { stallAfter: 200, logger }), subscription)
-    await vi.waitFor(() => expect(pulls).toBe(16), 5000)
+    await vi.waitFor(() => expect(pulls).toBe(1), 5000)
     const sent = messages(5)
     await client(server().port).send(topic, sent)
     await vi.waitFor(() => expect(seen).toEqual(ids(sent)), 5000)
@@ -32,6 +34,99 @@ onNats('receiving', (server) => {
     const sent = messages(20)
     await client(server().port).send(topic, sent)
     await vi.waitFor(() => expect(seen).toEqual(ids(sent)), 5000)
+  })
+
+  test('whoever holds all buckets reads them together, others one by one; while receivers come and go each message comes once, in order', async () => {
+    const proxy = await tamperingProxy(server().port)
+    const modes: string[] = []
+    proxy.fromClient = (frame) => {
+      const made = /CONSUMER\.CREATE\.\S+-(all|\d+)\.comity\.topic/.exec(frame.line)
+      const mode = made && (made[1] === 'all' ? 'together' : 'one by one')
+      if (mode && mode !== modes.at(-1)) modes.push(mode)
+      return frame
+    }
+    const sender = client(server().port)
+    const { topic, subscription } = await topicOn(sender)
+    const seen: Message[] = []
+    const receive = (port: number): { readonly count: () => number; readonly end: () => Promise<void> } => {
+      let count = 0
+      const stop = new AbortController()
+      const handler: DeliveryHandler = async (deliveries) => {
+        seen.push(...deliveries.map(({ message }) => message))
+        count += deliveries.length
+        return deliveries.map(() => 'ack')
+      }
+      // So long a lease that a busy machine loses none: what was at its handler would come twice.
+      const ended = client(port, { leaseMs: 10_000 }).receive(subscription, handler, { signal: stop.signal })
+      const end = (): Promise<void> => {
+        stop.abort()
+        return ended
+      }
+      onTestFinished(end)
+      return { count: () => count, end }
+    }
+    const sent: Message[] = []
+    const sending = new AbortController()
+    const sends = (async () => {
+      for (; !sending.signal.aborted; await setTimeout(5)) {
+        const batch = messages(40, (n) => `k${n}`)
+        await sender.send(topic, batch)
+        sent.push(...batch)
+      }
+    })()
+    receive(proxy.port)
+    for (const round of [1, 2]) {
+      await vi.waitFor(() => expect(modes).toHaveLength(2 * round - 1), 5000)
+      const other = receive(server().port)
+      await vi.waitFor(() => expect(other.count()).toBeGreaterThan(100), 5000)
+      await other.end()
+    }
+    await vi.waitFor(() => expect(modes).toHaveLength(5), 5000)
+    sending.abort()
+    await sends
+    await vi.waitFor(() => expect(new Set(ids(seen)).size).toBe(sent.length), 5000)
+    const ofKey = (all: readonly Message[], n: number): string[] => ids(all.filter(({ key }) => key === `k${n}`))
+    for (let n = 0; n < 40; n++) expect(ofKey(seen, n)).toEqual(ofKey(sent, n))
+    expect(modes).toEqual(['together', 'one by one', 'together', 'one by one', 'together'])
+  })
+
+  test('a bucket whose messages have to come again and again does not hold up the others', async () => {
+    const transport = client(server().port)
+    const { topic, subscription } = await topicOn(transport)
+    const [stuck, others] = [messages(200, () => 'stuck'), messages(2000, (n) => `k${n}`)]
+    await transport.send(topic, stuck)
+    for (let n = 0; n < others.length; n += 1000) await transport.send(topic, others.slice(n, n + 1000))
+    const [seen, stop] = [new Set<string>(), new AbortController()]
+    const handler: DeliveryHandler = async (deliveries) => {
+      // Long enough that all that may wait is here when the first has to come again.
+      if (seen.size < 64) await setTimeout(300)
+      for (const { message } of deliveries) seen.add(message.id)
+      return deliveries.map(({ message }) => (message.key === 'stuck' ? 'later' : 'ack'))
+    }
+    const ended = transport.receive(subscription, handler, { signal: stop.signal, prefetch: 64 })
+    const elsewhere = others.filter(({ key }) => bucketOf(key, 16) !== bucketOf('stuck', 16))
+    await vi.waitFor(() => expect(elsewhere.filter(({ id }) => !seen.has(id))).toEqual([]), 5000)
+    stop.abort()
+    await ended
+  })
+
+  test('the position of a quiet bucket moves along with the others: who takes it over need not begin far behind', async () => {
+    const raw = await connect({ servers: `127.0.0.1:${server().port}` })
+    const transport = client(server().port)
+    const { topic, subscription } = await topicOn(transport)
+    const [sent, stop, seen] = [messages(50), new AbortController(), [] as string[]]
+    await transport.send(topic, sent)
+    const handler: DeliveryHandler = async (deliveries) => {
+      seen.push(...deliveries.map(({ message }) => message.id))
+      return deliveries.map(() => 'ack')
+    }
+    const ended = transport.receive(subscription, handler, { signal: stop.signal })
+    await vi.waitFor(() => expect(seen).toEqual(ids(sent)), 5000)
+    stop.abort()
+    await ended
+    const { table } = await tableOf(raw, subscription)
+    expect(new Set(table.leases.map(({ position }) => position))).toEqual(new Set([50]))
+    await raw.close()
   })
 
   test('a seek reaches a process that does not hear of it, within a second', async () => {
@@ -71,18 +166,18 @@ onNats('receiving', (server) => {
     await raw.close()
   })
 
-  test('a stream that ends before the position, as after a restore, is delivered from its beginning', async () => {
+  test.each([
+    { of: 'all buckets', isAhead: () => true },
+    { of: 'one bucket', isAhead: (bucket: number) => bucket === bucketOf('k', 16) },
+  ])('a stream that ends before the position of $of, as after a restore, is delivered from its beginning', async ({ isAhead }) => {
     const raw = await connect({ servers: `127.0.0.1:${server().port}` })
     const transport = client(server().port)
     const { topic, subscription } = await topicOn(transport)
     const sent = messages(5)
     await transport.send(topic, sent)
-    const key = `$KV.comity-crm.subscriptions.${subscription.replace('.', '_')}`
-    const stored = (await raw.request('$JS.API.STREAM.MSG.GET.KV_comity-crm', JSON.stringify({ last_by_subj: key }))).json<{
-      message: { data: string }
-    }>()
-    const table = JSON.parse(Buffer.from(stored.message.data, 'base64').toString()) as { leases: object[] }
-    await raw.request(key, JSON.stringify({ ...table, leases: table.leases.map((lease) => ({ ...lease, position: 1000 })) }))
+    const { key, table } = await tableOf(raw, subscription)
+    const leases = table.leases.map((lease, bucket) => (isAhead(bucket) ? { ...lease, position: 1000 } : lease))
+    await raw.request(key, JSON.stringify({ ...table, leases }))
     const seen = receiving(transport, subscription)
     await vi.waitFor(() => expect(seen).toEqual(ids(sent)), 5000)
     await raw.close()
@@ -118,3 +213,15 @@ onNats('receiving', (server) => {
     await raw.close()
   })
 })
+
+/** The lease table as it is stored, and the subject that stores another one. */
+async function tableOf(
+  raw: NatsConnection,
+  subscription: string,
+): Promise<{ readonly key: string; readonly table: { readonly leases: readonly { readonly position: number }[] } }> {
+  const key = `$KV.comity-crm.subscriptions.${subscription.replace('.', '_')}`
+  const stored = (await raw.request('$JS.API.STREAM.MSG.GET.KV_comity-crm', JSON.stringify({ last_by_subj: key }))).json<{
+    message: { data: string }
+  }>()
+  return { key, table: JSON.parse(Buffer.from(stored.message.data, 'base64').toString()) }
+}

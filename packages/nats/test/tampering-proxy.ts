@@ -24,6 +24,7 @@ export async function tamperingProxy(port: number): Promise<Tampering & { readon
     ] as const) {
       let rest = Buffer.alloc(0)
       let passing: Promise<void> = Promise.resolve()
+      from.setNoDelay(true)
       from.on('error', () => to.destroy())
       from.on('close', () => to.destroy())
       from.on('data', (bytes) => {

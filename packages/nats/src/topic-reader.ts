@@ -1,7 +1,8 @@
 import { type Subscription as CoreSubscription, createInbox, type Msg, nanos } from '@nats-io/transport-node'
 import { type BucketWindow, backoff, type Clock, TransportFailed } from 'comity/transport'
 import { type ApiAnswer, type Connection, isPassing, refusal, translate } from './connection.ts'
-import { NO_STREAM } from './topic-stream.ts'
+import { subjectOf } from './names.ts'
+import { NO_STREAM, type StreamInfo } from './topic-stream.ts'
 import type { Turnstile } from './turnstile.ts'
 import { decode } from './wire-message.ts'
 
@@ -12,18 +13,17 @@ export interface ReaderContext {
   readonly making: Turnstile
   readonly inboxPrefix: string
   readonly stream: string
-  readonly subject: string
-  /** The consumer's name, which nobody else uses while we hold the lease. */
+  readonly topic: string
+  /** The consumer's name, which nobody else uses while we hold the leases. */
   readonly name: string
   /** How many messages to ask for now, at most. */
   readonly room: () => number
   /** Bytes of one pull. */
   readonly pullBytes: () => number
   readonly onMessage: () => void
-  /** Undefined: it reads again. */
-  readonly onTrouble: (error: Error | undefined) => void
+  readonly onTrouble: (error: Error) => void
   readonly onFailed: (error: Error) => void
-  /** The window is ahead of the stream: it was made anew, or its server lost what it had not yet written through to the disk. */
+  /** A window is ahead of the stream: it was made anew, or its server lost what it had not yet written through to the disk. */
   readonly onAhead: () => void
   /** There is no stream. */
   readonly onRemoved: () => void
@@ -41,17 +41,21 @@ interface ConsumerInfo {
 }
 
 /**
- * Reads one bucket into its window, by a consumer of the server that keeps no state worth keeping: it is made where the window is, acknowledges
- * nothing, and lives in memory. Whatever is odd (a gap in the consumer's own count, the consumer gone, a connection lost, silence while
- * something is there), it is thrown away and made anew behind the last message that arrived.
+ * Reads one bucket, or all buckets of a topic together, into their windows, by a consumer of the server that keeps no state worth keeping: it is
+ * made where the last of the windows is, acknowledges nothing, and lives in memory. Whatever is odd (a gap in the consumer's own count, the
+ * consumer gone, a connection lost, silence while something is there), it is thrown away and made anew behind the last message that arrived.
  *
  *   start ──▶ making ──▶ pulling ──gap, gone, reconnected, stalled──▶ making …      stop: answers that still come are ignored
  */
-export class BucketReader {
-  readonly #window: BucketWindow
+export class TopicReader {
+  readonly #windows: readonly BucketWindow[]
+  readonly #bySubject: ReadonlyMap<string, BucketWindow>
+  readonly #subject: string
   readonly #context: ReaderContext
   #inbox: CoreSubscription | undefined
   #address = ''
+  /** The last sequence that arrived, of whatever bucket: all windows have been read up to it. */
+  #readTo = 0
   /** The consumer's count of what it delivered to us. */
   #count = 0
   #outstanding = 0
@@ -63,9 +67,32 @@ export class BucketReader {
   #stopped = false
   #heardAt = 0
 
-  constructor(window: BucketWindow, context: ReaderContext) {
-    this.#window = window
+  /** @param windows one, or those of all buckets that the topic has. */
+  constructor(windows: readonly BucketWindow[], context: ReaderContext) {
+    this.#windows = windows
     this.#context = context
+    this.#bySubject = new Map(windows.map((window) => [subjectOf(context.topic, window.bucket), window]))
+    this.#subject = subjectOf(context.topic, windows.length === 1 ? (windows[0] as BucketWindow).bucket : '*')
+  }
+
+  reads(windows: readonly BucketWindow[]): boolean {
+    return windows.length === this.#windows.length && windows.every((window) => this.#windows.includes(window))
+  }
+
+  has(window: BucketWindow): boolean {
+    return this.#windows.includes(window)
+  }
+
+  /**
+   * Moves windows over what was read and is of other buckets; of those that wait for nothing, the position too: else whoever takes over a quiet
+   * bucket would have to begin far behind the others.
+   */
+  moveOn(): void {
+    for (const window of this.#windows) {
+      if (window.fetchedTo >= this.#readTo) continue
+      window.fetchedTo = this.#readTo
+      if (window.length === 0) window.position = this.#readTo
+    }
   }
 
   /** Throws away what is there, and reads on behind the last message that arrived. */
@@ -73,6 +100,7 @@ export class BucketReader {
     this.#inbox?.unsubscribe()
     this.#inbox = undefined
     this.#outstanding = 0
+    this.moveOn()
     this.#again = true
     if (this.#making || this.#stopped) return
     this.#making = true
@@ -85,6 +113,7 @@ export class BucketReader {
     this.#stopped = true
     this.#inbox?.unsubscribe()
     this.#inbox = undefined
+    this.moveOn()
   }
 
   /** Asks for more, if there is room and not enough is under way. */
@@ -98,18 +127,22 @@ export class BucketReader {
 
   /** Asks for a look when a pull has been silent for so long; what is there and does not come is a stall. Says whether it was one. */
   async checkStall(after: number): Promise<boolean> {
-    const { clock, connection, stream, subject } = this.#context
+    const { clock, connection, stream } = this.#context
     const silentSince = this.#heardAt
     if (this.#outstanding === 0 || this.#making || this.#stopped || clock.monotonic() - silentSince < after) return false
-    const found = await connection.request(
-      `$JS.API.DIRECT.GET.${stream}`,
-      JSON.stringify({ seq: this.#window.fetchedTo + 1, next_by_subj: subject }),
-    )
+    this.moveOn()
+    const next = { seq: this.#behind() + 1, next_by_subj: this.#subject }
+    const found = await connection.request(`$JS.API.DIRECT.GET.${stream}`, JSON.stringify(next))
     if (this.#heardAt !== silentSince || this.#stopped) return false
     this.#heardAt = clock.monotonic()
     if ((found.headers?.code ?? 0) >= 300) return false
     this.restart()
     return true
+  }
+
+  /** How far all of the windows are. */
+  #behind(): number {
+    return Math.min(...this.#windows.map((window) => window.fetchedTo))
   }
 
   async #make(): Promise<void> {
@@ -124,7 +157,6 @@ export class BucketReader {
         this.#count = 0
         this.#heardAt = clock.monotonic()
         this.#inbox = client.subscribe(this.#address, { callback: (error, message) => this.#receive(error, message) })
-        if (this.#failures > 0) onTrouble(undefined)
         this.#failures = 0
         await this.#pull(this.#context.room())
       } catch (error) {
@@ -141,9 +173,9 @@ export class BucketReader {
 
   async #create(): Promise<void> {
     if (this.#stopped) return
-    const { connection, stream, subject, name, onAhead, onRemoved } = this.#context
-    const start = this.#window.fetchedTo
-    const verb = `CONSUMER.CREATE.${stream}.${name}.${subject}`
+    const { connection, stream, name, onAhead, onRemoved } = this.#context
+    const start = this.#behind()
+    const verb = `CONSUMER.CREATE.${stream}.${name}.${this.#subject}`
     const body = {
       stream_name: stream,
       config: {
@@ -151,7 +183,7 @@ export class BucketReader {
         deliver_policy: 'by_start_sequence',
         opt_start_seq: start + 1,
         ack_policy: 'none',
-        filter_subject: subject,
+        filter_subject: this.#subject,
         mem_storage: true,
         num_replicas: 1,
         inactive_threshold: nanos(INACTIVE),
@@ -161,7 +193,7 @@ export class BucketReader {
       const answer: ApiAnswer<ConsumerInfo> = await connection.ask(verb, body)
       if (answer.error === undefined && answer.delivered.consumer_seq === 0) {
         // Later than asked for: retention has been at work. Earlier: the stream ends before our position.
-        if (answer.delivered.stream_seq < start) onAhead()
+        if (answer.delivered.stream_seq < start || (await this.#isAhead(start))) onAhead()
         return
       }
       if (answer.error?.err_code === NO_STREAM) return onRemoved()
@@ -169,6 +201,14 @@ export class BucketReader {
       if (attempt === 3) throw new TransportFailed({ transport: 'nats', reason: `consumer ${name} of ${stream} is used by somebody else` })
       await connection.ask(`CONSUMER.DELETE.${stream}.${name}`)
     }
+  }
+
+  /** The consumer says whether the stream reaches to the last of the windows only; the others are compared with the stream. */
+  async #isAhead(start: number): Promise<boolean> {
+    const first = Math.max(...this.#windows.map((window) => window.fetchedTo))
+    if (first === start) return false
+    const { state } = await this.#context.connection.demand<StreamInfo>(`STREAM.INFO.${this.#context.stream}`)
+    return state.last_seq < first
   }
 
   async #pull(wanted: number): Promise<void> {
@@ -203,8 +243,13 @@ export class BucketReader {
     this.#count = place.count
     this.#outstanding--
     this.#large = false
-    const { message, size } = decode(received, place.sequence, place.sentAt)
-    this.#window.add(place.sequence, size, message)
+    this.#readTo = place.sequence
+    const window = this.#bySubject.get(received.subject)
+    // Together, windows are read from where the last of them is: the others have it already.
+    if (window !== undefined && place.sequence > window.fetchedTo) {
+      const { message, size } = decode(received, place.sequence, place.sentAt)
+      window.add(place.sequence, size, message)
+    }
     this.#context.onMessage()
   }
 
