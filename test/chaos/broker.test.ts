@@ -46,10 +46,10 @@ const FAULTS: readonly BrokerFault[] = [
     end: heal,
   },
 ]
-/** Events that wait when a fault is over. */
-const BACKLOG = full ? 100_000 : 500
+/** Events that wait when a fault is over; the environment can make the long form smaller. */
+const BACKLOG = Number(process.env.BROKER_BACKLOG ?? (full ? 100_000 : 500))
 /** Events that are written while the broker is down, and as many while it is up. */
-const WRITTEN = full ? 500_000 : 3000
+const WRITTEN = Number(process.env.BROKER_WRITTEN ?? (full ? 500_000 : 3000))
 /** In milliseconds, after the fault. */
 const DRAINED_WITHIN = 60_000
 const TENANTS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'] as const
