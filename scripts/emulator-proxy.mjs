@@ -1,12 +1,15 @@
 /**
- * Stands before Google's emulator and does for it what it does not do itself: when a client is gone without a goodbye, its streams are cancelled.
- * Else the emulator goes on giving a share of the ordering keys to the dead stream, for ever (seen with 528.0.0). gRPC over plain HTTP/2.
+ * Stands before Google's emulator and does for it what it does not do itself: when a client is gone without a goodbye, its streams are cancelled, but
+ * only after its leases have run out. Never cancelled, a dead stream would get a share of the ordering keys for ever; cancelled at once, what is queued
+ * behind its messages would go to other clients before them (both seen with 528.0.0). gRPC over plain HTTP/2.
  */
 import http2 from 'node:http2'
 
 const { HTTP2_HEADER_STATUS, NGHTTP2_CANCEL } = http2.constants
 /** gRPC takes messages of megabytes: a window of 64 KiB would wait for each. */
 const WINDOW = 8 * 1024 * 1024
+/** The deadline of the tests' subscriptions and a little more, in milliseconds. */
+const LEASES = 10_500
 const settings = { initialWindowSize: WINDOW }
 
 /** @returns the port where it listens; `close` ends it and every connection. */
@@ -20,7 +23,7 @@ export async function emulatorProxy(target) {
     far.on('error', () => undefined)
     far.on('connect', () => far.setLocalWindowSize(WINDOW))
     for (const session of [near, far]) sessions.add(session)
-    near.on('close', () => far.destroy(undefined, NGHTTP2_CANCEL))
+    near.on('close', () => afterLeases(() => far.destroy(undefined, NGHTTP2_CANCEL)))
     far.on('close', () => near.destroy())
     for (const session of [near, far]) session.on('close', () => sessions.delete(session))
     near.on('stream', (stream, headers) => forward(stream, headers, far))
@@ -35,14 +38,21 @@ export async function emulatorProxy(target) {
   }
 }
 
+/** A client that is gone: what it was given is the emulator's again. */
+function afterLeases(act) {
+  setTimeout(act, LEASES).unref()
+}
+
 function forward(near, headers, far) {
   near.on('error', () => undefined)
   if (far.destroyed) return near.close(NGHTTP2_CANCEL)
   const upstream = far.request(headers, { waitForTrailers: false })
   upstream.on('error', () => near.close(NGHTTP2_CANCEL))
-  near.pipe(upstream)
+  near.pipe(upstream, { end: false })
+  near.on('end', () => !near.aborted && upstream.end())
   let trailers
   upstream.on('response', (answer, flags) => {
+    if (near.destroyed) return
     // An answer of headers alone is how gRPC says an error at once.
     const endStream = (flags & http2.constants.NGHTTP2_FLAG_END_STREAM) !== 0
     const { [HTTP2_HEADER_STATUS]: status, ...rest } = answer
@@ -53,7 +63,12 @@ function forward(near, headers, far) {
   upstream.on('trailers', (given) => {
     trailers = given
   })
-  near.on('aborted', () => upstream.close(NGHTTP2_CANCEL))
-  near.on('close', () => upstream.close(near.rstCode || NGHTTP2_CANCEL))
+  const cancel = () => upstream.close(near.rstCode || NGHTTP2_CANCEL)
+  near.on('close', () => {
+    if (near.session !== undefined && !near.session.destroyed) return cancel()
+    upstream.unpipe(near)
+    upstream.resume()
+    afterLeases(cancel)
+  })
   upstream.on('close', () => !near.destroyed && upstream.rstCode !== 0 && near.close(upstream.rstCode))
 }

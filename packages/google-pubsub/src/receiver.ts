@@ -18,6 +18,8 @@ const GOODBYE = 5000
 /** For a call that only asks, in milliseconds. */
 const ASK = 5000
 const MOST_LOST_ACKS = 20_000
+/** The shortest lease that is one, in seconds. */
+const SHORT_LEASE = 1
 
 /** A message that has no answer yet, in the order of its bucket. */
 interface Held {
@@ -31,7 +33,7 @@ interface Held {
  * One call of `receive`.
  *
  *   opening ──settings are safe──▶ receiving ⇄ in trouble (asked after until the service answers; what is here is delivered meanwhile)
- *     receiving ──end──▶ leaving: the stream ends, the last handlers are waited for, their answers are confirmed, the rest is given back ──▶ ended
+ *     receiving ──end──▶ leaving: the last handlers are waited for, the leases of the rest run out, the stream ends ──▶ ended
  *     any ──fail (no such subscription, no right to it, unsafe)──▶ leaving, and `ended` rejects
  *
  * Google's client keeps the stream and the leases. It hands out messages of one ordering key, our bucket, in order, and they go into that bucket's
@@ -56,6 +58,7 @@ export class Receiver {
   #asking = false
   #inTrouble = false
   #pumping = false
+  #givingBack = false
   #ending: Promise<void> | undefined
   #settle: (error?: Error) => void = () => undefined
 
@@ -152,8 +155,8 @@ export class Receiver {
 
   #add(message: Message): void {
     this.#lastSign = this.#context.clock.monotonic()
-    if (this.#ending !== undefined) {
-      message.nack()
+    if (this.#givingBack) {
+      message.modAck(SHORT_LEASE)
       return
     }
     if (this.#inTrouble) this.#trouble(undefined)
@@ -277,15 +280,30 @@ export class Receiver {
   async #leave(): Promise<void> {
     const { clock } = this.#context
     this.#stopping.abort()
-    // The stream ends at once; what it delivered stays leased until it is answered.
-    this.#closeStream()
     await this.#deliveries.stop()
-    // All of it only now: given back while an earlier message of its bucket is at a handler, it could be elsewhere too early.
-    for (const held of this.#held.values()) for (const { deliveries } of held) for (const delivery of deliveries) delivery.nack()
+    await this.#giveBack()
+    this.#closeStream()
     const enough = new AbortController()
     await Promise.race([this.#sayGoodbye(), clock.sleep(GOODBYE, enough.signal)])
     enough.abort()
     this.#streaming?.release()
+  }
+
+  /**
+   * What has no answer comes again, before the later messages of its key: the leases run out while the stream is open. Were they refused, or the
+   * stream ended before, the emulator would hand what is queued behind them to another receiver first (seen with 528.0.0).
+   */
+  async #giveBack(): Promise<void> {
+    const subscription = this.#subscription
+    this.#givingBack = true
+    if (subscription === undefined || this.#byId.size === 0) return
+    const { clients, clock } = this.#context
+    const never = (await clients.library()).Duration.from({ seconds: 0 })
+    // The client extends no lease any more, and drops what it still has when it is closed.
+    subscription.setOptions({ maxExtensionTime: never })
+    for (const held of this.#held.values())
+      for (const { deliveries } of held) for (const delivery of deliveries) delivery.modAck(SHORT_LEASE)
+    await clock.sleep(SHORT_LEASE * 1000 + 500)
   }
 
   async #sayGoodbye(): Promise<void> {

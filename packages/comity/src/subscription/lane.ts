@@ -6,6 +6,7 @@ import { FairQueue } from './fair-queue.ts'
 import type { Handover } from './handover.ts'
 import { LaneWork, type LaneWorkOptions, tenantOf } from './lane-work.ts'
 import type { Message, Outcome } from './message.ts'
+import { TRY_LASTS } from './probe.ts'
 import type { Rate } from './rate.ts'
 import type { Resting, RetryPolicy } from './retry-policy.ts'
 
@@ -223,14 +224,18 @@ export class LaneQueue<Tx> {
     }
     item.attempts++
     this.#options.onFailed(item.delivery, item.attempts, error)
-    if (probing) return this.#close([item])
+    // It says something of all messages or only of itself: the others of this try will show. It comes again after the try.
+    if (probing) return this.#rest(item, new Date(clock.now().getTime() + TRY_LASTS), recordOf(error).code)
     if (failure === 'permanent' || item.attempts >= retry.attempts)
       return this.#park(item, failure === 'not-yet' ? 'not-yet' : 'parked', error)
-    // Everything of this key that is queued rests behind it, in order.
     const wait = backoff(item.attempts, retry.wait)
-    const at = new Date(clock.now().getTime() + wait)
-    this.#resting.set(key, { items: [item, ...this.#queue.takeKey(key)], at, code: recordOf(error).code })
+    this.#rest(item, new Date(clock.now().getTime() + wait), recordOf(error).code)
     void clock.sleep(wait, signal).then(() => this.#wakeKey(key))
+  }
+
+  /** Everything of its key that is queued rests behind it, in order. */
+  #rest(item: Item, at: Date, code: string): void {
+    this.#resting.set(item.key, { items: [item, ...this.#queue.takeKey(item.key)], at, code })
   }
 
   #wakeKey(key: string): void {

@@ -3,12 +3,13 @@ import type { Queryable } from '../postgres/database.ts'
 /*
  * The circuit breaker as its row in comity.pauses:
  *
- *   closed ──too much failed for good──▶ open (paused) ──probe_at──▶ half open: one process takes one message after the other
+ *   closed ──too much failed for good──▶ open (paused) ──probe_at──▶ half open: one process takes a few messages
  *     ▲                                    ▲                             │
- *     │                                    └──────one fails: later───────┤
+ *     │                                    └──────ENOUGH fail: later──────┤
  *     └───────────────────ENOUGH of them succeed──────────────────────────┘
  *
- * What fails in a try is not parked: it comes again. The pause between tries doubles, up to five minutes.
+ * One that fails proves nothing: a poison message may be the first of its bucket in every try. What fails in a try is not parked, it comes again.
+ * Successes count from try to try, until ENOUGH fail in one. The pause between tries doubles, up to five minutes.
  */
 const OPEN = `
   with opened as (
@@ -30,8 +31,10 @@ const CLOSE = `
   select gen_random_uuid(), 'resume', jsonb_build_object('subscription', subscription), 'comity', 'messages succeed again', 'breaker', clock_timestamp(),
     jsonb_build_object('probes', probes) from closed`
 
-/** Successes, one after the other, that end the breaker's pause. */
+/** Successes that end the breaker's pause, failures that end a try; so many messages are at the handler at once. */
 export const ENOUGH = 5
+/** How long a try goes on after a message has failed in it, in milliseconds. */
+export const TRY_LASTS = 10_000
 
 /** Pauses the subscription. False: somebody else has paused it already. */
 export async function openBreaker(sql: Queryable, subscription: string, reason: string): Promise<boolean> {

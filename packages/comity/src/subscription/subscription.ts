@@ -10,7 +10,7 @@ import { Lines } from './lines.ts'
 import { type Message, type Outcome, readMessage } from './message.ts'
 import { Pace } from './pace.ts'
 import type { Permit } from './permits.ts'
-import { claimProbe, closeBreaker, ENOUGH, openBreaker } from './probe.ts'
+import { claimProbe, closeBreaker, ENOUGH, openBreaker, TRY_LASTS } from './probe.ts'
 import { Rate } from './rate.ts'
 import { type Registered, registrationOf } from './registration.ts'
 import { RETRY, type Resting } from './retry-policy.ts'
@@ -89,6 +89,8 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
   let pausedTenants: ReadonlySet<string> = new Set()
   let pausedBy: 'operator' | 'breaker' | undefined
   let registered: Registered | undefined
+  /** Successes in the breaker's tries. What ends without being tried (its key waits already) says little: where all keys wait, it closes all the same. */
+  let tenths = 0
   let lastEndedAt: Date | undefined
   let troubleSince: Date | undefined
 
@@ -125,8 +127,8 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
   }
 
   async function receive(row: Registered, signal: AbortSignal, what: 'all' | 'probe'): Promise<void> {
-    // What ends without being tried (its key waits already) says little: where all keys wait, the breaker closes all the same.
-    let tenths = 0
+    if (what === 'all') tenths = 0
+    let failures = 0
     const mine = new Session<Tx>(
       {
         ...{
@@ -153,9 +155,13 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
           tenths += outcome === 'applied' ? 10 : 1
           if (what === 'probe' && tenths >= 10 * ENOUGH) mine.end()
         },
-        // What fails in a try comes again, in the next.
         onFailed() {
-          if (what === 'probe') mine.end()
+          if (what === 'all') return
+          failures++
+          if (failures === 1) void clock.sleep(TRY_LASTS, mine.signal).then(() => mine.end())
+          if (failures < ENOUGH) return
+          tenths = 0
+          mine.end()
         },
       },
       signal,
@@ -169,7 +175,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     try {
       await transport.receive(brokerNameOf(row), mine.dispatch, {
         signal: mine.signal,
-        prefetch: what === 'probe' ? 1 : prefetch,
+        prefetch: what === 'probe' ? ENOUGH : prefetch,
         ...(options.prefetchBytes === undefined ? {} : { prefetchBytes: options.prefetchBytes }),
         onTrouble(error) {
           lost = error !== undefined
