@@ -1,4 +1,5 @@
 import type { ClientConfig, PubSub, v1 } from '@google-cloud/pubsub'
+import { type OpenStream, openerOf } from './pull-stream.ts'
 
 /** Streaming pulls that share a connection: it carries 100 streams in all, and acknowledgements need some. */
 const RECEIVES_PER_CONNECTION = 40
@@ -12,8 +13,8 @@ export interface ClientsOptions {
 type V1Config = NonNullable<ConstructorParameters<typeof v1.PublisherClient>[0]>
 
 /** One connection for streaming pulls, given back when its receive has ended. */
-export interface StreamingClient {
-  readonly client: PubSub
+export interface Connection {
+  readonly open: OpenStream
   release(): void
 }
 
@@ -21,7 +22,7 @@ export interface StreamingClient {
 export class Clients {
   readonly project: string
   readonly emulator: string | undefined
-  readonly #streaming: { client: PubSub; receives: number }[] = []
+  readonly #streaming: { client: v1.SubscriberClient; receives: number }[] = []
   #library: Promise<typeof import('@google-cloud/pubsub')> | undefined
   #base: Promise<PubSub> | undefined
   #publisher: Promise<v1.PublisherClient> | undefined
@@ -41,18 +42,19 @@ export class Clients {
     return this.#subscriber
   }
 
-  async streaming(): Promise<StreamingClient> {
-    const library = await this.library()
+  async connection(): Promise<Connection> {
+    const { v1 } = await this.library()
+    const config = await this.#v1Config()
     let free = this.#streaming.find((each) => each.receives < RECEIVES_PER_CONNECTION)
     if (free === undefined) {
-      free = { client: this.#open(library), receives: 0 }
+      free = { client: new v1.SubscriberClient(config), receives: 0 }
       this.#streaming.push(free)
     }
     const taken = free
     taken.receives++
     let released = false
     return {
-      client: taken.client,
+      open: await openerOf(taken.client),
       release() {
         if (!released) taken.receives--
         released = true

@@ -1,6 +1,7 @@
-import type { DebugMessage, Message, Subscription } from '@google-cloud/pubsub'
 import { BucketWindow, backoff, type Clock, Deliveries, type DeliveryHandler, type ReceiveOptions } from 'comity/transport'
-import type { Clients, StreamingClient } from './clients.ts'
+import type { Clients, Connection } from './clients.ts'
+import { Leases } from './leases.ts'
+import { PullStream, type ReceivedMessage } from './pull-stream.ts'
 import { isPassing, translateServiceError } from './service-errors.ts'
 import { assertSafe, type Settings, subscriptionPath } from './settings.ts'
 import { fromWire } from './wire-message.ts'
@@ -15,18 +16,20 @@ export interface ReceiverContext {
 
 /** How long the last words to the service may take, in milliseconds. */
 const GOODBYE = 5000
-/** For a call that only asks, in milliseconds. */
-const ASK = 5000
-const MOST_LOST_ACKS = 20_000
+/** For one call, in milliseconds; it is repeated by us. */
+const CALL = { timeout: 5000, retry: null }
 /** The shortest lease that is one, in seconds. */
 const SHORT_LEASE = 1
+const SIGN_OF_LIFE = 30_000
+/** A stream that has lasted so long, in milliseconds, was none that fails at once. */
+const LASTING = 5000
 
 /** A message that has no answer yet, in the order of its bucket. */
 interface Held {
   readonly offset: number
   readonly id: string
   /** As often as the service delivered it meanwhile. All are answered together: the answer to any of them is the answer to the message. */
-  readonly deliveries: Message[]
+  readonly ackIds: string[]
 }
 
 /**
@@ -36,26 +39,25 @@ interface Held {
  *     receiving ──end──▶ leaving: the last handlers are waited for, the leases of the rest run out, the stream ends ──▶ ended
  *     any ──fail (no such subscription, no right to it, unsafe)──▶ leaving, and `ended` rejects
  *
- * Google's client keeps the stream and the leases. It hands out messages of one ordering key, our bucket, in order, and they go into that bucket's
- * window; acknowledged is what the window's position has passed. What is answered with `later` stays here, leased.
+ * A stream brings the messages of one ordering key, our bucket, in order, and they go into that bucket's window; acknowledged is what the
+ * window's position has passed. What is answered with `later` stays here, leased.
  */
 export class Receiver {
   readonly ended: Promise<void>
   readonly #name: string
+  readonly #path: string
   readonly #context: ReceiverContext
   readonly #options: ReceiveOptions
+  readonly #prefetchBytes: number
   readonly #deliveries: Deliveries
+  readonly #leases: Leases
   readonly #held = new Map<number, Held[]>()
   readonly #byId = new Map<string, Held>()
   readonly #stopping = new AbortController()
-  /** Acknowledgements that the client gave up; it says so, once, and forgets them. */
-  #lostAcks: string[] = []
-  #streaming: StreamingClient | undefined
-  #subscription: Subscription | undefined
-  /** Streams that end: they keep the leases of what they delivered until it is answered. */
-  readonly #closing = new Set<Promise<void>>()
+  readonly #gone = new AbortController()
+  #connection: Connection | undefined
+  #stream: PullStream | undefined
   #lastSign = 0
-  #asking = false
   #inTrouble = false
   #pumping = false
   #givingBack = false
@@ -63,9 +65,12 @@ export class Receiver {
   #settle: (error?: Error) => void = () => undefined
 
   constructor(name: string, handler: DeliveryHandler, options: ReceiveOptions, context: ReceiverContext) {
+    const { clients, settings, clock } = context
     this.#name = name
+    this.#path = subscriptionPath(settings, name)
     this.#options = options
     this.#context = context
+    this.#prefetchBytes = options.prefetchBytes ?? 64 * 1024 * 1024
     this.ended = new Promise((resolve, reject) => {
       this.#settle = (error) => (error ? reject(error) : resolve())
     })
@@ -75,19 +80,34 @@ export class Receiver {
       prefetchBytes: options.prefetchBytes,
       mayDeliver: () => true,
       onMoved: (window) => this.#acknowledge(window),
-      // The stream brings messages by itself; the client's flow control stops it.
-      onRoom: () => undefined,
+      onRoom: () => this.#stream?.resume(),
+    })
+    const subscription = this.#path
+    this.#leases = new Leases({
+      acknowledge: async (ackIds) => (await clients.subscriber()).acknowledge({ subscription, ackIds }, CALL),
+      modify: async (ackIds, ackDeadlineSeconds) =>
+        (await clients.subscriber()).modifyAckDeadline({ subscription, ackIds, ackDeadlineSeconds }, CALL),
+      isPassing: (error) => isPassing(this.#translated(error)),
+      ackDeadline: settings.ackDeadline,
+      clock,
     })
   }
 
-  /** Opens the stream and looks after it until the receive ends. */
+  /** Receives until it ends, or has to be ended. */
   async run(): Promise<void> {
+    const { clients, clock } = this.#context
     if (!(await this.#ask(true))) return
-    await this.#connect()
-    const { clock, quietFor } = this.#context
-    while (this.#ending === undefined) {
-      await clock.sleep(quietFor / 4, this.#stopping.signal)
-      this.#lookAfterStream()
+    this.#connection = await clients.connection()
+    void this.#leases.keep(this.#gone.signal)
+    for (let failures = 0; this.#ending === undefined; ) {
+      const began = clock.monotonic()
+      const error = await this.#pull(this.#connection)
+      if (this.#ending !== undefined) return
+      if (error !== undefined && !isPassing(error)) return this.fail(error)
+      failures = clock.monotonic() - began > LASTING ? 0 : failures + 1
+      if (failures > 1) await clock.sleep(backoff(failures, { min: 50, max: 5000 }), this.#stopping.signal)
+      // The service ends a stream every half an hour, which is no trouble; whether it is, shows when it is asked.
+      if (!(await this.#ask(false))) return
     }
   }
 
@@ -105,11 +125,7 @@ export class Receiver {
     const { clients, settings, clock } = this.#context
     for (let failures = 0; this.#ending === undefined; failures++) {
       try {
-        const subscriber = await clients.subscriber()
-        const [is] = await subscriber.getSubscription(
-          { subscription: subscriptionPath(settings, this.#name) },
-          { timeout: ASK, retry: null },
-        )
+        const [is] = await (await clients.subscriber()).getSubscription({ subscription: this.#path }, CALL)
         if (thoroughly) assertSafe(is, settings, this.#name)
         this.#trouble(undefined)
         return this.#ending === undefined
@@ -127,59 +143,76 @@ export class Receiver {
     return false
   }
 
-  async #connect(): Promise<void> {
-    const { clients, settings } = this.#context
-    const { Duration } = await clients.library()
-    this.#streaming ??= await clients.streaming()
-    if (this.#ending !== undefined) return
-    const { prefetch = 1000, prefetchBytes = 64 * 1024 * 1024 } = this.#options
-    const lease = Duration.from({ seconds: settings.ackDeadline })
-    const subscription = this.#streaming.client.subscription(subscriptionPath(settings, this.#name), {
-      // As many wait here as are at the handler.
-      flowControl: { maxMessages: prefetch * 2, maxBytes: prefetchBytes * 2 },
-      // One stream: a client has few, and a bucket stays with its stream.
-      streamingOptions: { maxStreams: 1, retryMinBackoff: Duration.from({ millis: 100 }), retryMaxBackoff: Duration.from({ seconds: 5 }) },
-      // The default of 100 ms would cap a receiver at prefetch × 10 messages a second.
-      batching: { maxMilliseconds: 10, maxMessages: 10_000 },
-      minAckDeadline: lease,
-      maxAckDeadline: lease,
-      closeOptions: { behavior: 'WAIT' },
+  /** One stream, until it ends. */
+  async #pull({ open }: Connection): Promise<Error | undefined> {
+    const { settings, clock, quietFor } = this.#context
+    const { prefetch = 1000 } = this.#options
+    const stream = new PullStream({
+      open,
+      subscription: this.#path,
+      ackDeadline: settings.ackDeadline,
+      // What has ended behind a message that has not is still out, to the service.
+      flow: { messages: 4 * Math.max(1000, prefetch), bytes: 4 * this.#prefetchBytes },
+      onMessages: (messages) => this.#add(messages),
     })
-    this.#subscription = subscription
-    this.#lastSign = this.#context.clock.monotonic()
-    subscription.on('message', (message: Message) => this.#add(message))
-    subscription.on('debug', (said: DebugMessage) => this.#heard(said.error))
-    subscription.on('error', (error) => this.#lost(subscription, error))
-    subscription.on('close', () => this.#lost(subscription, undefined))
+    this.#stream = stream
+    this.#lastSign = clock.monotonic()
+    const ended = new AbortController()
+    void this.#lookAfter(stream, quietFor, ended.signal)
+    const error = await stream.ended
+    ended.abort()
+    if (this.#stream === stream) this.#stream = undefined
+    return error && this.#translated(error)
   }
 
-  #add(message: Message): void {
+  /** A half-open connection may show nothing at all, and an idle stream costs nothing to open again. */
+  async #lookAfter(stream: PullStream, quietFor: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#context
+    while (!signal.aborted) {
+      await clock.sleep(Math.min(quietFor / 4, SIGN_OF_LIFE), signal)
+      if (signal.aborted) return
+      if (this.#byId.size === 0 && clock.monotonic() - this.#lastSign >= quietFor) return stream.end()
+      stream.signOfLife()
+    }
+  }
+
+  #add(messages: readonly ReceivedMessage[]): void {
     this.#lastSign = this.#context.clock.monotonic()
     if (this.#givingBack) {
-      message.modAck(SHORT_LEASE)
+      void this.#leases.shorten(
+        messages.map(({ ackId }) => ackId as string),
+        SHORT_LEASE,
+      )
       return
     }
     if (this.#inTrouble) this.#trouble(undefined)
-    const known = this.#byId.get(message.id)
+    for (const each of messages) this.#hold(each)
+    if (this.#deliveries.room === 0 || this.#deliveries.heldBytes >= this.#prefetchBytes) this.#stream?.pause()
+    this.#pumpSoon()
+  }
+
+  #hold(received: ReceivedMessage): void {
+    const { id, message, bucket, size } = fromWire(received.message ?? {})
+    const ackId = received.ackId as string
+    this.#leases.hold(ackId)
+    const known = this.#byId.get(id)
     if (known !== undefined) {
-      known.deliveries.push(message)
+      known.ackIds.push(ackId)
       return
     }
-    const { message: incoming, bucket, size } = fromWire(message)
     let window = this.#deliveries.windows.get(bucket)
     if (window === undefined) {
       window = new BucketWindow(bucket, 0, 0)
       this.#deliveries.open(window)
       this.#held.set(bucket, [])
     }
-    const held: Held = { offset: window.fetchedTo + 1, id: message.id, deliveries: [message] }
-    window.add(held.offset, size, incoming)
+    const held: Held = { offset: window.fetchedTo + 1, id, ackIds: [ackId] }
+    window.add(held.offset, size, message)
     this.#held.get(bucket)?.push(held)
-    this.#byId.set(message.id, held)
-    this.#pumpSoon()
+    this.#byId.set(id, held)
   }
 
-  /** A response of the stream brings many messages, each by a call of its own. */
+  /** Several responses may be here already. */
   #pumpSoon(): void {
     if (this.#pumping) return
     this.#pumping = true
@@ -193,82 +226,14 @@ export class Receiver {
     const held = this.#held.get(window.bucket) ?? []
     let count = 0
     while (count < held.length && (held[count] as Held).offset <= window.position) count++
-    for (const { id, deliveries } of held.splice(0, count)) {
+    for (const { id, ackIds } of held.splice(0, count)) {
       this.#byId.delete(id)
-      for (const delivery of deliveries) this.#answer(delivery)
+      this.#leases.acknowledge(ackIds)
     }
   }
 
-  /** A stream that has closed takes no answers any more: it would drop them without a word. */
-  #answer(delivery: Message): void {
-    delivery.ack()
-  }
-
-  /** What Google's client reports and does not act upon: a stream that ended and will be opened again, acknowledgements that failed. */
-  #heard(error: Error | undefined): void {
-    const { ackIds } = (error ?? {}) as { readonly ackIds?: readonly string[] }
-    if (ackIds !== undefined && /"ack"/.test(String(error?.message))) {
-      // Beyond this many, the messages come again, and the inbox knows them.
-      if (this.#lostAcks.length + ackIds.length <= MOST_LOST_ACKS) this.#lostAcks.push(...ackIds)
-    }
-    void this.#askAgain()
-  }
-
-  /** The service ends a stream every half an hour, which is no trouble; whether it is, shows when it is asked. */
-  async #askAgain(): Promise<void> {
-    if (this.#asking || this.#ending !== undefined) return
-    this.#asking = true
-    try {
-      if (await this.#ask(false)) await this.#acknowledgeLost()
-    } finally {
-      this.#asking = false
-    }
-  }
-
-  /** The client has given up this stream. */
-  #lost(subscription: Subscription, error: Error | undefined): void {
-    if (this.#subscription !== subscription || this.#ending !== undefined) return
-    if (error !== undefined) {
-      const translated = translateServiceError(error, {
-        subscription: this.#name,
-        needs: `roles/pubsub.subscriber on the subscription ${this.#name}`,
-      })
-      if (!isPassing(translated)) {
-        this.fail(translated)
-        return
-      }
-    }
-    void this.#replaceStream()
-  }
-
-  async #replaceStream(): Promise<void> {
-    this.#closeStream()
-    if (await this.#ask(false)) await this.#connect()
-  }
-
-  /** A half-open connection may show nothing at all, and an idle stream costs nothing to open again. */
-  #lookAfterStream(): void {
-    const { clock, quietFor } = this.#context
-    if (
-      this.#ending !== undefined ||
-      this.#subscription === undefined ||
-      this.#byId.size > 0 ||
-      clock.monotonic() - this.#lastSign < quietFor
-    )
-      return
-    void this.#replaceStream()
-  }
-
-  #closeStream(): void {
-    const subscription = this.#subscription
-    if (subscription === undefined) return
-    this.#subscription = undefined
-    const closing = subscription.close().then(
-      () => undefined,
-      () => undefined,
-    )
-    this.#closing.add(closing)
-    void closing.then(() => this.#closing.delete(closing))
+  #translated(error: unknown): Error {
+    return translateServiceError(error, { subscription: this.#name, needs: `roles/pubsub.subscriber on the subscription ${this.#name}` })
   }
 
   #trouble(error: Error | undefined): void {
@@ -281,47 +246,31 @@ export class Receiver {
     const { clock } = this.#context
     this.#stopping.abort()
     await this.#deliveries.stop()
-    await this.#giveBack()
-    this.#closeStream()
     const enough = new AbortController()
-    await Promise.race([this.#sayGoodbye(), clock.sleep(GOODBYE, enough.signal)])
+    await Promise.race([Promise.all([this.#leases.said(), this.#giveBack()]), clock.sleep(GOODBYE, enough.signal)])
     enough.abort()
-    this.#streaming?.release()
+    this.#gone.abort()
+    this.#stream?.end()
+    this.#connection?.release()
   }
 
   /**
-   * What has no answer comes again, before the later messages of its key: the leases run out while the stream is open. Were they refused, or the
+   * What has no answer comes again, before the later messages of its key: its leases run out while the stream is open. Were they refused, or the
    * stream ended before, the emulator would hand what is queued behind them to another receiver first (seen with 528.0.0).
    */
   async #giveBack(): Promise<void> {
-    const subscription = this.#subscription
+    const { clock } = this.#context
     this.#givingBack = true
-    if (subscription === undefined || this.#byId.size === 0) return
-    const { clients, clock } = this.#context
-    const never = (await clients.library()).Duration.from({ seconds: 0 })
-    // The client extends no lease any more, and drops what it still has when it is closed.
-    subscription.setOptions({ maxExtensionTime: never })
-    for (const held of this.#held.values())
-      for (const { deliveries } of held) for (const delivery of deliveries) delivery.modAck(SHORT_LEASE)
-    await clock.sleep(SHORT_LEASE * 1000 + 500)
-  }
-
-  async #sayGoodbye(): Promise<void> {
-    await Promise.all(this.#closing)
-    await this.#acknowledgeLost()
-  }
-
-  async #acknowledgeLost(): Promise<void> {
-    const { clients, settings } = this.#context
-    const ackIds = this.#lostAcks
-    this.#lostAcks = []
-    try {
-      const subscriber = await clients.subscriber()
-      // A request may have 524,288 bytes.
-      for (let from = 0; from < ackIds.length; from += 2000)
-        await subscriber.acknowledge({ subscription: subscriptionPath(settings, this.#name), ackIds: ackIds.slice(from, from + 2000) })
-    } catch {
-      // These messages come again, and the inbox knows them.
-    }
+    if (this.#stream === undefined || this.#byId.size === 0) return
+    this.#stream.resume()
+    await this.#leases.shorten(
+      [...this.#held.values()].flat().flatMap(({ ackIds }) => ackIds),
+      SHORT_LEASE,
+    )
+    await clock.sleep(SHORT_LEASE * 1500)
+    // Where nobody else receives they come here again: not while they are on their way, and nobody begins before these leases have run out too.
+    for (let turn = 0; turn < 20 && clock.monotonic() - this.#lastSign < 100; turn++) await clock.sleep(50)
+    this.#stream.end()
+    await clock.sleep(SHORT_LEASE * 1200)
   }
 }

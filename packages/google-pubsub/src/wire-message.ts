@@ -1,5 +1,8 @@
 import { bucketOf } from '@comity/contract'
+import type { protos } from '@google-cloud/pubsub'
 import type { IncomingMessage, OutgoingMessage } from 'comity/transport'
+
+type Received = protos.google.pubsub.v1.IPubsubMessage
 
 /** Attributes of our own, beside the message's. */
 const ID = 'comity-id'
@@ -42,20 +45,20 @@ export function toWire({ id, key, attributes, data }: OutgoingMessage, buckets: 
 }
 
 /** As a receiver gets it. What somebody else published, without our attributes, is given the broker's id and its ordering key as key. */
-export function fromWire(received: {
+export function fromWire({ messageId, data, attributes: given, orderingKey, publishTime }: Received): {
+  /** The broker's. */
   readonly id: string
-  readonly data: Buffer
-  readonly attributes: Readonly<Record<string, string>>
-  readonly orderingKey?: string | undefined
-  readonly publishTime: Date
-}): { readonly message: IncomingMessage; readonly bucket: number; readonly size: number } {
-  const { [ID]: id = received.id, [KEY]: key = received.orderingKey ?? '', ...attributes } = received.attributes
-  let size = received.data.length
-  for (const name in received.attributes) size += name.length + (received.attributes[name] as string).length
-  const bucket = /^\d{1,4}$/.test(received.orderingKey ?? '') ? Number(received.orderingKey) : bucketOf(received.orderingKey ?? '', 1024)
-  return {
-    message: { id, key, attributes, data: received.data.toString(), sentAt: new Date(received.publishTime.getTime()) },
-    bucket,
-    size,
-  }
+  readonly message: IncomingMessage
+  readonly bucket: number
+  readonly size: number
+} {
+  const broker = messageId ?? ''
+  const received = given ?? {}
+  const { [ID]: id = broker, [KEY]: key = orderingKey ?? '', ...attributes } = received
+  const content = Buffer.from(data ?? '')
+  let size = content.length
+  for (const name in received) size += name.length + (received[name] as string).length
+  const bucket = /^\d{1,4}$/.test(orderingKey ?? '') ? Number(orderingKey) : bucketOf(orderingKey ?? '', 1024)
+  const sentAt = new Date(Number(publishTime?.seconds ?? 0) * 1000 + Math.floor((publishTime?.nanos ?? 0) / 1_000_000))
+  return { id: broker, message: { id, key, attributes, data: content.toString(), sentAt }, bucket, size }
 }

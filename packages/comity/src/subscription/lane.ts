@@ -224,7 +224,9 @@ export class LaneQueue<Tx> {
     }
     item.attempts++
     this.#options.onFailed(item.delivery, item.attempts, error)
-    // It says something of all messages or only of itself: the others of this try will show. It comes again after the try.
+    // It may have ended the session.
+    if (signal.aborted) return this.#later([item])
+    // Whether it says something of all messages or only of itself, the others of this try will show. It comes again after the try.
     if (probing) return this.#rest(item, new Date(clock.now().getTime() + TRY_LASTS), recordOf(error).code)
     if (failure === 'permanent' || item.attempts >= retry.attempts)
       return this.#park(item, failure === 'not-yet' ? 'not-yet' : 'parked', error)

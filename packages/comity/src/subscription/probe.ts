@@ -1,4 +1,5 @@
 import type { Queryable } from '../postgres/database.ts'
+import type { Outcome } from './message.ts'
 
 /*
  * The circuit breaker as its row in comity.pauses:
@@ -9,7 +10,8 @@ import type { Queryable } from '../postgres/database.ts'
  *     └───────────────────ENOUGH of them succeed──────────────────────────┘
  *
  * One that fails proves nothing: a poison message may be the first of its bucket in every try. What fails in a try is not parked, it comes again.
- * Successes count from try to try, until ENOUGH fail in one. The pause between tries doubles, up to five minutes.
+ * Successes count from try to try, until ENOUGH fail in one; where little comes, one success and TRY_LASTS without a failure are enough. The pause
+ * between tries doubles, up to five minutes.
  */
 const OPEN = `
   with opened as (
@@ -33,7 +35,7 @@ const CLOSE = `
 
 /** Successes that end the breaker's pause, failures that end a try; so many messages are at the handler at once. */
 export const ENOUGH = 5
-/** How long a try goes on after a message has failed in it, in milliseconds. */
+/** How long a try goes on in which some have failed, in milliseconds. */
 export const TRY_LASTS = 10_000
 
 /** Pauses the subscription. False: somebody else has paused it already. */
@@ -46,4 +48,42 @@ export async function claimProbe(sql: Queryable, subscription: string): Promise<
 }
 export async function closeBreaker(sql: Queryable, subscription: string): Promise<void> {
   await sql.query(CLOSE, [subscription])
+}
+
+/** The tries of one process. What is told of one is answered with whether that ends it. */
+export class Tries {
+  /** What ends without being tried (its key waits already) says little: where all keys wait, the breaker closes all the same. */
+  #tenths = 0
+  #failures = 0
+  #lasted = false
+
+  /** The breaker is closed: what was before says nothing any more. */
+  reset(): void {
+    this.#tenths = 0
+  }
+  begin(): void {
+    this.#failures = 0
+    this.#lasted = false
+  }
+  ended(outcome: Outcome): boolean {
+    this.#tenths += outcome === 'applied' ? 10 : 1
+    return this.#over
+  }
+  failed(): boolean {
+    this.#failures++
+    if (this.#failures === ENOUGH) this.#tenths = 0
+    return this.#over
+  }
+  lasted(): boolean {
+    this.#lasted = true
+    return this.#over
+  }
+
+  /** The breaker may close. */
+  get proven(): boolean {
+    return this.#tenths >= 10 * ENOUGH || (this.#lasted && this.#failures === 0 && this.#tenths >= 10)
+  }
+  get #over(): boolean {
+    return this.proven || this.#failures >= (this.#lasted ? 1 : ENOUGH)
+  }
 }

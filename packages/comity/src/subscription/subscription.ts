@@ -10,7 +10,7 @@ import { Lines } from './lines.ts'
 import { type Message, type Outcome, readMessage } from './message.ts'
 import { Pace } from './pace.ts'
 import type { Permit } from './permits.ts'
-import { claimProbe, closeBreaker, ENOUGH, openBreaker, TRY_LASTS } from './probe.ts'
+import { claimProbe, closeBreaker, ENOUGH, openBreaker, TRY_LASTS, Tries } from './probe.ts'
 import { Rate } from './rate.ts'
 import { type Registered, registrationOf } from './registration.ts'
 import { RETRY, type Resting } from './retry-policy.ts'
@@ -84,13 +84,12 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
   const pace = new Pace({ most: consumer.batch, lasts: consumer.kind === 'replica' ? Number.POSITIVE_INFINITY : BATCH_LASTS, clock })
   const rate = options.rate === undefined ? undefined : new Rate(options.rate, clock)
   const breaker = options.breaker === undefined ? undefined : new Breaker(options.breaker, clock)
+  const tries = new Tries()
   const ended: Record<Outcome, number> = { applied: 0, duplicate: 0, stale: 0, waiting: 0, discarded: 0 }
   let session: Session<Tx> | undefined
   let pausedTenants: ReadonlySet<string> = new Set()
   let pausedBy: 'operator' | 'breaker' | undefined
   let registered: Registered | undefined
-  /** Successes in the breaker's tries. What ends without being tried (its key waits already) says little: where all keys wait, it closes all the same. */
-  let tenths = 0
   let lastEndedAt: Date | undefined
   let troubleSince: Date | undefined
 
@@ -127,8 +126,9 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
   }
 
   async function receive(row: Registered, signal: AbortSignal, what: 'all' | 'probe'): Promise<void> {
-    if (what === 'all') tenths = 0
-    let failures = 0
+    const probing = what === 'probe'
+    if (probing) tries.begin()
+    else tries.reset()
     const mine = new Session<Tx>(
       {
         ...{
@@ -146,27 +146,25 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
         },
         read: (delivery) => read(delivery.message),
         retry: policy,
-        probing: what === 'probe',
+        probing,
         replayedUntil: row.replayedUntil ?? undefined,
         mayBegin,
         onEnded(_delivery, outcome) {
           ended[outcome]++
           lastEndedAt = clock.now()
-          tenths += outcome === 'applied' ? 10 : 1
-          if (what === 'probe' && tenths >= 10 * ENOUGH) mine.end()
+          if (probing && tries.ended(outcome)) mine.end()
         },
         onFailed() {
-          if (what === 'all') return
-          failures++
-          if (failures === 1) void clock.sleep(TRY_LASTS, mine.signal).then(() => mine.end())
-          if (failures < ENOUGH) return
-          tenths = 0
-          mine.end()
+          if (probing && tries.failed()) mine.end()
         },
       },
       signal,
     )
     session = mine
+    if (probing)
+      void clock.sleep(TRY_LASTS, mine.signal).then(() => {
+        if (!mine.signal.aborted && tries.lasted()) mine.end()
+      })
     // Nobody says that it works again after receiving itself had failed; it is seen by lasting.
     let lost = false
     void clock.sleep(LASTING, mine.signal).then(() => {
@@ -175,7 +173,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     try {
       await transport.receive(brokerNameOf(row), mine.dispatch, {
         signal: mine.signal,
-        prefetch: what === 'probe' ? ENOUGH : prefetch,
+        prefetch: probing ? ENOUGH : prefetch,
         ...(options.prefetchBytes === undefined ? {} : { prefetchBytes: options.prefetchBytes }),
         onTrouble(error) {
           lost = error !== undefined
@@ -189,7 +187,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
       await mine.closed
       session = undefined
     }
-    if (what === 'all' || tenths < 10 * ENOUGH) return
+    if (!probing || !tries.proven) return
     await closeBreaker(database, name)
     logEvent(logger, 'comity.breaker.closed', { subscription: name })
   }
