@@ -2,6 +2,7 @@ import { type Subscription as CoreSubscription, createInbox, type Msg, nanos } f
 import { type BucketWindow, backoff, type Clock, TransportFailed } from 'comity/transport'
 import { type ApiAnswer, type Connection, isPassing, refusal, translate } from './connection.ts'
 import { subjectOf } from './names.ts'
+import { Places } from './places.ts'
 import { NO_STREAM, type StreamInfo } from './topic-stream.ts'
 import type { Turnstile } from './turnstile.ts'
 import { decode } from './wire-message.ts'
@@ -52,6 +53,7 @@ export class TopicReader {
   readonly #bySubject: ReadonlyMap<string, BucketWindow>
   readonly #subject: string
   readonly #context: ReaderContext
+  readonly #places = new Places()
   #inbox: CoreSubscription | undefined
   #address = ''
   /** The last sequence that arrived, of whatever bucket: all windows have been read up to it. */
@@ -231,7 +233,7 @@ export class TopicReader {
       this.#context.onFailed(translate(error, this.#address))
       return
     }
-    const place = placeOf(received.reply)
+    const place = this.#places.of(received.reply)
     if (place === undefined) {
       this.#status(received)
       return
@@ -267,19 +269,4 @@ export class TopicReader {
     // Not at once: a server that keeps refusing must not be asked without a pause.
     void this.#context.clock.sleep(this.#large ? 0 : 20).then(() => this.fill())
   }
-}
-
-interface Place {
-  readonly sequence: number
-  readonly count: number
-  readonly sentAt: Date
-}
-
-/** `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>`; since 2.10 `<domain>.<account>` may stand before the stream. */
-function placeOf(reply: string | undefined): Place | undefined {
-  if (!reply?.startsWith('$JS.ACK.')) return undefined
-  const tokens = reply.split('.')
-  const at = tokens.length >= 11 ? 7 : 5
-  const time = tokens[at + 2] as string
-  return { sequence: Number(tokens[at]), count: Number(tokens[at + 1]), sentAt: new Date(Number(time.slice(0, -6))) }
 }

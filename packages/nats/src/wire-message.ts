@@ -23,13 +23,13 @@ const headerName = /^(?!nats-|comity-)[a-z][a-z0-9-]*$/
 /** Names repeat from message to message. */
 const knownNames = new Map<string, boolean>()
 
-function fitsHeader(name: string, value: string): boolean {
-  let fits = knownNames.get(name)
-  if (fits === undefined) {
-    fits = headerName.test(name)
-    if (knownNames.size < 1000) knownNames.set(name, fits)
+function isName(name: string): boolean {
+  let is = knownNames.get(name)
+  if (is === undefined) {
+    is = headerName.test(name)
+    if (knownNames.size < 1000) knownNames.set(name, is)
   }
-  return fits && printable.test(value)
+  return is
 }
 
 export function encode({ id, key, attributes, data }: OutgoingMessage): WireMessage {
@@ -41,7 +41,7 @@ export function encode({ id, key, attributes, data }: OutgoingMessage): WireMess
   else prefix = { ...prefix, key }
   for (const name in attributes) {
     const value = attributes[name] as string
-    if (fitsHeader(name, value)) {
+    if (isName(name) && printable.test(value)) {
       lines += `${name}: ${value}\r\n`
       continue
     }
@@ -68,17 +68,16 @@ export function decode(received: Msg, sequence: number, sentAt: Date): ReceivedM
   let key = ''
   let prefixed = 0
   // The first line is the protocol's.
-  for (let at = headers.indexOf('\r\n') + 2; at > 1; ) {
+  for (let at = headers.indexOf('\r\n') + 2, line = 0; at > 1; line++) {
     const end = headers.indexOf('\r\n', at)
-    const colon = headers.indexOf(': ', at)
-    if (end <= at || colon < 0) break
-    const name = headers.slice(at, colon)
-    const value = headers.slice(colon + 2, end)
+    const name = nameAt(headers, at, line)
+    if (end <= at || name === undefined) break
+    const value = headers.slice(at + name.length + 2, end)
     at = end + 2
     if (name === 'Comity-Id') id = value
     else if (name === 'Comity-Key') key = value
     else if (name === 'Comity-Prefix') prefixed = Number(value)
-    else if (fitsHeader(name, '')) attributes[name] = value
+    else if (isName(name)) attributes[name] = value
   }
   if (prefixed > 0) {
     try {
@@ -92,6 +91,21 @@ export function decode(received: Msg, sequence: number, sentAt: Date): ReceivedM
   }
   return { message: { id, key, attributes, data: payload.toString('utf8', prefixed), sentAt }, size: headers.length + payload.length }
 }
+
+/** The names of the last message's lines: those of the next are nearly always the same, and need not be cut out and looked up again. */
+const usualNames: string[] = []
+
+/** Undefined if it is no header. */
+function nameAt(headers: string, at: number, line: number): string | undefined {
+  const usual = usualNames[line]
+  if (usual !== undefined && headers.startsWith(usual, at) && headers.startsWith(': ', at + usual.length)) return usual
+  const colon = headers.indexOf(': ', at)
+  if (colon < 0) return undefined
+  const name = headers.slice(at, colon)
+  if (line < MOST_USUAL) usualNames[line] = name
+  return name
+}
+const MOST_USUAL = 100
 
 /** The library parses headers into a map of arrays, several times slower than needed; it keeps their bytes before the data. */
 function partsOf(received: Msg): { readonly headers: string; readonly payload: Buffer } {
