@@ -5,8 +5,6 @@ import type { OutgoingMessage, SendResult } from './transport.ts'
 /** A batch with its unacceptable messages taken out. The arrays run parallel to `messages`. */
 export interface CheckedBatch {
   readonly messages: readonly OutgoingMessage[]
-  /** Attributes as JSON text. */
-  readonly attributes: readonly string[]
   /** Bytes of each message, data and attributes together. */
   readonly sizes: readonly number[]
   /** The results of the whole call, given what became of the accepted messages. */
@@ -19,8 +17,8 @@ function storable(text: string): boolean {
 }
 /** ES2024; Node has it since 20. */
 type WellFormedString = string & { isWellFormed(): boolean }
-/** How JSON.stringify writes them (and perhaps an innocent backslash: then each attribute is looked at). */
-const suspicious = /\\u(?:0000|d[89a-f])/
+/** What nearly all attributes are: as many bytes as characters, and nothing in them that is not storable. */
+const ascii = /^[ -~]*$/
 
 /** Throws COMITY_BATCH_TOO_LARGE if the call as a whole passes the limits; a message alone is refused by its result. */
 export function checkBatch(batch: readonly OutgoingMessage[], limits: TransportLimits): CheckedBatch {
@@ -31,7 +29,6 @@ export function checkBatch(batch: readonly OutgoingMessage[], limits: TransportL
     )
   }
   const messages: OutgoingMessage[] = []
-  const attributes: string[] = []
   const sizes: number[] = []
   const turnedAway = new Map<number, SendResult>()
   const blockedKeys = new Set<string>()
@@ -41,9 +38,8 @@ export function checkBatch(batch: readonly OutgoingMessage[], limits: TransportL
       turnedAway.set(index, { status: 'blocked' })
       continue
     }
-    const json = JSON.stringify(message.attributes)
-    const size = Buffer.byteLength(message.data) + Buffer.byteLength(json)
-    const reason = reasonToRefuse(message, json, size, limits)
+    const size = sizeOf(message)
+    const reason = reasonToRefuse(message, size, limits)
     if (reason !== undefined) {
       turnedAway.set(index, { status: 'refused', reason })
       blockedKeys.add(message.key)
@@ -51,7 +47,6 @@ export function checkBatch(batch: readonly OutgoingMessage[], limits: TransportL
     }
     bytes += size
     messages.push(message)
-    attributes.push(json)
     sizes.push(size)
   }
   if (bytes > limits.batchBytes) {
@@ -59,28 +54,34 @@ export function checkBatch(batch: readonly OutgoingMessage[], limits: TransportL
   }
   return {
     messages,
-    attributes,
     sizes,
     results: (accepted) => batch.map((_, index) => turnedAway.get(index) ?? accepted),
   }
 }
 
-function reasonToRefuse(
-  { id, key, attributes, data }: OutgoingMessage,
-  json: string,
-  size: number,
-  limits: TransportLimits,
-): string | undefined {
+/** Negative: an attribute is no text, or none that can be stored. */
+function sizeOf({ attributes, data }: OutgoingMessage): number {
+  let size = Buffer.byteLength(data)
+  for (const name in attributes) {
+    const value = attributes[name]
+    if (typeof value !== 'string') return -1
+    if (ascii.test(value) && ascii.test(name)) size += name.length + value.length
+    else if (storable(value) && storable(name)) size += Buffer.byteLength(name) + Buffer.byteLength(value)
+    else return -1
+  }
+  return size
+}
+
+function reasonToRefuse({ id, key, attributes, data }: OutgoingMessage, size: number, limits: TransportLimits): string | undefined {
   if (size > limits.messageBytes) return `it has ${size} bytes with its attributes, and the limit is ${limits.messageBytes}`
   if (id === '') return 'its id is empty'
   const unstorable = !storable(id) ? 'id' : !storable(key) ? 'key' : !storable(data) ? 'data' : undefined
   if (unstorable !== undefined) return `its ${unstorable} contains a NUL character or a lone surrogate`
-  const suspect = suspicious.test(json)
+  if (size >= 0) return undefined
   for (const name in attributes) {
     const value = attributes[name]
     if (typeof value !== 'string') return `its attribute ${name} is not a string`
-    if (suspect && !(storable(name) && storable(value)))
-      return `its attribute ${JSON.stringify(name)} contains a NUL character or a lone surrogate`
+    if (!(storable(name) && storable(value))) return `its attribute ${JSON.stringify(name)} contains a NUL character or a lone surrogate`
   }
   return undefined
 }

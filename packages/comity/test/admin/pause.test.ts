@@ -112,9 +112,9 @@ test('the breaker closes although a poison message comes first in every try', as
   await team.db.query(`update comity.pauses set probe_at = clock_timestamp()`)
   await until('it closes', async () => (await pause()) === undefined, 20_000)
   await team.caughtUp()
-  const [parked] = await waiting(team.db)
+  const [parked] = (await waiting(team.db)) as { keys: number }[]
   expect(await effects(team.db, `k${poison}`)).toEqual([])
-  expect((await count(team.db)) + parked?.keys).toBe(80)
+  expect((await count(team.db)) + (parked?.keys ?? 0)).toBe(80)
 })
 
 test('the breaker of a subscription to which little comes closes after one success and a while without a failure', async () => {

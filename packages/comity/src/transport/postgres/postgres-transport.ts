@@ -125,7 +125,7 @@ export function postgresTransport(options: PostgresTransportOptions): PostgresTr
     const texts = [
       textArray(checked.messages.map((message) => message.id)),
       textArray(checked.messages.map((message) => message.key)),
-      textArray(checked.attributes),
+      textArray(checked.messages.map(({ attributes }) => JSON.stringify(attributes))),
       textArray(checked.messages.map((message) => message.data)),
     ]
     for (;;) {
