@@ -223,6 +223,20 @@ describe.skipIf(!brokerIsHere('google-pubsub'))("on Google's emulator", () => {
     await second.stop()
   })
 
+  test('a stream to which nothing comes is opened anew, again and again, and misses nothing', async () => {
+    const transport = open({ quietFor: '200ms' })
+    await transport.provision(plan('quiet'))
+    const receiver = observe(transport, 'quiet.sub')
+    for (let round = 1; round <= 3; round++) {
+      await new Promise((resolve) => setTimeout(resolve, 700))
+      const sent = messages(20)
+      await transport.send('quiet.topic', sent)
+      await vi.waitFor(() => expect(receiver.seen.slice(-20).sort()).toEqual(ids(sent).sort()), patience)
+    }
+    expect(receiver.troubles).toEqual([])
+    await receiver.stop()
+  })
+
   test('a snapshot brings back what was not acknowledged when it was taken, and all that came later', async () => {
     const transport = open()
     await transport.provision(plan('snap'))
