@@ -8,6 +8,7 @@ import { LaneWork, type LaneWorkOptions, tenantOf } from './lane-work.ts'
 import type { Message, Outcome } from './message.ts'
 import { TRY_LASTS } from './probe.ts'
 import type { Rate } from './rate.ts'
+import { RestingKeys } from './resting-keys.ts'
 import type { Resting, RetryPolicy } from './retry-policy.ts'
 
 /**
@@ -59,17 +60,10 @@ interface FailedTurn {
   readonly culprit: Item | undefined
 }
 
-interface Rest {
-  readonly items: Item[]
-  readonly at: Date
-  readonly code: string
-}
-
 export class LaneQueue<Tx> {
   readonly #options: LaneOptions<Tx>
   readonly #queue: FairQueue<Item>
-  /** Keys between two attempts, with what has come for them meanwhile; the head is the one that failed. */
-  readonly #resting = new Map<string, Rest>()
+  readonly #resting = new RestingKeys<Item>()
   readonly #work: LaneWork<Tx>
   /** In the transaction that runs now. */
   #taken = 0
@@ -84,16 +78,11 @@ export class LaneQueue<Tx> {
 
   /** Messages that have not ended. */
   get size(): number {
-    let size = this.#queue.size + this.#taken
-    for (const { items } of this.#resting.values()) size += items.length
-    return size
+    return this.#queue.size + this.#taken + this.#resting.size
   }
 
   get resting(): readonly Resting[] {
-    return [...this.#resting].map(([key, { items, at, code }]) => {
-      const head = items[0] as Item
-      return { key, message: head.delivery.message.id, attempts: head.attempts, code, at, messages: items.length }
-    })
+    return this.#resting.shown
   }
 
   /** Takes the delivery at `index` of a handover, and answers it when it has ended. */
@@ -108,16 +97,13 @@ export class LaneQueue<Tx> {
     const tenant = this.#options.consumer.kind === 'replica' ? undefined : tenantOf(delivery.message)
     this.#options.shares.entered(tenant)
     const item = { key, tenant, delivery, handover, index, attempts: 0, contended: 0, alone: false }
-    const resting = this.#resting.get(key)
-    if (resting) resting.items.push(item)
-    else this.#queue.push(item)
+    if (!this.#resting.join(item)) this.#queue.push(item)
     this.#drain()
   }
 
   /** At stop: what has not begun is answered `later`; resolves when nothing of this lane is in a transaction any more. */
   async close(): Promise<void> {
-    for (const items of [this.#queue.takeAll(), ...[...this.#resting.values()].map((rest) => rest.items)]) this.#later(items)
-    this.#resting.clear()
+    for (const items of [this.#queue.takeAll(), this.#resting.takeAll()]) this.#later(items)
     await this.#draining
   }
 
@@ -237,14 +223,13 @@ export class LaneQueue<Tx> {
 
   /** Everything of its key that is queued rests behind it, in order. */
   #rest(item: Item, at: Date, code: string): void {
-    this.#resting.set(item.key, { items: [item, ...this.#queue.takeKey(item.key)], at, code })
+    this.#resting.rest([item, ...this.#queue.takeKey(item.key)], at, code)
   }
 
   #wakeKey(key: string): void {
-    const rest = this.#resting.get(key)
-    this.#resting.delete(key)
-    if (rest === undefined) return
-    this.#queue.unshift(rest.items)
+    const items = this.#resting.wake(key)
+    if (items.length === 0) return
+    this.#queue.unshift(items)
     this.#drain()
   }
 
