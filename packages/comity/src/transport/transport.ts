@@ -60,8 +60,10 @@ export interface ProvisionPlan {
 }
 export interface TopicPlan {
   readonly name: string
-  /** The only team that may send to it. */
+  /** Whose it is: the only team that may send to it, but for `senders`. */
   readonly team: string
+  /** Teams that may send beside it. They are added to those whom earlier plans have named: each of them provisions for itself. */
+  readonly senders?: readonly string[]
   /** Broker-side order units; a power of two. Default: the transport's own. */
   readonly buckets?: number
 }
