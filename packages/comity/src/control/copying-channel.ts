@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type JsonSchema, teamOfSource } from '@comity/contract'
 import { type Logger, logEvent, silentLogger } from '../foundation/index.ts'
 import { compile } from '../schema/index.ts'
-import type { DeliveryHandler, DeliveryResult, IncomingMessage, Transport } from '../transport/transport.ts'
+import type { DeliveryHandler, DeliveryResult, IncomingMessage, OutgoingMessage, Transport } from '../transport/transport.ts'
 import { SystemMessageUnreadable } from './errors.ts'
 import { isNewer, readEnvelope, readJson, systemMessage } from './system-message.ts'
 
@@ -25,7 +25,7 @@ export interface Heard<Data> {
 /** Handles messages of one contract that came one after the other. A message that is to come again holds back all that follow it. */
 export interface CopyingHandler<Data> {
   readonly contract: CopyingContract
-  /** Answers what became of the first of them, and so on; fewer answers than messages: the others come again. */
+  /** Answers what became of the first of them, and so on; after fewer answers than messages it is called with the others. */
   handle(messages: readonly Heard<Data>[]): Promise<readonly DeliveryResult[]>
 }
 
@@ -40,17 +40,26 @@ export interface CopyingSpeaker {
 export interface Said {
   readonly contract: CopyingContract
   readonly replica: string
-  readonly data: unknown
+  /** What it says, or the JSON text of that. */
+  readonly data: unknown | JsonText
   /** The same on every resend; default: a new one. */
   readonly id?: string
+}
+/** JSON that was written already: a large message is not taken apart and put together again. */
+export class JsonText {
+  readonly text: string
+  constructor(text: string) {
+    this.text = text
+  }
 }
 
 /** Sends, in order; resolves when all of it is durable. Throws COMITY_SYSTEM_MESSAGE_UNREADABLE where the broker takes one of them in no case. */
 export async function sayAboutCopy({ team, transport, topicNamed }: CopyingSpeaker, topic: string, said: readonly Said[]): Promise<void> {
   const now = new Date()
-  const messages = said.map(({ contract, replica, data, id = randomUUID() }) =>
-    systemMessage({ type: contract.type, team, id, key: replica, data, now }),
-  )
+  const messages = said.map(({ contract, replica, data, id = randomUUID() }): OutgoingMessage => {
+    if (!(data instanceof JsonText)) return systemMessage({ type: contract.type, team, id, key: replica, data, now })
+    return { ...systemMessage({ type: contract.type, team, id, key: replica, data: null, now }), data: data.text }
+  })
   const refused = (await transport.send(topicNamed(topic), messages)).find((result) => result.status !== 'stored')
   if (refused !== undefined)
     throw new SystemMessageUnreadable({ problem: refused.status === 'refused' ? refused.reason : `it was ${refused.status}` })
@@ -109,7 +118,7 @@ export function copyingHeard(options: {
       const answers = (await handlers.get(first.type)?.handle(run)) ?? []
       const held = answers.indexOf('later')
       results.push(...(held < 0 ? answers : answers.slice(0, held)).slice(0, run.length))
-      if (held >= 0 || answers.length < run.length) break
+      if (held >= 0 || answers.length === 0) break
     }
     return messages.map((_, i) => results[i] ?? 'later')
   }

@@ -35,6 +35,9 @@ export interface Transport extends AsyncDisposable {
    */
   receive(subscription: string, handler: DeliveryHandler, options: ReceiveOptions): Promise<void>
 
+  /** How many broker-side units of order a topic has: a message of key k is in the bucket {@link bucketOf}(k, buckets). Rejects as `send` does. */
+  buckets(topic: string): Promise<number>
+
   /** Where `guarantees.claims`: announces that this incarnation of a team is alive. See {@link ClaimResult}. */
   claim?(identity: Identity): Promise<ClaimResult>
   /** Where `guarantees.stats`. */

@@ -205,6 +205,7 @@ export function memoryBus(options: MemoryBusOptions = {}): MemoryBus {
           if (options.fence) identities.set(`${options.fence.team} ${options.fence.holder}`, options.fence)
           return store(topic, messages, options)
         }),
+      buckets: (topic) => open(() => topicNamed(topic).logs.length),
       receive: (name, handler, options) => open(() => receive(name, handler, options)),
       claim: (identity) =>
         open(() => {
