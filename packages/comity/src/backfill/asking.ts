@@ -67,7 +67,7 @@ export function asking(options: {
   const names = arrayLiteral(copies.map(({ name }) => name))
   let failures = 0
 
-  async function runOnce(): Promise<'busy' | 'idle'> {
+  async function runOnce(): Promise<'busy' | 'idle' | number> {
     if (!mayRun()) return 'idle'
     await database.query(LOST, [names])
     const { rows: due } = await database.query<DueRow>(DUE, [names])
@@ -80,7 +80,8 @@ export function asking(options: {
       found = true
       logEvent(logger, 'comity.backfill.ended', { subscription: replica, job: id, state, reason: 'all of it is applied' })
     }
-    return due.length > 0 || found ? 'busy' : 'idle'
+    if (due.length > 0 || found) return 'busy'
+    return settling.length > 0 ? LOOK_AGAIN : 'idle'
   }
 
   async function ask({ id, replica, owner, entity, wanted, rate, columns }: DueRow): Promise<void> {
@@ -103,3 +104,6 @@ export function asking(options: {
 
   return loop({ name: `backfills of ${team}`, poll: { min: 20, max: 1000 }, clock, logger, runOnce })
 }
+
+/** While marks are to come, in milliseconds. */
+const LOOK_AGAIN = 50
