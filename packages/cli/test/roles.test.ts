@@ -81,7 +81,8 @@ onEachPostgres('comity migrate --roles', (server) => {
     const marketingApp = await connect(as(agency.env.MARKETING_URL, 'marketing_writer'))
 
     // Until the copy is filled it is written to beside its changes.
-    const filled = async () => (await agency.marketing.query<{ state: string }>('select state from comity.asked_backfills')).rows.map(({ state }) => state)
+    const filled = async () =>
+      (await agency.marketing.query<{ state: string }>('select state from comity.asked_backfills')).rows.map(({ state }) => state)
     await expect.poll(filled, { timeout: 20_000 }).toEqual(['ready'])
     for (const change of [
       insertCustomer('c1'),
