@@ -46,8 +46,9 @@ create table comity.asked_backfills (
   why text not null check (why in ('new', 'fields', 'asked')),
   -- asking → filling → settling → ready, or incomplete (rows that this team can't take); or cancelled, refused
   state text not null default 'asking' check (state in ('asking', 'filling', 'settling', 'ready', 'incomplete', 'cancelled', 'refused')),
-  -- What the owner is to do, and what it last said that it does.
+  -- What the owner is to do, what it was told last, and what it last said that it does.
   wanted text not null default 'run' check (wanted in ('run', 'pause', 'cancel')),
+  told text,
   owner_state text,
   reason text,
   rate double precision,

@@ -20,11 +20,11 @@ export interface KeptCopy {
  * minute; who fills hears from its owner all the time, and asks only when that ends.
  */
 const DUE = `
-  update comity.asked_backfills a set asks = a.asks + 1, ask_at = clock_timestamp() + least(60, power(2, least(a.asks, 6))) * interval '1 second'
+  update comity.asked_backfills a set asks = a.asks + 1, told = a.wanted, ask_at = clock_timestamp() + least(60, power(2, least(a.asks, 6))) * interval '1 second'
   from comity.replicas r
   where r.name = a.replica and a.id in (
     select d.id from comity.asked_backfills d
-    where d.replica = any ($1::text::text[]) and d.ask_at <= clock_timestamp()
+    where d.replica = any ($1::text::text[]) and (d.ask_at <= clock_timestamp() or d.told is distinct from d.wanted)
       and (d.state in ('asking', 'filling', 'settling')
         or d.state = 'cancelled' and d.owner_state is distinct from 'cancelled' and d.wanted = 'cancel' and d.asks < 20)
     order by d.ask_at limit 20 for update skip locked)

@@ -34,7 +34,6 @@ const WATCH = `
 test('the copy is exact, whatever happens between two steps', { timeout: 60_000 }, async () => {
   const bus = testBus()
   let seed = Number(process.env.COMITY_SEED ?? Date.now() % 1_000_000)
-  console.info(`seed ${seed}`)
   const random = (below: number): number => {
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
     return Math.floor((seed / 2 ** 32) * below)
@@ -127,6 +126,5 @@ test('the copy is exact, whatever happens between two steps', { timeout: 60_000 
   expect((await marketing.db.query('select * from comity.conflicts')).rows).toEqual([])
   expect([...steps.keys()].sort()).toEqual(STEPS.map(([step]) => step).sort())
   expect(await stateOf(marketing.db)).toBe('ready')
-  console.info(Object.fromEntries(steps))
   await writer.close()
 })
