@@ -1,6 +1,16 @@
 import { type CopyingSpeaker, JsonText, sayAboutCopy } from '../control/copying-channel.ts'
 import { copyTopic } from '../control/copying-topics.ts'
-import { type Clock, type Logger, type Loop, logEvent, loop, silentLogger, systemClock } from '../foundation/index.ts'
+import {
+  type Clock,
+  type Duration,
+  type Logger,
+  type Loop,
+  logEvent,
+  loop,
+  parseDuration,
+  silentLogger,
+  systemClock,
+} from '../foundation/index.ts'
 import { drawAndWait, type Holder } from '../outbox/consistent-read.ts'
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
@@ -36,6 +46,8 @@ export interface BackfillWorkerOptions {
   readonly rate?: number | undefined
   /** Milliseconds that a small statement of the owner's may take, before backfills make room. */
   readonly latency: number
+  /** How long the team's other processes wait before one of them goes on instead of one that died. */
+  readonly lease: Duration
   /** Rows of a stretch at most. Default 4000. */
   readonly batch?: number
   readonly clock?: Clock
@@ -75,7 +87,6 @@ const ROWS = 'select place, key, state, withheld from comity.backfill_rows($1::t
 
 /** Bytes of states in a stretch, before their fields are picked. */
 const STRETCH_BYTES = 4_000_000
-const LEASE = '15s'
 
 export function backfillWorker(options: BackfillWorkerOptions): Loop {
   const { team, database, speaker, holder, mayRun, clock = systemClock, logger = silentLogger } = options
@@ -84,6 +95,7 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
   const latency = new Latency(options.latency, clock)
   /** Of this leadership: when a job that failed may be tried again. */
   const resting = new Map<string, number>()
+  const renewBelow = parseDuration(options.lease, 'backfill.lease') * 0.6
   let lease: Lease | undefined
 
   async function runOnce(signal: AbortSignal): Promise<'busy' | 'idle'> {
@@ -123,7 +135,8 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
     const isLast = rows.length < most && bytes < STRETCH_BYTES
     giveBack(job, most - rows.length)
     const parts = partsOf(rows, entity, { id: job.id, term: held.term, version, follows: Number(job.last) })
-    if (held.validFor() < 2000 && !(await held.renew())) return
+    // As long as a send may take, nobody else begins.
+    if (held.validFor() < renewBelow && !(await held.renew())) return
     await sayAboutCopy(
       speaker,
       copyTopic(job.replica),
@@ -192,9 +205,9 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
   }
 
   async function leads(): Promise<Lease | undefined> {
-    if (lease !== undefined && lease.validFor() < 10_000 && !(await lease.renew())) lease = undefined
+    if (lease !== undefined && lease.validFor() < renewBelow && !(await lease.renew())) lease = undefined
     if (lease === undefined || lease.validFor() === 0)
-      lease = await acquireLease(database, { name: 'backfill', holder, duration: LEASE, clock })
+      lease = await acquireLease(database, { name: 'backfill', holder, duration: options.lease, clock })
     return lease
   }
 
