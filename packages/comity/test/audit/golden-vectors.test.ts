@@ -1,0 +1,144 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { onEachPostgres } from '../../../../test/support/postgres.ts'
+import { type AuditedField, type CanonicalKind, inNameOrder } from '../../src/audit/canonical-kind.ts'
+import { digestSql, secretsOf } from '../../src/audit/digest-sql.ts'
+import { headRows, type RowSource, replicaRows } from '../../src/audit/row-source.ts'
+import { columnFromWire, SESSION_SETTINGS } from '../../src/outbox/capture/index.ts'
+import type { Queryable } from '../../src/postgres/index.ts'
+import { type CapturedDatabase, capturedDatabase } from '../outbox/capture/captured-database.ts'
+import { canonicalRow, canonicalText, digestOf, placeOf, rowHash } from './reference.ts'
+
+const path = '../../../../docs/canonical-form.json'
+const secret = '000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f'
+
+/** Names beyond ASCII, and one that sorts before `id`, so that the order of bytes shows. */
+const FIELDS: readonly AuditedField[] = [
+  { name: 'id', kind: 'text' },
+  { name: 'Name', kind: 'text' },
+  { name: 'éclat', kind: 'boolean' },
+  { name: 'count', kind: 'integer' },
+  { name: 'ratio', kind: 'number' },
+  { name: 'ref', kind: 'uuid' },
+  { name: 'day', kind: 'date' },
+  { name: 'at', kind: 'date-time' },
+  { name: 'more', kind: 'json' },
+]
+const TYPES: Readonly<Record<CanonicalKind, string>> = {
+  ...{ text: 'text', boolean: 'boolean', integer: 'bigint', number: 'double precision', uuid: 'uuid', date: 'date' },
+  ...{ 'date-time': 'timestamptz', timestamp: 'timestamp', json: 'jsonb' },
+}
+const REPLICA = {
+  ...{ name: 'golden.copy', schema: 'public', table: 'golden' },
+  columns: FIELDS.map(({ name, kind }) => ({ field: name, column: name, type: TYPES[kind], ...(name === 'id' ? { key: 0 } : {}) })),
+}
+
+const row = (id: string, fields: Readonly<Record<string, unknown>> = {}) => ({ id, Name: 'n', ...fields })
+/** JSON texts, because JavaScript would spell some numbers anew. */
+const STATES: readonly string[] = [
+  ...[row('nothing'), row('nulls', { Name: null, éclat: null, more: null }), row('empty', { Name: '' }), row('the text', { Name: 'null' })],
+  ...[row('blank', { Name: ' ' }), row('case', { Name: 'N' }), row('quotes', { Name: `'"\\\n\t\u0001\u007f{}` })],
+  ...[
+    row('unicode ☃ 😀', { Name: 'é 😀 \u2028' }),
+    row('decomposed', { Name: 'e\u0301' }),
+    row('true', { éclat: true }),
+    row('false', { éclat: false }),
+  ],
+  ...[0, 1, -1, 9007199254740991, -9007199254740991].map((count) => row(`count ${count}`, { count })),
+  ...[0, 0.1, 1, -1.5, 1e21, 1e-7, 5e-324, 1.7976931348623157e308, 1e23, 123456789012345680].map((ratio) =>
+    row(`ratio ${ratio}`, { ratio }),
+  ),
+  row('uuid', { ref: '550E8400-e29b-41d4-A716-446655440000' }),
+  ...['2026-11-26', '0001-01-01', '9999-12-31', '2024-02-29'].map((day) => row(`day ${day}`, { day })),
+  ...[
+    '2026-11-26T13:00:00Z',
+    '2026-11-26T14:30:00.5+01:30',
+    '2026-12-31T23:59:59.9999999Z',
+    '0001-01-01T00:00:00.000001Z',
+    '2026-11-26t13:00:00.1234565z',
+  ].map((at) => row(`at ${at}`, { at })),
+  ...[{}, [], '', 'a', true, false, [null], { b: 1, a: { '': [1.5, -2, 'x"y', 1e300] }, aa: null, é: 0 }, 0.5, -0.001].map((more, i) =>
+    row(`more ${i}`, { more }),
+  ),
+]
+  .map((state) => JSON.stringify(state))
+  .concat(
+    '{"id":"spelled 1","Name":"n","count":-0,"ratio":1.50,"more":{"x":1.0,"y":[1e2,-0,1E400]}}',
+    '{"id":"large","Name":"n","more":12345678901234567890}',
+    '{"id":"spelled 2","Name":"n","count":42,"ratio":100e-2,"more":{"y":[100.0,0,1e999],"x":1}}',
+  )
+
+const vectors = () => {
+  const rows = STATES.map((text) => {
+    const state = JSON.parse(text) as Record<string, unknown>
+    const bytes = canonicalRow(FIELDS, state)
+    const texts = Object.fromEntries(inNameOrder(FIELDS).map(({ name, kind }) => [name, canonicalText(kind, state[name])]))
+    const key = String(state.id)
+    return {
+      key,
+      json: text,
+      texts,
+      row: bytes.toString('hex'),
+      place: placeOf(secret, key),
+      hash: rowHash(secret, bytes).subarray(0, 16).toString('hex'),
+    }
+  })
+  const digest = digestOf(STATES.map((text) => rowHash(secret, canonicalRow(FIELDS, JSON.parse(text)))))
+  return { secret, fields: FIELDS, rows, digest }
+}
+
+it('the vectors are those of docs/canonical-form.json', async () => {
+  await expect(`${JSON.stringify(vectors(), undefined, 2)}\n`).toMatchFileSnapshot(path)
+})
+
+it('what differs in meaning differs, and what does not is one', () => {
+  const texts = vectors().rows.map(({ texts }) => texts)
+  const of = (key: string) => texts.find((one) => one.id === key)
+  expect(new Set(texts.map((one) => JSON.stringify({ ...one, id: '' }))).size).toBe(texts.length)
+  expect(of('nulls')).not.toMatchObject({ Name: of('empty')?.Name })
+  expect(of('spelled 1')?.more).toBe('{"x": 1, "y": [100, 0, #7ff0000000000000]}')
+  expect(of('spelled 2')?.more).toBe(of('spelled 1')?.more)
+})
+
+onEachPostgres('the golden vectors', (server) => {
+  let crm: CapturedDatabase
+  const major = server === 'npm' ? 18 : 15
+  beforeAll(async () => {
+    crm = await capturedDatabase(server)
+    const columns = REPLICA.columns.map(({ column, type }) => `"${column}" ${type}${type === 'text' ? ' collate "C"' : ''}`)
+    await crm.run(`create table golden (${columns.join(', ')}, comity_version bigint, primary key (id))`)
+    for (const [i, text] of STATES.entries()) {
+      const values = REPLICA.columns.map(({ field, type }) =>
+        type === 'jsonb' ? `nullif($1::text::jsonb -> '${field}', 'null')` : columnFromWire(type, `($1::text::json ->> '${field}')`),
+      )
+      await crm.db.query(`insert into golden select ${values.join(', ')}, ${i}`, [text])
+      await crm.db.query(`insert into comity.heads values ('crm.golden', $1::text, ${i}, $2::text)`, [JSON.parse(text).id, text])
+    }
+  })
+  afterAll(() => crm[Symbol.asyncDispose]())
+
+  it.each([
+    ['a copy', replicaRows(REPLICA, FIELDS)],
+    ['heads', headRows('crm.golden', FIELDS)],
+  ] as const)('are met by %s', async (_, source) => {
+    const { rows, digest } = vectors()
+    const expected = rows.map(({ key, place, hash }) => ({ key, place, hash }))
+    const sorted = (list: readonly { key: string }[]) => [...list].sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)))
+    await crm.db.session(async (session) => {
+      for (const [name, setting] of Object.entries(SESSION_SETTINGS)) await session.query(`set ${name} = '${setting}'`)
+      const texts = inNameOrder(FIELDS).map((_field, i) => `x.f${i + 1}`)
+      const shown = await session.query<{ key: string; texts: string }>(
+        `select x.key, json_build_array(${texts})::text as texts from (${source.rows}) x`,
+      )
+      const found = shown.rows.map((one) => ({ key: one.key, texts: JSON.parse(one.texts) }))
+      expect(sorted(found)).toEqual(sorted(rows.map((one) => ({ key: one.key, texts: Object.values(one.texts) }))))
+      expect(sorted(await hashes(session, source))).toEqual(sorted(expected))
+      const { rows: digests } = await session.query(digestSql(source, { major }).digests, [...secretsOf(secret), 31])
+      expect(digests).toEqual([{ bucket: 0, ...digest }])
+    })
+  })
+
+  async function hashes(session: Queryable, source: RowSource): Promise<{ key: string; place: number; hash: string }[]> {
+    const sql = `select x.key, x.place, x.hash from (${digestSql(source, { major }).hashes}) x`
+    return (await session.query<{ key: string; place: number; hash: string }>(sql, secretsOf(secret))).rows
+  }
+})
