@@ -1,4 +1,4 @@
-import { PLACE_BITS } from './digest-sql.ts'
+import { PLACE_BITS } from './secrets.ts'
 
 /** All rows of one bucket on one side: how many, and two sums of the first sixteen bytes of their hashes, modulo 2^64, in hexadecimal. */
 export interface Digest {

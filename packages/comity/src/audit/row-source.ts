@@ -1,52 +1,28 @@
-import { captureNames } from '../outbox/capture/capture-names.ts'
 import { columnFromWire, wireFromColumn } from '../outbox/capture/index.ts'
-import { quoteIdentifier, quoteLiteral } from '../postgres/quote.ts'
+import { quoteIdentifier } from '../postgres/quote.ts'
 import type { ReplicaColumn, ReplicaShape } from '../replica/replica-columns.ts'
 import { VERSION_COLUMN } from '../replica/replica-sql.ts'
 import { type AuditedField, inNameOrder } from './canonical-kind.ts'
-import { canonicalOfMember, canonicalOfReplica, canonicalOfView } from './canonical-sql.ts'
 
-/** Where one side has its rows, as SQL; both sides' rows are alike from here on. */
+/** A copy's rows as the functions of migration 0015 take them: `key` (its text), and `f1`…`fn`, the canonical texts in the order of the fields' names. */
 export interface RowSource {
-  /** A select of `key` (the text of the key) and `f1`…`fn`, the canonical texts of the audited fields in the order of their names. */
   readonly rows: string
   readonly fields: number
 }
 
-/** Rows of a copy, for the keys of its subscription's messages. */
 export function replicaRows(replica: ReplicaShape, fields: readonly AuditedField[]): RowSource {
   const ordered = inNameOrder(fields)
   const columns = ordered.map(({ name, kind }, i) => {
     const { type, column } = replica.columns.find(({ field }) => field === name) as ReplicaColumn
-    return `${canonicalOfReplica(kind, type, `r.${quoteIdentifier(column)}`)} as f${i + 1}`
+    const value = `r.${quoteIdentifier(column)}`
+    if (kind === 'json') return `comity.canonical_json(${value}) as f${i + 1}`
+    // + 0: there is no negative zero on the wire.
+    return `${kind === 'number' ? `encode(float8send(${value} + 0), 'hex')` : wireFromColumn(type, value)} as f${i + 1}`
   })
-  return {
-    fields: ordered.length,
-    rows: `select ${[`${replicaKey(replica)} as key`, ...columns].join(', ')} from ${tableOf(replica)} r`,
-  }
+  return { fields: ordered.length, rows: `select ${[`${keyText(replica)} as key`, ...columns].join(', ')} from ${tableOf(replica)} r` }
 }
 
-export function tableOf({ schema, table }: Pick<ReplicaShape, 'schema' | 'table'>): string {
-  return `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`
-}
-
-/** The columns of the key, in its order. */
-export function keyColumns({ columns }: Pick<ReplicaShape, 'columns'>): readonly ReplicaColumn[] {
-  return columns.filter(({ key }) => key !== undefined).sort((a, b) => (a.key as number) - (b.key as number))
-}
-
-/** The text of a row's key: the value itself, or a JSON array of the values. */
-export function replicaKey(replica: ReplicaShape): string {
-  const columns = keyColumns(replica)
-  return keyText(
-    columns.map(({ type, column }) => ({ text: wireFromColumn(type, `r.${quoteIdentifier(column)}`), bare: type === 'bigint' })),
-  )
-}
-
-/**
- * The rows of these keys ($n, a text[]), with `version`; found by the table's primary key. A key that no column of that type can hold is in no
- * copy, and must not be asked for: see {@link fitsKey}.
- */
+/** The rows whose keys are in the array `keys` (SQL), with `version`: found by the primary key. Only keys that {@link fitsKey}. */
 export function replicaRowsOf(replica: ReplicaShape, fields: readonly AuditedField[], keys: string): RowSource {
   const columns = keyColumns(replica)
   const isKey = columns.map(({ column, type }, i) => {
@@ -58,7 +34,7 @@ export function replicaRowsOf(replica: ReplicaShape, fields: readonly AuditedFie
   return { fields: count, rows: `${versioned} join unnest(${keys}) k(key) on ${isKey.join(' and ')}` }
 }
 
-/** Whether a copy's key columns can hold that key. */
+/** Whether a copy's key columns can hold that key: one that they can't is in no copy. */
 export function fitsKey(replica: ReplicaShape, key: string): boolean {
   const columns = keyColumns(replica)
   const parts: unknown = columns.length === 1 ? [key] : parse(key)
@@ -81,40 +57,18 @@ function parse(text: string): unknown {
   }
 }
 
-/**
- * Rows of a captured entity, through its contract view.
- * @param types of the view's columns, by field, as `format_type` names them
- */
-export function viewRows(
-  topic: string,
-  keyFields: readonly string[],
-  fields: readonly AuditedField[],
-  types: Readonly<Record<string, string>>,
-): RowSource {
-  const column = (field: string): string => `v.${quoteIdentifier(field)}`
-  const typeOf = (field: string): string => types[field] ?? 'text'
-  const key = keyText(keyFields.map((field) => ({ text: `${column(field)}::text`, bare: /int/.test(typeOf(field)) })))
-  const ordered = inNameOrder(fields)
-  const columns = ordered.map(({ name, kind }, i) => `${canonicalOfView(kind, typeOf(name), column(name))} as f${i + 1}`)
-  return { fields: ordered.length, rows: `select ${[`${key} as key`, ...columns].join(', ')} from ${captureNames(topic).view} v` }
+export function tableOf({ schema, table }: Pick<ReplicaShape, 'schema' | 'table'>): string {
+  return `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`
 }
 
-/** Rows of an entity that is published by code: of its heads. */
-export function headRows(topic: string, fields: readonly AuditedField[], keys?: string): RowSource {
-  const ordered = inNameOrder(fields)
-  const members = ordered.map(({ name, kind }) => `${quoteIdentifier(name)} ${kind === 'json' ? 'jsonb' : 'text'}`)
-  const columns = ordered.map(({ name, kind }, i) => `${canonicalOfMember(kind, `s.${quoteIdentifier(name)}`)} as f${i + 1}`)
-  const among = keys === undefined ? '' : ` and h.key = any (${keys})`
-  return {
-    fields: ordered.length,
-    rows: `select ${['h.key', ...columns].join(', ')}${keys === undefined ? '' : ', h.version'}
-      from comity.heads h cross join lateral json_to_record(h.state::json) s(${members.join(', ')})
-      where h.topic = ${quoteLiteral(topic)} and not h.deleted${among}`,
-  }
+function keyColumns({ columns }: Pick<ReplicaShape, 'columns'>): readonly ReplicaColumn[] {
+  return columns.filter(({ key }) => key !== undefined).sort((a, b) => (a.key as number) - (b.key as number))
 }
 
-function keyText(parts: readonly { readonly text: string; readonly bare: boolean }[]): string {
-  const [only, ...others] = parts as readonly [(typeof parts)[number], ...typeof parts]
-  if (others.length === 0) return only.text
-  return `'[' || ${parts.map(({ text, bare }) => (bare ? text : `to_json(${text})::text`)).join(` || ',' || `)} || ']'`
+/** The text of a row's key: the value itself, or a JSON array of the values. */
+function keyText(replica: ReplicaShape): string {
+  const columns = keyColumns(replica)
+  const texts = columns.map(({ type, column }) => wireFromColumn(type, `r.${quoteIdentifier(column)}`))
+  if (texts.length === 1) return texts[0] as string
+  return `'[' || ${texts.map((text, i) => (columns[i]?.type === 'bigint' ? text : `to_json(${text})::text`)).join(` || ',' || `)} || ']'`
 }

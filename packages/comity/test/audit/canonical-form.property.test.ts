@@ -3,8 +3,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { full } from '../../../../test/support/full.ts'
 import { onEachPostgres } from '../../../../test/support/postgres.ts'
 import { type AuditedField, kindOf } from '../../src/audit/canonical-kind.ts'
-import { digestSql, secretsOf } from '../../src/audit/digest-sql.ts'
-import { headRows, type RowSource, replicaRows, viewRows } from '../../src/audit/row-source.ts'
+import { replicaRows } from '../../src/audit/row-source.ts'
+import { secretsOf } from '../../src/audit/secrets.ts'
 import { columnFromWire, replicaColumnType, SESSION_SETTINGS } from '../../src/outbox/capture/index.ts'
 import { arrayLiteral, type Queryable } from '../../src/postgres/index.ts'
 import { type CapturedDatabase, capturedDatabase, integer, nullable, plainEntity } from '../outbox/capture/captured-database.ts'
@@ -17,7 +17,6 @@ const secret = '0123456789abcdef'.repeat(4)
 onEachPostgres('the canonical form', (server) => {
   let crm: CapturedDatabase
   let citext = false
-  const major = server === 'npm' ? 18 : 15
   beforeAll(async () => {
     crm = await capturedDatabase(server)
     citext = await createTypes(crm)
@@ -44,11 +43,15 @@ onEachPostgres('the canonical form', (server) => {
         { field: 'v', column: 'v', type: column },
       ],
     }
-    const types = await crm.db.query<{ name: string; type: string }>(
-      `select attname as name, format_type(atttypid, null) as type from pg_attribute where attrelid = $1::text::regclass and attnum > 0`,
-      [`comity_public."${topic}"`],
+    await crm.run(
+      `insert into comity.captures (topic, entity, source, prefix, fields, partitions, fingerprint) values ('${topic}', '${topic}', '${table}', '${topic}', '[]', '{}', '')`,
     )
-    const view = viewRows(topic, ['id'], fields, Object.fromEntries(types.rows.map((row) => [row.name, row.type])))
+    const declare = (source: string): Promise<unknown> =>
+      crm.db.query(
+        `insert into comity.contracts (topic, kind, source, key_fields, description) values ($1::text, 'entity', $2::text, '{id}', '{}')
+         on conflict (topic) do update set source = excluded.source`,
+        [topic, source],
+      )
 
     await crm.db.session(async (session) => {
       for (const [name, setting] of Object.entries(SESSION_SETTINGS)) await session.query(`set ${name} = '${setting}'`)
@@ -69,25 +72,35 @@ onEachPostgres('the canonical form', (server) => {
           await session.query(`insert into comity.heads select '${topic}', s.key, s.id, s.payload ${from}`, messages)
           const expected = sent.map(({ key, payload }) => [
             key,
-            placeOf(secret, key),
+            placeOf(secret, key) >>> 30,
             rowHash(secret, canonicalRow(fields, JSON.parse(payload as string)))
               .subarray(0, 16)
               .toString('hex'),
           ])
           const keys = sent.map(({ key }) => key)
-          const own = await hashes(session, view)
+          await declare('captured')
+          const own = await ownHashes(session, topic, fields)
           expect(own.filter(([key]) => keys.includes(key as string))).toEqual(expected)
-          expect(await hashes(session, headRows(topic, fields))).toEqual(expected)
-          expect(await hashes(session, replicaRows(replica, fields))).toEqual(expected)
+          await declare('published')
+          expect(await ownHashes(session, topic, fields)).toEqual(expected)
+          const { rows, fields: count } = replicaRows(replica, fields)
+          expect(await hashes(session, 'audit_rows($3::text, $4::int,', [rows, count])).toEqual(expected)
         }),
         { numRuns: full ? 6 : 2 },
       )
     })
   })
 
-  async function hashes(session: Queryable, source: RowSource): Promise<(string | number)[][]> {
-    const sql = `select x.key, x.place, x.hash from (${digestSql(source, { major }).hashes}) x order by x.key::int`
-    const { rows } = await session.query<{ key: string; place: number; hash: string }>(sql, secretsOf(secret))
-    return rows.map(({ key, place, hash }) => [key, place, hash])
+  const ownHashes = (session: Queryable, topic: string, fields: readonly AuditedField[]) =>
+    hashes(session, 'audit_own_rows($3::text, $4::text::jsonb,', [topic, JSON.stringify(fields)])
+
+  /** At a depth where each place is a bucket of its own. */
+  async function hashes(session: Queryable, call: string, values: readonly unknown[]): Promise<(string | number)[][]> {
+    const all = 'array(select i from generate_series(0, 1) i)'
+    const { rows } = await session.query<{ key: string; hash: string; bucket: number }>(
+      `select x.key, x.hash, x.bucket from comity.${call} $1::text, $2::text, 1, ${all}) x order by x.key::int`,
+      [...secretsOf(secret), ...values],
+    )
+    return rows.map(({ key, hash, bucket }) => [key, bucket, hash])
   }
 })

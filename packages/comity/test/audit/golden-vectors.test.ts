@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { onEachPostgres } from '../../../../test/support/postgres.ts'
 import { type AuditedField, type CanonicalKind, inNameOrder } from '../../src/audit/canonical-kind.ts'
-import { digestSql, secretsOf } from '../../src/audit/digest-sql.ts'
-import { headRows, type RowSource, replicaRows } from '../../src/audit/row-source.ts'
-import { columnFromWire, SESSION_SETTINGS } from '../../src/outbox/capture/index.ts'
-import type { Queryable } from '../../src/postgres/index.ts'
+import { replicaRows } from '../../src/audit/row-source.ts'
+import { secretsOf } from '../../src/audit/secrets.ts'
+import { columnFromWire } from '../../src/outbox/capture/index.ts'
 import { type CapturedDatabase, capturedDatabase } from '../outbox/capture/captured-database.ts'
 import { canonicalRow, canonicalText, digestOf, placeOf, rowHash } from './reference.ts'
 
@@ -101,44 +100,53 @@ it('what differs in meaning differs, and what does not is one', () => {
 
 onEachPostgres('the golden vectors', (server) => {
   let crm: CapturedDatabase
-  const major = server === 'npm' ? 18 : 15
   beforeAll(async () => {
     crm = await capturedDatabase(server)
     const columns = REPLICA.columns.map(({ column, type }) => `"${column}" ${type}${type === 'text' ? ' collate "C"' : ''}`)
     await crm.run(`create table golden (${columns.join(', ')}, comity_version bigint, primary key (id))`)
+    await crm.run(
+      `insert into comity.contracts (topic, kind, source, key_fields, description) values ('crm.golden', 'entity', 'published', '{id}', '{}')`,
+    )
     for (const [i, text] of STATES.entries()) {
       const values = REPLICA.columns.map(({ field, type }) =>
         type === 'jsonb' ? `nullif($1::text::jsonb -> '${field}', 'null')` : columnFromWire(type, `($1::text::json ->> '${field}')`),
       )
       await crm.db.query(`insert into golden select ${values.join(', ')}, ${i}`, [text])
-      await crm.db.query(`insert into comity.heads values ('crm.golden', $1::text, ${i}, $2::text)`, [JSON.parse(text).id, text])
+      await crm.db.query(`insert into comity.heads values ('crm.golden', $1::text, ${i + 1}, $2::text)`, [JSON.parse(text).id, text])
     }
   })
   afterAll(() => crm[Symbol.asyncDispose]())
 
+  const own = ['crm.golden', JSON.stringify(FIELDS)]
+  const copy = replicaRows(REPLICA, FIELDS)
   it.each([
-    ['a copy', replicaRows(REPLICA, FIELDS)],
-    ['heads', headRows('crm.golden', FIELDS)],
-  ] as const)('are met by %s', async (_, source) => {
+    ['a copy', '', '$1::text, $2::int', [copy.rows, copy.fields], '$1::text'],
+    ['heads', 'own_', '$1::text, $2::text::jsonb', own, 'comity.audit_source($1::text, $2::text::jsonb)'],
+  ] as const)('are met by %s', async (_, side, given, values, source) => {
     const { rows, digest } = vectors()
-    const expected = rows.map(({ key, place, hash }) => ({ key, place, hash }))
-    const sorted = (list: readonly { key: string }[]) => [...list].sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)))
-    await crm.db.session(async (session) => {
-      for (const [name, setting] of Object.entries(SESSION_SETTINGS)) await session.query(`set ${name} = '${setting}'`)
-      const texts = inNameOrder(FIELDS).map((_field, i) => `x.f${i + 1}`)
-      const shown = await session.query<{ key: string; texts: string }>(
-        `select x.key, json_build_array(${texts})::text as texts from (${source.rows}) x`,
-      )
-      const found = shown.rows.map((one) => ({ key: one.key, texts: JSON.parse(one.texts) }))
-      expect(sorted(found)).toEqual(sorted(rows.map((one) => ({ key: one.key, texts: Object.values(one.texts) }))))
-      expect(sorted(await hashes(session, source))).toEqual(sorted(expected))
-      const { rows: digests } = await session.query(digestSql(source, { major }).digests, [...secretsOf(secret), 31])
-      expect(digests).toEqual([{ bucket: 0, ...digest }])
-    })
+    const sorted = <Row extends { key: string }>(list: readonly Row[]) =>
+      [...list].sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)))
+    const keyed = [...values, ...secretsOf(secret)]
+    const [sql] = (await crm.db.query<{ sql: string }>(`select ${source} as sql`, source === '$1::text' ? [values[0]] : values)).rows
+    const texts = inNameOrder(FIELDS).map((_field, i) => `x.f${i + 1}`)
+    const shown = await crm.db.query<{ key: string; texts: string }>(
+      `select x.key, json_build_array(${texts})::text as texts from (${sql?.sql}) x`,
+    )
+    expect(sorted(shown.rows.map((one) => ({ key: one.key, texts: JSON.parse(one.texts) })))).toEqual(
+      sorted(rows.map((one) => ({ key: one.key, texts: Object.values(one.texts) }))),
+    )
+    const buckets = JSON.stringify(rows.map(({ place }) => place))
+      .replace('[', '{')
+      .replace(']', '}')
+    const found = await crm.db.query<{ key: string }>(
+      `select r.key, r.bucket as place, r.hash from comity.audit_${side}rows(${given}, $3::text, $4::text, 31, $5::text::int[]) r`,
+      [...keyed, buckets],
+    )
+    expect(sorted(found.rows)).toEqual(sorted(rows.map(({ key, place, hash }) => ({ key, place, hash }))))
+    const { rows: digests } = await crm.db.query(
+      `select d.* from comity.audit_${side}digests(${given}, $3::text, $4::text, 0, null, null) d`,
+      keyed,
+    )
+    expect(digests).toEqual([{ bucket: 0, ...digest }])
   })
-
-  async function hashes(session: Queryable, source: RowSource): Promise<{ key: string; place: number; hash: string }[]> {
-    const sql = `select x.key, x.place, x.hash from (${digestSql(source, { major }).hashes}) x`
-    return (await session.query<{ key: string; place: number; hash: string }>(sql, secretsOf(secret))).rows
-  }
 })
