@@ -229,6 +229,44 @@ begin
     using keys, decode(row_secret, 'hex'), topic, at;
 end $$;
 
+-- The newest states of these keys, for a repair; read after the version that they get was drawn and waited for. Each key by its index: a key that
+-- can't be one of the table's is not there.
+create function comity.audit_own_states(topic text, keys text[]) returns table (key text, state text, withheld text)
+  language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off
+  set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
+  as $$
+#variable_conflict use_column
+declare
+  contract comity.contracts;
+  view regclass;
+  condition text;
+begin
+  select * into strict contract from comity.contracts c where c.topic = audit_own_states.topic and c.kind = 'entity';
+  if contract.source = 'published' then
+    return query select k.key, h.state, null::text from unnest(keys) k(key)
+      left join comity.heads h on h.topic = audit_own_states.topic and h.key = k.key and not h.deleted and h.version > 0;
+    return;
+  end if;
+  select to_regclass(format('comity.%I', c.prefix || ' state')) into view from comity.captures c where c.topic = contract.topic and c.released_at is null;
+  if view is null then
+    perform comity.refuse('CM010', format('the view of "%s" is gone, which Comity reads', contract.topic), 'run "comity migrate" to capture its table again');
+  end if;
+  select string_agg(format('v.key_%s = %s::%s', i,
+      case when cardinality(contract.key_fields) = 1 then '$1' else format('($1::jsonb ->> %s)', i - 1) end, format_type(a.atttypid, a.atttypmod)), ' and ')
+    into condition
+    from generate_series(1, cardinality(contract.key_fields)) i join pg_attribute a on a.attrelid = view and a.attname = format('key_%s', i);
+  foreach key in array keys loop
+    state := null;
+    withheld := null;
+    begin
+      execute format('select v.state, coalesce(v.key_unfit, v.withheld)::json -> ''withheld'' ->> ''code'' from %s v where %s and v.key = $1', view, condition)
+        into state, withheld using key;
+    exception when data_exception then null;
+    end;
+    return next;
+  end loop;
+end $$;
+
 -- The consumer's side of the same: of keys that its copy can hold. `source` has `version`, too.
 create function comity.audit_copied_keys(source text, fields integer, row_secret text, keys text[], replica text)
   returns table (key text, hash text, version text, tombstone text, waiting text)
@@ -296,6 +334,17 @@ create table comity.audit_findings (
   -- Of a repair: what became of it.
   after text check (after in ('true', 'missing', 'extra', 'stale', 'ahead', 'different', 'withheld', 'waiting', 'moving')),
   primary key (audit, key)
+);
+
+-- What owners have answered to the questions of audits that run, until they are read.
+create table comity.audit_answers (
+  question uuid not null,
+  answer uuid not null,
+  part integer not null,
+  parts integer not null,
+  told text not null,
+  at timestamptz not null default clock_timestamp(),
+  primary key (question, answer, part)
 );
 
 -- The proof of a repair: who had which keys said anew, when, and what was then found.

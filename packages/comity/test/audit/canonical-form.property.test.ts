@@ -43,9 +43,6 @@ onEachPostgres('the canonical form', (server) => {
         { field: 'v', column: 'v', type: column },
       ],
     }
-    await crm.run(
-      `insert into comity.captures (topic, entity, source, prefix, fields, partitions, fingerprint) values ('${topic}', '${topic}', '${table}', '${topic}', '[]', '{}', '')`,
-    )
     const declare = (source: string): Promise<unknown> =>
       crm.db.query(
         `insert into comity.contracts (topic, kind, source, key_fields, description) values ($1::text, 'entity', $2::text, '{id}', '{}')
