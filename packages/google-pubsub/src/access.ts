@@ -9,6 +9,8 @@ export interface Grant {
   readonly role: 'roles/pubsub.publisher' | 'roles/pubsub.subscriber' | 'roles/pubsub.viewer'
   /** e.g. `serviceAccount:comity-crm@my-project.iam.gserviceaccount.com` */
   readonly member: string
+  /** The team, where it may send to a topic that is another's. */
+  readonly sender?: string
 }
 
 export type ServiceAccountOf = (team: string) => string
@@ -20,9 +22,16 @@ export type ServiceAccountOf = (team: string) => string
  */
 export function grantsOf(plan: ProvisionPlan, settings: Settings, serviceAccount: ServiceAccountOf = usual(settings)): readonly Grant[] {
   const grants: Grant[] = []
-  for (const { name, team } of plan.topics) {
-    const member = `serviceAccount:${serviceAccount(team)}`
-    grants.push({ on: 'topic', name, role: 'roles/pubsub.publisher', member }, { on: 'topic', name, role: 'roles/pubsub.viewer', member })
+  for (const { name, team, senders = [] } of plan.topics) {
+    for (const each of new Set([team, ...senders])) {
+      const given = {
+        on: 'topic',
+        name,
+        member: `serviceAccount:${serviceAccount(each)}`,
+        ...(each === team ? {} : { sender: each }),
+      } as const
+      grants.push({ ...given, role: 'roles/pubsub.publisher' }, { ...given, role: 'roles/pubsub.viewer' })
+    }
   }
   for (const { name, team } of plan.subscriptions) {
     const member = `serviceAccount:${serviceAccount(team)}`
@@ -112,9 +121,10 @@ function terraform(settings: Settings, plan: ProvisionPlan, grants: readonly Gra
         expiration_policy: nested({ ttl: '' }),
       })
     }),
-    ...grants.map(({ on, name, role, member }) => {
+    ...grants.map(({ on, name, role, member, sender }) => {
+      const from = sender === undefined ? '' : `__${label(sender)}`
       const planned = (on === 'topic' ? plan.topics : plan.subscriptions).some((each) => each.name === name)
-      return block(`google_pubsub_${on}_iam_member`, `${label(name)}__${role.slice(role.lastIndexOf('.') + 1)}`, {
+      return block(`google_pubsub_${on}_iam_member`, `${label(name)}__${role.slice(role.lastIndexOf('.') + 1)}${from}`, {
         project,
         [on]: planned ? reference(`google_pubsub_${on}.${label(name)}.name`) : objectId(name, prefix),
         role,

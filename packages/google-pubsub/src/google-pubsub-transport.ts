@@ -261,6 +261,7 @@ export function googlePubsubTransport(options: GooglePubsubOptions): GooglePubsu
     guarantees,
     provision: (plan, given) => open(() => provisionObjects({ clients, settings, plan, dryRun: given?.dryRun === true })),
     send: (topic, messages, given = {}) => open(() => send(topic, messages, given)),
+    buckets: (topic) => open(() => bucketCount(topic)),
     receive: (name, handler, given) =>
       open(async () => {
         const call = receive(name, handler, given)

@@ -7,6 +7,7 @@ const plan: ProvisionPlan = {
     { name: 'crm.customer', team: 'crm' },
     { name: 'marketing.email-sent', team: 'marketing', buckets: 64 },
     { name: 'comity.crm.heartbeat', team: 'crm', buckets: 1 },
+    { name: 'comity.crm.copying', team: 'crm', buckets: 1, senders: ['marketing', 'analysis'] },
   ],
   subscriptions: [
     { name: 'marketing.customer', team: 'marketing', topic: 'crm.customer' },
@@ -17,10 +18,12 @@ const plan: ProvisionPlan = {
 const transport = googlePubsubTransport({ project: 'my-project', labels: { cost: '$' + '{centre}' } })
 const memberOf = (team: string): string => `serviceAccount:comity-${team}@my-project.iam.gserviceaccount.com`
 const due = [
-  ...plan.topics.flatMap(({ name, team }) => [
-    ['topic', name, 'roles/pubsub.publisher', memberOf(team)],
-    ['topic', name, 'roles/pubsub.viewer', memberOf(team)],
-  ]),
+  ...plan.topics.flatMap(({ name, team, senders = [] }) =>
+    [team, ...senders].flatMap((each) => [
+      ['topic', name, 'roles/pubsub.publisher', memberOf(each)],
+      ['topic', name, 'roles/pubsub.viewer', memberOf(each)],
+    ]),
+  ),
   ...plan.subscriptions.flatMap(({ name, team }) => [
     ['subscription', name, 'roles/pubsub.subscriber', memberOf(team)],
     ['subscription', name, 'roles/pubsub.viewer', memberOf(team)],

@@ -10,7 +10,9 @@ import { counterOf, inboxOf, newsOf, readerOf, storeOf, streamOf, subjectOf } fr
  * of their own.
  */
 export function accessConf(plan: ProvisionPlan, defaultBuckets: number): string {
-  const teams = [...new Set([...plan.topics, ...plan.subscriptions].map(({ team }) => team))].sort()
+  const teams = [
+    ...new Set([...[...plan.topics, ...plan.subscriptions].map(({ team }) => team), ...plan.topics.flatMap(({ senders = [] }) => senders)]),
+  ].sort()
   const lines = [
     '# Made by transport.access(plan): users of one account, each with the rights that its processes use. What is not listed is denied.',
     'accounts {',
@@ -44,7 +46,7 @@ function userOf(team: string, plan: ProvisionPlan, defaultBuckets: number): stri
 function publishedBy(team: string, { topics, subscriptions }: ProvisionPlan, defaultBuckets: number): readonly string[] {
   const store = storeOf(team)
   const subjects = [newsOf(team, '*'), `$KV.${store}.>`, `$JS.API.STREAM.MSG.GET.KV_${store}`, `$JS.API.STREAM.PURGE.KV_${store}`]
-  for (const topic of topics.filter((each) => each.team === team)) {
+  for (const topic of topics.filter((each) => each.team === team || each.senders?.includes(team))) {
     const stream = streamOf(topic.name)
     subjects.push(subjectOf(topic.name, '*'), `$JS.API.STREAM.INFO.${stream}`, `$JS.API.STREAM.MSG.GET.${stream}`)
   }

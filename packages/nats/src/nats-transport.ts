@@ -28,7 +28,7 @@ import { provision, remove } from './provision.ts'
 import { Receiver, type ReceiverContext } from './receiver.ts'
 import { Subscription } from './subscriptions.ts'
 import { TopicSender } from './topic-sender.ts'
-import { safeTopicStream } from './topic-stream.ts'
+import { safeTopicStream, topicStream } from './topic-stream.ts'
 import { Turnstile } from './turnstile.ts'
 import { Upkeep } from './upkeep.ts'
 
@@ -199,6 +199,10 @@ export function natsTransport(options: NatsTransportOptions): NatsTransport {
     async send(topic, messages, given = {}) {
       assertOpen()
       return send(topic, messages, given)
+    },
+    async buckets(topic) {
+      assertOpen()
+      return (await topicStream(connection, topic)).buckets
     },
     async receive(subscription, handler, given) {
       assertOpen()

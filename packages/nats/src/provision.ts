@@ -12,6 +12,7 @@ import { newTable, restarted } from './lease-table.ts'
 import { fromToken, storeOf, streamOf, teamOf } from './names.ts'
 import { Subscription } from './subscriptions.ts'
 import {
+  descriptionOf,
   findStream,
   inWords,
   NO_STREAM,
@@ -45,7 +46,10 @@ export async function provision(
 ): Promise<readonly ProvisionStep[]> {
   const steps: ProvisionStep[] = []
   if (!settings.dryRun) {
-    const teams = new Set([...plan.topics, ...plan.subscriptions].map(({ team }) => team))
+    const teams = new Set([
+      ...[...plan.topics, ...plan.subscriptions].map(({ team }) => team),
+      ...plan.topics.flatMap(({ senders = [] }) => senders),
+    ])
     for (const team of teams) await makeStore(connection, team, settings.replicas)
   }
   for (const topic of plan.topics) {
@@ -60,8 +64,8 @@ export async function provision(
 }
 
 async function provisionTopic(connection: Connection, plan: TopicPlan, settings: ProvisionSettings): Promise<ProvisionStep | undefined> {
-  const { name, team, buckets = settings.buckets } = plan
-  const wanted = streamConfig({ name, team, buckets }, settings)
+  const { name, team, buckets = settings.buckets, senders = [] } = plan
+  const wanted = streamConfig({ name, team, buckets, senders }, settings)
   const found = await findStream(connection, name)
   if (found === undefined) {
     if (!settings.dryRun) {
@@ -82,14 +86,24 @@ async function provisionTopic(connection: Connection, plan: TopicPlan, settings:
   if (found.team !== team || found.buckets !== (plan.buckets ?? found.buckets))
     throw new ProvisionConflict({ conflict: `topic ${name} exists with team ${found.team} and ${found.buckets} buckets` })
   refuseLossy(found, settings.allowUnsafe)
-  const detail = await mend(connection, found, settings)
+  const detail = await mend(connection, found, settings, senders)
   return detail === undefined ? undefined : { action: 'update-topic', name, detail }
 }
 
 /** Says in words what was (or would be) changed; undefined if nothing. */
-async function mend(connection: Connection, { config }: TopicStream, settings: ProvisionSettings): Promise<string | undefined> {
+async function mend(
+  connection: Connection,
+  { config, ...found }: TopicStream,
+  settings: ProvisionSettings,
+  senders: readonly string[],
+): Promise<string | undefined> {
   const changes: string[] = []
   let changed = { ...config }
+  const added = senders.filter((sender) => !found.senders.includes(sender))
+  if (added.length > 0) {
+    changes.push(`senders + ${added.join(', ')}`)
+    changed = { ...changed, description: descriptionOf({ ...found, name: found.topic, senders: [...found.senders, ...added] }) }
+  }
   for (let short = shortfall(changed, settings.retention); short !== undefined; short = shortfall(changed, settings.retention)) {
     changes.push(short)
     const [setting] = short.split(' ')

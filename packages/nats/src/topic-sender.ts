@@ -97,7 +97,7 @@ export class TopicSender {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const stream = this.#known ?? (await this.#look())
       if (fence) {
-        if (fence.team !== stream.team) throw forbidden(this.#topic, stream.team)
+        if (fence.team !== stream.team && !stream.senders.includes(fence.team)) throw forbidden(this.#topic, stream.team)
         if (!(await this.#fences.admit(fence, highest))) return 'stale'
       }
       if (preparedFor !== stream.buckets) {

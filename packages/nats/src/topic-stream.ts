@@ -29,6 +29,8 @@ export interface StreamInfo {
 export interface TopicStream {
   readonly topic: string
   readonly team: string
+  /** Who may send beside the team. */
+  readonly senders: readonly string[]
   readonly buckets: number
   readonly stream: string
   /** When the stream was made: another one of the same name counts from 1 again. */
@@ -50,13 +52,13 @@ const NANOS = 1_000_000
 export const maxAge = (retention: number): number => retention * NANOS
 
 export function streamConfig(
-  plan: { readonly name: string; readonly team: string; readonly buckets: number },
+  plan: { readonly name: string; readonly team: string; readonly buckets: number; readonly senders?: readonly string[] },
   wanted: { readonly retention: number; readonly replicas: number },
 ): StreamConfig {
   return {
     name: streamOf(plan.name),
     // Streams have no metadata before 2.10.
-    description: JSON.stringify({ comity: 1, topic: plan.name, team: plan.team, buckets: plan.buckets }),
+    description: descriptionOf(plan),
     subjects: Array.from({ length: plan.buckets }, (_, bucket) => subjectOf(plan.name, bucket)),
     retention: 'limits',
     storage: 'file',
@@ -69,6 +71,17 @@ export function streamConfig(
     num_replicas: wanted.replicas,
     allow_direct: true,
   }
+}
+
+/** What the stream says of itself: whose it is, and how its keys are spread. */
+export function descriptionOf(plan: {
+  readonly name: string
+  readonly team: string
+  readonly buckets: number
+  readonly senders?: readonly string[]
+}): string {
+  const { name: topic, team, buckets, senders = [] } = plan
+  return JSON.stringify({ comity: 1, topic, team, buckets, ...(senders.length === 0 ? {} : { senders }) })
 }
 
 /** Undefined if there is none. */
@@ -144,10 +157,11 @@ export function inWords(milliseconds: number): string {
   return `${+(milliseconds / 1000).toFixed(1)} s`
 }
 
-function described(description = ''): { readonly team: string; readonly buckets: number } | undefined {
+function described(description = ''): { readonly team: string; readonly buckets: number; readonly senders: readonly string[] } | undefined {
   try {
-    const { comity, team, buckets } = JSON.parse(description) as Record<string, unknown>
-    return comity === 1 && typeof team === 'string' && typeof buckets === 'number' ? { team, buckets } : undefined
+    const { comity, team, buckets, senders = [] } = JSON.parse(description) as Record<string, unknown>
+    if (comity !== 1 || typeof team !== 'string' || typeof buckets !== 'number' || !Array.isArray(senders)) return undefined
+    return { team, buckets, senders }
   } catch {
     return undefined
   }

@@ -1,6 +1,7 @@
 import { topicOf, topicsOf } from '@comity/contract'
 import { contractsPublishedBy, type Declaration, inNamespace, subscriptionsOf } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
+import { copyingSubscriptions, copyingTopics } from '../control/copying-topics.ts'
 import { SYSTEM_BUCKETS, systemSubscriptions, systemTopics } from '../control/system-topics.ts'
 import type { ProvisionPlan, ProvisionStep, SubscriptionPlan, TopicPlan } from '../transport/index.ts'
 import { NoAccessForm } from './errors.ts'
@@ -8,9 +9,10 @@ import { NoAccessForm } from './errors.ts'
 /** All broker objects of a team: the topics it publishes to, those it reads (their owners' too, so that the order of deploys does not matter), its subscriptions; and those of control. */
 export function provisionPlan(declaration: Declaration, namespace: string): ProvisionPlan {
   const topics = new Map<string, TopicPlan>()
-  const add = (name: string, owner: string, buckets?: number): void => {
+  const add = (name: string, owner: string, buckets?: number, senders: readonly string[] = []): void => {
     topics.set(name, {
       ...{ name: inNamespace(namespace, name), team: inNamespace(namespace, owner) },
+      ...(senders.length === 0 ? {} : { senders: senders.map((sender) => inNamespace(namespace, sender)) }),
       ...(buckets === undefined ? {} : { buckets }),
     })
   }
@@ -28,7 +30,9 @@ export function provisionPlan(declaration: Declaration, namespace: string): Prov
     add(topic, sender, SYSTEM_BUCKETS)
     return subscription(name, topic)
   })
-  return { topics: [...topics.values()], subscriptions: [...subscriptions, ...control] }
+  for (const { name, team, senders } of copyingTopics(declaration)) add(name, team, SYSTEM_BUCKETS, senders)
+  const copying = copyingSubscriptions(declaration).map(({ name, topic }) => subscription(name, topic))
+  return { topics: [...topics.values()], subscriptions: [...subscriptions, ...control, ...copying] }
 }
 
 /** Creates what is missing at the broker; with `dryRun` only says what it would create. */
@@ -73,14 +77,21 @@ export async function brokerAccess(members: readonly Member[], form?: string): P
           forms: forms.length === 0 ? 'it has none' : `it has ${forms.join(', ')}`,
         })
       const plans = group.map(({ declaration, environment }) => provisionPlan(declaration, environment.namespace))
-      const once = <Part extends { readonly name: string }>(parts: readonly Part[]): readonly Part[] => [
-        ...new Map(parts.map((part) => [part.name, part])).values(),
-      ]
       const plan = {
-        topics: once(plans.flatMap(({ topics }) => topics)),
-        subscriptions: once(plans.flatMap(({ subscriptions }) => subscriptions)),
+        topics: topicsOnce(plans.flatMap(({ topics }) => topics)),
+        subscriptions: [...new Map(plans.flatMap(({ subscriptions }) => subscriptions).map((part) => [part.name, part])).values()],
       }
       return { transport: name, teams: group.map(({ declaration }) => declaration.team), text: await transport.access(plan, form) }
     }),
   )
+}
+
+/** A topic that several teams know has the senders that each of them names. */
+function topicsOnce(topics: readonly TopicPlan[]): readonly TopicPlan[] {
+  const once = new Map<string, TopicPlan>()
+  for (const topic of topics) {
+    const senders = [...new Set([...(once.get(topic.name)?.senders ?? []), ...(topic.senders ?? [])])]
+    once.set(topic.name, senders.length === 0 ? topic : { ...topic, senders })
+  }
+  return [...once.values()]
 }

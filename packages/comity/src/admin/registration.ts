@@ -157,10 +157,16 @@ async function replicaSteps(database: Queryable, declaration: Declaration): Prom
         ]
           .map(quoteLiteral)
           .join(', ')}, ${quoteLiteral(JSON.stringify(shape.columns))}::jsonb)`,
+        askFor(kept, 'new'),
       ],
     })
   }
   return steps
+}
+
+/** What its owner has already: asked for as soon as the team runs. */
+function askFor({ name, entity }: Kept, why: 'new' | 'fields'): string {
+  return `insert into comity.asked_backfills (replica, owner, entity, why) values (${[name, entity.owner, entity.name, why].map(quoteLiteral).join(', ')})`
 }
 
 /** The table that a declaration asks for: key, tenant, declared fields; snake_case unless named otherwise. */

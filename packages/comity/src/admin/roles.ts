@@ -37,6 +37,9 @@ const RUNNING = [
   'maintain_inbox(interval)',
   'maintain_waiting(interval)',
   'fold_counts()',
+  'draw_version()',
+  'backfill_rows(text, text[], integer, integer)',
+  'backfill_estimate(text)',
   'inbox_floor()',
   'waiting_floor()',
 ]
@@ -84,6 +87,9 @@ const RUNNER: readonly Grant[] = [
   { rights: 'select, insert', on: 'comity.discarded', why: 'what was ended without its effect, by name' },
   { rights: 'select, insert, update', on: 'comity.tombstones', why: 'versions of deleted rows' },
   { rights: 'select, insert', on: 'comity.conflicts', why: 'versions that came with two contents' },
+  { rights: 'select, insert, update', on: 'comity.backfills', why: 'what copies of this team’s entities have asked for' },
+  { rights: 'select, insert, update', on: 'comity.asked_backfills, comity.marks', why: 'how far its own copies are' },
+  { rights: 'select, insert, update, delete', on: 'comity.backfill_left', why: 'rows that a backfill could not bring' },
   { rights: 'select, insert, update, delete', on: 'comity.processes', why: 'what each process is doing' },
   { rights: 'select, insert, update', on: 'comity.announced, comity.teams', why: 'what this team and others say of themselves' },
   {

@@ -1,5 +1,6 @@
 import { type Declaration, inNamespace, subscriptionsOf } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
+import { copyingSubscriptions } from '../control/copying-topics.ts'
 import { systemSubscriptions } from '../control/system-topics.ts'
 import { releaseSql, runWithLockTimeout } from '../outbox/capture/index.ts'
 import type { Queryable } from '../postgres/index.ts'
@@ -62,8 +63,8 @@ async function operationsLost(database: Queryable): Promise<readonly string[]> {
 }
 
 function remains(replicas: readonly string[], declaration: Declaration, { namespace, team }: Environment): readonly string[] {
-  const subscriptions = [...subscriptionsOf(declaration), ...systemSubscriptions(declaration)].map(({ name }) =>
-    inNamespace(namespace, name),
+  const subscriptions = [...subscriptionsOf(declaration), ...systemSubscriptions(declaration), ...copyingSubscriptions(declaration)].map(
+    ({ name }) => inNamespace(namespace, name),
   )
   const { writer, runner, bus } = teamRoles(team, namespace)
   return [

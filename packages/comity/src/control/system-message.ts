@@ -6,7 +6,7 @@ import { SystemMessageUnreadable } from './errors.ts'
 
 /** A CloudEvent like every other, beside the outbox: it tells nothing that was committed, so that nothing is lost with it. */
 export function systemMessage(options: {
-  readonly type: SystemType
+  readonly type: string
   readonly team: string
   readonly id: string
   readonly key: string
@@ -24,7 +24,7 @@ export function systemMessage(options: {
 const START = Date.UTC(2026)
 
 /** The envelope of what was received. Throws COMITY_SYSTEM_MESSAGE_UNREADABLE. */
-export function readEnvelope(incoming: IncomingMessage, type: SystemType): Envelope {
+export function readEnvelope(incoming: IncomingMessage, type: string): Envelope {
   return unreadable(() => {
     const envelope = fromAttributes(incoming.attributes)
     if (envelope.type !== type) throw new SystemMessageUnreadable({ problem: `its type is ${envelope.type}, not ${type}` })

@@ -1,6 +1,6 @@
+import { Horizon, readHorizon } from '../outbox/horizon.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { Gaps } from './gaps.ts'
-import { Horizon, readHorizon } from './horizon.ts'
 
 export interface OutboxRow {
   readonly id: number

@@ -32,6 +32,8 @@ export interface Relay extends Loop {
   readonly progress: RelayProgress
   /** Resolves when everything committed before this call has been sent or withheld. Only in the process that leads. */
   drained(): Promise<void>
+  /** Moves the checkpoint as far as it can go, soon: somebody waits for it where nothing is published. */
+  settleSoon(): void
   /** Beats with every turn and every batch, also with one that the broker did not take. */
   readonly pulse: Pulse
 }
@@ -233,6 +235,12 @@ export function relay(options: RelayOptions): Relay {
           drainedWaiters.push(resolve)
           base.wake()
         })
+      },
+    },
+    settleSoon: {
+      value() {
+        observedAt = Number.NEGATIVE_INFINITY
+        base.wake()
       },
     },
     pulse: { value: pulse },

@@ -4,12 +4,9 @@ import type { Validator } from '../schema/index.ts'
 import type { Batch, Consumer } from '../subscription/consumer.ts'
 import { InvalidMessage } from '../subscription/errors.ts'
 import type { Message, Outcome } from '../subscription/message.ts'
-import { ReplicaNotMigrated } from './errors.ts'
-import type { ReplicaColumn } from './replica-columns.ts'
-import { type ReplicaSql, replicaSql } from './replica-sql.ts'
+import { copyStatements } from './copy-statements.ts'
+import type { ReplicaSql } from './replica-sql.ts'
 
-// Read in the applying transaction: in a rolling deploy an older process applies the list that the newest migration wrote.
-const COLUMNS = 'select table_schema, table_name, columns::text as columns from comity.replicas where name = $1::text'
 const CONFLICT = `
   insert into comity.conflicts (replica, key, version)
   select $1::text, c.key, c.version from unnest($2::text::text[], $3::text::bigint[]) c(key, version) on conflict do nothing`
@@ -25,21 +22,10 @@ export function replicaConsumer<Tx>(options: {
   readonly validator: Validator
   readonly onApplied?: (keys: readonly string[]) => void
 }): Consumer<Tx> {
-  let known: { readonly columns: string; readonly sql: ReplicaSql } | undefined
-
-  async function statements(sql: Queryable, replica: string): Promise<ReplicaSql> {
-    const { rows } = await sql.query<{ table_schema: string; table_name: string; columns: string }>(COLUMNS, [replica])
-    const row = rows[0]
-    if (row === undefined) throw new ReplicaNotMigrated({ replica })
-    if (known?.columns !== row.columns) {
-      const columns = JSON.parse(row.columns) as ReplicaColumn[]
-      known = { columns: row.columns, sql: replicaSql({ name: replica, schema: row.table_schema, table: row.table_name, columns }) }
-    }
-    return known.sql
-  }
+  const statements = copyStatements()
 
   async function consume({ messages, subscription, sql }: Batch<Tx>): Promise<readonly Outcome[]> {
-    const replica = await statements(sql, subscription)
+    const replica = await statements.of(sql, subscription)
     const newest = new Map<string, Message>()
     const conflicts: Message[] = []
     for (const message of messages) {

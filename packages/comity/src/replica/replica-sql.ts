@@ -1,4 +1,4 @@
-import { columnFromWire } from '../outbox/capture/index.ts'
+import { columnFromWire, wireFromColumn } from '../outbox/capture/index.ts'
 import { quoteIdentifier } from '../postgres/index.ts'
 import type { ReplicaColumn, ReplicaShape } from './replica-columns.ts'
 
@@ -6,6 +6,10 @@ import type { ReplicaColumn, ReplicaShape } from './replica-columns.ts'
 export interface ReplicaSql {
   /** $1 keys, $2 versions, $3 states (one JSON array), $4 replica: answers the versions that were applied, as a JSON array. */
   readonly upsert: string
+  /** $1 keys, $2 the version of all of them, $3 states (one JSON array), $4 replica: answers how many were `applied`. */
+  readonly fill: string
+  /** $1 version, $2 replica, $3 most: `keys` of rows that are older and not left by a backfill, as a JSON array. */
+  readonly older: string
   /** $1 keys, $2 versions, $3 replica: answers the versions that are stale, as a JSON array. */
   readonly remove: string
   /** $1 keys, $2 versions, $3 states (one JSON array): of what was not applied, the versions that are no mere repetition, and why. */
@@ -36,6 +40,10 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
   )
   const same = others.map((column) => `r.${quoteIdentifier(column.column)}::text is not distinct from (${fromState(column)})::text`)
 
+  const apply = `insert into ${table} as r (${columns.join(', ')}, ${VERSION_COLUMN})
+        select ${values.join(', ')}, i.version from incoming i
+        on conflict (${keyColumns.join(', ')}) do update set ${set.join(', ')} where r.${VERSION_COLUMN} < excluded.${VERSION_COLUMN}`
+
   return {
     // One statement: a state older than the key's tombstone or row changes nothing.
     upsert: `
@@ -43,12 +51,26 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
         select * from ${states}
         where ${isOwn} and not exists (select from comity.tombstones t where t.replica = $4::text and t.key = i.key and t.version >= i.version)
       ), applied as (
-        insert into ${table} as r (${columns.join(', ')}, ${VERSION_COLUMN})
-        select ${values.join(', ')}, i.version from incoming i
-        on conflict (${keyColumns.join(', ')}) do update set ${set.join(', ')} where r.${VERSION_COLUMN} < excluded.${VERSION_COLUMN}
+        ${apply}
         returning r.${VERSION_COLUMN} as version
       )
       select coalesce(json_agg(version), '[]')::text as versions from applied`,
+    fill: `
+      with incoming as materialized (
+        select i.*, $2::text::bigint as version from rows from (unnest($1::text::text[]),
+          json_to_recordset($3::text::json) as (${replica.columns.map(stateColumn).join(', ')}))
+          i(key, ${replica.columns.map(({ field }) => stateName(field)).join(', ')})
+        where ${isOwn} and not exists (select from comity.tombstones t where t.replica = $4::text and t.key = i.key and t.version >= $2::text::bigint)
+      ), applied as (
+        ${apply}
+        returning 1
+      )
+      select count(*)::int as applied from applied`,
+    older: `
+      select coalesce(json_agg(o.key), '[]')::text as keys from (
+        select ${keyText('r', keys)} as key from ${table} r
+        where r.${VERSION_COLUMN} < $1::text::bigint and not exists (select from comity.backfill_left i where i.replica = $2::text and ${isKey})
+        limit $3::int) o`,
     // The row goes, its version stays: without it a late older state would bring the row back.
     remove: `
       with incoming as materialized (select * from unnest($1::text::text[], $2::text::bigint[]) i(key, version)),
@@ -94,6 +116,16 @@ function stateColumn(column: ReplicaColumn): string {
 function fromState(column: ReplicaColumn): string {
   const value = `i.${stateName(column.field)}`
   return isJson(column) ? value : columnFromWire(column.type, value)
+}
+
+/** The key of a row as its messages have it: a value's text, or a JSON array of the values. */
+function keyText(row: string, keys: readonly ReplicaColumn[]): string {
+  const column = (key: ReplicaColumn): string => `${row}.${quoteIdentifier(key.column)}`
+  const [only, ...others] = keys as readonly [ReplicaColumn, ...ReplicaColumn[]]
+  if (others.length === 0) return `(${wireFromColumn(only.type, column(only))})::text`
+  const part = (key: ReplicaColumn): string =>
+    key.type === 'bigint' ? `${column(key)}::text` : `to_json((${wireFromColumn(key.type, column(key))})::text)::text`
+  return `'[' || ${keys.map(part).join(` || ',' || `)} || ']'`
 }
 
 /** The key's text is the value itself, or a JSON array of the values. */

@@ -4,6 +4,8 @@ import { ComityError, topicsOf } from '@comity/contract'
 import { declarationReport } from '../admin/declaration-report.ts'
 import { jobRunner } from '../admin/jobs/job-runner.ts'
 import { executionOf, operate } from '../admin/operations.ts'
+import { copyBackfills } from '../backfill/copy-backfills.ts'
+import { ownerBackfills } from '../backfill/owner-backfills.ts'
 import { contractsPublishedBy, inNamespace } from '../catalog/declaration.ts'
 import { publishedContracts } from '../catalog/published-contracts.ts'
 import { clearance } from '../control/clearance.ts'
@@ -14,6 +16,7 @@ import { admitRelay } from '../control/transport-moves.ts'
 import { type Loop, logEvent, loop, systemClock } from '../foundation/index.ts'
 import { outsideOfSpans, telemetry } from '../foundation/telemetry/index.ts'
 import { type Mover, scheduledMover } from '../outbox/scheduled-mover.ts'
+import type { Database } from '../postgres/database.ts'
 import { relay } from '../relay/relay.ts'
 import { attention } from '../subscription/attention.ts'
 import { isMoving } from '../transport/index.ts'
@@ -71,11 +74,20 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
     movingMarks({
       ...{ team, database, transport, brokers: settings.brokers, logger },
       topics: contractsPublishedBy(declaration).flatMap((contract) => topicsOf(contract).map((topic) => inNamespace(namespace, topic))),
-      fence: () => (relaying.progress.leading && cleared.identity ? { ...cleared.identity, term: relaying.progress.term } : undefined),
+      fence: () => fence(),
       every: Math.min(MARK_EVERY, settings.moveMargin / 4),
     })
 
-  const subscriptions = subscribe({ ...options, cleared, signals, vitalSigns })
+  const fence = () => (relaying?.progress.leading && cleared.identity ? { ...cleared.identity, term: relaying.progress.term } : undefined)
+  const { subscriptions, fillers, permits } = subscribe({ ...options, cleared, signals, vitalSigns })
+  const copying = {
+    ...{ declaration, holder, database: database as Database, transport, logger, fence, ...settings.backfill },
+    brokerName: (name: string) => inNamespace(namespace, name),
+    mayRun: () => cleared.identity !== undefined,
+    cleared: (signal: AbortSignal) => cleared.cleared(signal),
+  }
+  const filling = fillers.length === 0 ? NOTHING : copyBackfills({ ...copying, fillers, permit: permits.of('backfills', 1) })
+  const announcing = relaying === undefined ? NOTHING : ownerBackfills({ ...copying, relay: relaying })
   const attending = attention({ team, database, subscriptions, mayRun: () => cleared.identity !== undefined, logger })
   const jobs = jobRunner({ holder, database, subscriptions, logger })
 
@@ -111,8 +123,14 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
     },
   })
 
-  const loops = [care, ...(marks ? [marks] : []), ...(subscriptions.size > 0 ? [...attending, jobs] : [])]
-  const side = [...subscriptions.values(), ...loops, ...(mover ? [mover] : []), ...controlling]
+  const loops = [
+    care,
+    ...(marks ? [marks] : []),
+    ...(subscriptions.size > 0 ? [...attending, jobs] : []),
+    ...filling.loops,
+    ...announcing.loops,
+  ]
+  const side = [...subscriptions.values(), ...loops, ...(mover ? [mover] : []), ...controlling, ...filling.services, ...announcing.services]
   const services = [cleared, ...(relaying ? [relaying] : []), ...side]
   const parts = { clearance: cleared, relay: relaying, subscriptions, loops }
   const stopShowing = gauges({ telemetry: signals, declaration, namespace, database, transport, parts, vitalSigns })
@@ -133,6 +151,7 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
   }
 }
 
+const NOTHING = { loops: [], services: [] }
 /** Between two marks on a topic, while the team moves between brokers, in milliseconds. */
 const MARK_EVERY = 5000
 /** Between two looks at partitions, in milliseconds. */

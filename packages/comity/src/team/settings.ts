@@ -4,7 +4,17 @@ import { brokerNameOf } from '../catalog/broker-name.ts'
 import { inNamespace } from '../catalog/declaration.ts'
 import type { Brokers } from '../control/brokers.ts'
 import { transportMoves } from '../control/transport-moves.ts'
-import { BadOption, boundLogger, checkOptions, type Duration, type Logger, parseDuration, silentLogger } from '../foundation/index.ts'
+import {
+  BadOption,
+  boundLogger,
+  checkOptions,
+  type Duration,
+  type Frequency,
+  type Logger,
+  parseDuration,
+  parseFrequency,
+  silentLogger,
+} from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
 import { movingTransport, openTransport, type Transport } from '../transport/index.ts'
 import type { RelationOptions } from './declare.ts'
@@ -22,6 +32,8 @@ export interface TeamOptions<Tx> extends RelationOptions {
    */
   readonly transportTo?: string | Transport | undefined
   readonly moving?: MovingOptions
+  /** How much other teams' copies may ask of this team's database when they are filled. */
+  readonly backfill?: BackfillOptions
   /** Prefix of every broker object: one per environment. Environment: COMITY_NAMESPACE. Default: none. */
   readonly namespace?: string | undefined
   /** Whether this process may relay the team's outbox. Default true. */
@@ -53,6 +65,13 @@ export interface MovingOptions {
   readonly margin?: Duration
 }
 
+export interface BackfillOptions {
+  /** Rows a second of all backfills together, whatever they ask for. Default: no limit but `latency`. */
+  readonly rate?: Frequency
+  /** What a small statement may take; while it takes longer, backfills make room. Default '50ms'. */
+  readonly latency?: Duration
+}
+
 /** The options as they hold, resolved lazily: a team that only publishes opens nothing. */
 export class Settings<Tx> {
   readonly team: string
@@ -65,6 +84,8 @@ export class Settings<Tx> {
   readonly allowUnsafe: boolean
   readonly allowEdit: boolean
   readonly logger: Logger
+  /** Rows a second, and milliseconds. */
+  readonly backfill: { readonly rate?: number; readonly latency: number }
   readonly options: TeamOptions<Tx>
   #database: Database<Tx> | undefined
   #transport: Transport | undefined
@@ -87,6 +108,7 @@ export class Settings<Tx> {
           'transport',
           'transportTo',
           'moving',
+          'backfill',
           'namespace',
           'relay',
           'subscriptions',
@@ -114,6 +136,12 @@ export class Settings<Tx> {
     this.lease = options.lease ?? '15s'
     if (parseDuration(this.lease, 'team.lease') < 500)
       throw new BadOption({ option: 'team.lease', expected: "at least '500ms'" }, { path: 'team.lease' })
+    const { rate, latency = '50ms' } = options.backfill ?? {}
+    checkOptions(options.backfill ?? {}, ['rate', 'latency'], 'team.backfill')
+    this.backfill = {
+      latency: parseDuration(latency, 'team.backfill.latency'),
+      ...(rate === undefined ? {} : { rate: parseFrequency(rate, 'team.backfill.rate') }),
+    }
     this.autoMigrate = options.autoMigrate ?? false
     this.allowUnsafe = options.allowUnsafe ?? false
     this.allowEdit = options.allowEdit ?? false

@@ -1,4 +1,6 @@
 import { type ContractDescription, fieldsOn } from '@comity/contract'
+import type { CopyFiller } from '../backfill/copy-backfills.ts'
+import { markPassed } from '../backfill/marks-passed.ts'
 import { type Declaration, type Flow, type Handled, inNamespace } from '../catalog/declaration.ts'
 import type { Clearance } from '../control/clearance.ts'
 import type { Telemetry } from '../foundation/telemetry/index.ts'
@@ -11,7 +13,7 @@ import { type HandlerContext, handlerConsumer, type MessageBase } from '../subsc
 import { Permits } from '../subscription/permits.ts'
 import { type Subscription, subscription } from '../subscription/subscription.ts'
 import { tracedConsumer, tracedHandler } from '../subscription/traced-consumer.ts'
-import { unmarkedTransport } from '../transport/index.ts'
+import { type RelayMark, unmarkedTransport } from '../transport/index.ts'
 import type { Settings } from './settings.ts'
 import { type VitalSigns, watchedPermit, watchedTransport } from './vital-signs.ts'
 
@@ -29,15 +31,25 @@ export interface Subscribing<Tx> {
   readonly arrived: (wanted: Required<Wanted>) => Promise<boolean | undefined>
 }
 
+export interface Subscribed {
+  readonly subscriptions: ReadonlyMap<string, Subscription>
+  /** What fills each copy beside its subscription. */
+  readonly fillers: readonly CopyFiller[]
+  /** Of all transactions that consume in this process. */
+  readonly permits: Permits
+}
+
 /** Every subscription that this process runs, by its name: each copy and each handler that the team has declared. */
-export function subscribe<Tx>(options: Subscribing<Tx>): ReadonlyMap<string, Subscription> {
+export function subscribe<Tx>(options: Subscribing<Tx>): Subscribed {
   const { declaration, settings, cleared, signals, vitalSigns } = options
   const { team, namespace, database, transport, logger, concurrency } = settings
   const permits = new Permits(concurrency)
   const subscriptions = new Map<string, Subscription>()
-  if (!settings.subscriptions) return subscriptions
+  const fillers: CopyFiller[] = []
+  if (!settings.subscriptions) return { subscriptions, fillers, permits }
 
   const add = (name: string, contract: ContractDescription, consumer: Consumer<Tx>, flow: Flow, handled?: Handled): void => {
+    const passed = consumer.kind === 'replica' ? (mark: RelayMark) => markPassed(database, name, mark) : undefined
     const signs = vitalSigns.watch(name, handled && handled.timeout * handled.batch)
     const { prefetch, prefetchBytes, rate, tenantRate } = flow
     subscriptions.set(
@@ -45,7 +57,7 @@ export function subscribe<Tx>(options: Subscribing<Tx>): ReadonlyMap<string, Sub
       subscription({
         ...{ name, contract, database, consumer, logger, prefetch, prefetchBytes, rate, tenantRate },
         brokerName: inNamespace(namespace, name),
-        transport: watchedTransport(signs, unmarkedTransport(transport)),
+        transport: watchedTransport(signs, unmarkedTransport(transport, passed)),
         permit: watchedPermit(signs, permits.of(name, flow.concurrency)),
         cleared: (signal) => cleared.cleared(signal),
         arrived: options.arrived,
@@ -59,12 +71,13 @@ export function subscribe<Tx>(options: Subscribing<Tx>): ReadonlyMap<string, Sub
     join: (tx: Tx) => database.join(tx),
   })
 
-  for (const { name, entity, fields, flow } of declaration.keeps) {
+  for (const { name, entity, fields, flow, audience } of declaration.keeps) {
     const applied = options.applied.get(name) as AppliedKeys
     const kept = [...entity.keyFields, ...(entity.tenantField === undefined ? [] : [entity.tenantField]), ...fields]
     const validator = compile(partialSchema(entity, kept))
     const consumer = replicaConsumer<Tx>({ validator, onApplied: (keys) => applied.announce(keys) })
     add(name, entity, tracedConsumer(traced(name, entity), consumer), flow)
+    fillers.push({ name, entity, validator, onApplied: (keys) => applied.announce(keys), ...(audience === undefined ? {} : { audience }) })
   }
   for (const handled of declaration.handles) {
     const { name, contract, audience, timeout, batch } = handled
@@ -74,5 +87,5 @@ export function subscribe<Tx>(options: Subscribing<Tx>): ReadonlyMap<string, Sub
     const consumer = handlerConsumer<Tx, never>({ contract, validator, handle, contextFor, timeout, batch, logger })
     add(name, contract, consumer, handled.flow, handled)
   }
-  return subscriptions
+  return { subscriptions, fillers, permits }
 }

@@ -7,6 +7,7 @@ import { verify } from '../admin/verify.ts'
 import { verifySubscribed } from '../admin/verify-subscribed.ts'
 import { type Declaration, inNamespace } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
+import { copyingSubscriptions } from '../control/copying-topics.ts'
 import { type CommandAnswer, type CommandOptions, giveCommand } from '../control/give-command.ts'
 import { type OperatedTeam, operatedTeams } from '../control/operated-teams.ts'
 import { systemSubscriptions } from '../control/system-topics.ts'
@@ -118,7 +119,7 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
     name,
     options,
     () => declaring.longestHandler,
-    () => systemSubscriptions(declaring.declaration).map((subscription) => subscription.name),
+    () => [...systemSubscriptions(declaring.declaration), ...copyingSubscriptions(declaring.declaration)].map(({ name: one }) => one),
   )
   const publishers = new Map<Contract, Publisher<Contract>>()
   const applied = new Map<string, AppliedKeys>()

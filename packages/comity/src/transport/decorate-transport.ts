@@ -9,6 +9,7 @@ export function decorateTransport(inner: Transport, methods: Partial<Pick<Transp
     provision: (plan, options) => inner.provision(plan, options),
     send: (topic, messages, options) => inner.send(topic, messages, options),
     receive: (subscription, handler, options) => inner.receive(subscription, handler, options),
+    buckets: (topic) => inner.buckets(topic),
     close: () => inner.close(),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
     ...(claim && { claim: claim.bind(inner) }),

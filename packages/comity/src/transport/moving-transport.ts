@@ -1,7 +1,7 @@
 import { backoff, type Clock, type Logger, logEvent, silentLogger, systemClock } from '../foundation/index.ts'
 import { commonGuarantees } from './common-guarantees.ts'
 import { TransportUnsupported } from './errors.ts'
-import { movingMark, withoutMarks } from './marks.ts'
+import { movingMark, withoutMovingMarks } from './marks.ts'
 import type { MoveRecords } from './move-records.ts'
 import { proveCaughtUp } from './prove-caught-up.ts'
 import { sendToBoth } from './send-to-both.ts'
@@ -56,7 +56,7 @@ export function movingTransport(options: MovingTransportOptions): MovingTranspor
   const guarantees = commonGuarantees(from.guarantees, to.guarantees)
 
   async function receive(subscription: string, handler: DeliveryHandler, options: ReceiveOptions): Promise<void> {
-    const data = withoutMarks(handler)
+    const data = withoutMovingMarks(handler)
     // Already closed: it is the brokers' to say so.
     const given = closed.signal.aborted ? options : { ...options, signal: AbortSignal.any([options.signal, closed.signal]) }
     if (isReadAtBoth(subscription)) return receiveAtBoth(subscription, data, given)
@@ -133,6 +133,8 @@ export function movingTransport(options: MovingTransportOptions): MovingTranspor
     },
     send: (topic, messages, given) => sendToBoth(both, guarantees.limits, topic, messages, given),
     receive,
+    // Powers of two: keys that are in each bucket of the larger number are in each of the smaller.
+    buckets: async (topic) => Math.max(...(await Promise.all(both.map((one) => one.buckets(topic))))),
     async mark(topic, fence) {
       await to.send(topic, [movingMark()], { fence })
     },

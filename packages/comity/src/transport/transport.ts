@@ -35,6 +35,9 @@ export interface Transport extends AsyncDisposable {
    */
   receive(subscription: string, handler: DeliveryHandler, options: ReceiveOptions): Promise<void>
 
+  /** How many broker-side units of order a topic has: a message of key k is in the bucket {@link bucketOf}(k, buckets). Rejects as `send` does. */
+  buckets(topic: string): Promise<number>
+
   /** Where `guarantees.claims`: announces that this incarnation of a team is alive. See {@link ClaimResult}. */
   claim?(identity: Identity): Promise<ClaimResult>
   /** Where `guarantees.stats`. */
@@ -60,8 +63,10 @@ export interface ProvisionPlan {
 }
 export interface TopicPlan {
   readonly name: string
-  /** The only team that may send to it. */
+  /** Whose it is: the only team that may send to it, but for `senders`. */
   readonly team: string
+  /** Teams that may send beside it. They are added to those whom earlier plans have named: each of them provisions for itself. */
+  readonly senders?: readonly string[]
   /** Broker-side order units; a power of two. Default: the transport's own. */
   readonly buckets?: number
 }

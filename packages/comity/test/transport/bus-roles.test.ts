@@ -117,6 +117,18 @@ onEachPostgres('roles on the bus', (server) => {
     expect((await crm.query(`select * from comity_bus.watch('{${other}}')`)).rows).toEqual([])
   })
 
+  test('a team sends to a topic of another only where it was named, as itself, and reads nothing there', async () => {
+    const asked = (name: string, senders: readonly string[]) => ({ name, team: 'marketing', buckets: 1, senders })
+    await operator.provision({ topics: [asked('asked', ['crm']), asked('others', ['analysis'])], subscriptions: [] })
+    expect(await crmTransport.send('asked', [message])).toEqual([{ status: 'stored' }])
+    await expect(crmTransport.send('others', [message])).rejects.toMatchObject(forbidden)
+    for (const team of ['marketing', 'analysis'])
+      await expect(
+        crmTransport.send('asked', [message], { fence: { team, incarnation: 99, term: 1, holder: 'p' } }),
+        team,
+      ).rejects.toMatchObject(forbidden)
+  })
+
   test('a team can neither read nor write a table, nor call what is the operator’s', async () => {
     const { rows: tables } = await operatorQuery(
       `select c.relname from pg_class c where c.relnamespace = 'comity_bus'::regnamespace and c.relkind in ('r', 'p', 'S')`,
@@ -135,7 +147,10 @@ onEachPostgres('roles on the bus', (server) => {
     const { rows: functions } = await operatorQuery(
       `select p.oid::regprocedure::text as name, p.proname from pg_proc p where p.pronamespace = 'comity_bus'::regnamespace`,
     )
-    const internal = ['may_act_for', 'require_team', 'subscription_of', 'admit', 'create_topic', 'create_subscription', 'remove', 'enroll']
+    const internal = [
+      ...['may_act_for', 'require_team', 'require_sender', 'subscription_of', 'admit'],
+      ...['create_topic', 'create_subscription', 'grant_send', 'remove', 'enroll'],
+    ]
     const { rows: rights } = await crm.query(
       `select p.proname from pg_proc p where p.pronamespace = 'comity_bus'::regnamespace and has_function_privilege(p.oid, 'execute')`,
     )
@@ -145,6 +160,7 @@ onEachPostgres('roles on the bus', (server) => {
       `select comity_bus.enroll(session_user, 'marketing')`,
       `select comity_bus.admit('crm', 9, 'me', 1, 1)`,
       `select comity_bus.create_topic('x', 'crm', 1, 1)`,
+      `select comity_bus.grant_send('marketing.sent', 'crm')`,
       `select comity_bus.remove('{crm.customer}', '{}')`,
       `create table comity_bus.mine (x int)`,
       `create function comity_bus.mine() returns int language sql as 'select 1'`,

@@ -63,6 +63,22 @@ export const LOG_EVENTS = {
     message: 'this process may not relay: its team moves between brokers, and it publishes to another one',
     fields: ['error.code', 'error.message'],
   },
+  'comity.backfill.refused': {
+    level: 'warn',
+    message: 'another team asked for a backfill that it may not have; it was told why',
+    fields: ['sender', 'subscription', 'error.code', 'error.message'],
+  },
+  'comity.backfill.stumbled': {
+    level: 'warn',
+    message: 'a stretch of a backfill failed; it is tried again from the last place that was saved',
+    fields: ['subscription', 'job', 'error.code', 'error.message'],
+  },
+  'comity.backfill.not_asked': {
+    level: 'warn',
+    message: 'a backfill could not be asked for; it is asked for again',
+    fields: ['subscription', 'job', 'failures', 'error.code', 'error.message'],
+  },
+  'comity.backfill.ended': { level: 'info', message: 'a backfill of a copy has ended', fields: ['subscription', 'job', 'state', 'reason'] },
   'comity.move.not_marked': {
     level: 'warn',
     message: 'the new broker did not take a mark; it is sent again',

@@ -1,10 +1,27 @@
 import assert from 'node:assert/strict'
+import { bucketOf } from '@comity/contract'
 import { type Law, message, messages, statuses } from './law.ts'
 
 const unordered = 'guarantees.orderPerBucket is false'
 
 /** What is sent arrives: everywhere, whole, in order, and again until it is acknowledged. */
 export const deliveryLaws: readonly Law[] = [
+  {
+    name: 'a topic says how many buckets it has, and a message is in the bucket of its key',
+    async run(law) {
+      const transport = await law.connect()
+      const topic = `${law.topic}.four`
+      await transport.provision({ topics: [{ name: topic, team: law.team, buckets: 4 }], subscriptions: [] })
+      const [a] = (await law.provision(transport, ['of-four'], topic)) as [string]
+      assert.equal(await transport.buckets(topic), 4)
+      await assert.rejects(transport.buckets(`${law.topic}.unheard-of`), { code: 'COMITY_TOPIC_UNKNOWN' })
+      const observer = law.observe(transport, a)
+      const sent = messages(20, (n) => `k${n}`)
+      await transport.send(topic, sent)
+      await law.eventually('all arrive', () => observer.acknowledged.size === sent.length)
+      for (const { message, bucket } of observer.seen) assert.equal(bucket, bucketOf(message.key, 4), message.key)
+    },
+  },
   {
     name: 'every message reaches every subscription',
     async run(law) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Guarantees } from '../../transport/guarantees.ts'
-import type { Fence, Transport } from '../../transport/transport.ts'
+import type { Fence, ProvisionPlan, Transport } from '../../transport/transport.ts'
 import { type Law, type LawContext, message, statuses } from './law.ts'
 
 const exempts = (guarantees: Guarantees): string | undefined => (guarantees.fencing ? undefined : 'guarantees.fencing is false')
@@ -119,6 +119,38 @@ export const fencingLaws: readonly Law[] = [
       await transport.send(law.topic, [message('k', '{}', { 'ce-comityversion': '90071992547' }), message('k')], { fence })
       await transport.send(law.topic, [message('k', '{}', { 'ce-comityversion': '71' })], { fence })
       assert.deepEqual(await claim(), { status: 'granted', highestVersion: 90_071_992_547 })
+    },
+  },
+  {
+    name: 'other teams send to a topic only where a plan has named them, and a later plan takes nobody’s right',
+    exempts,
+    async run(law) {
+      const transport = await law.connect()
+      const [first, second] = [`${law.team}-x`, `${law.team}-y`]
+      const topic = `${law.topic}.asked`
+      const plan = (senders: readonly string[]): ProvisionPlan => ({
+        topics: [{ name: topic, team: law.team, buckets: 1, ...(senders.length === 0 ? {} : { senders }) }],
+        subscriptions: [],
+      })
+      const sendAsTeam = async (team: string): Promise<string | undefined> =>
+        statuses(await transport.send(topic, [message('k')], { fence: { team, incarnation: 10, term: 1, holder: team } }))[0]
+      await transport.provision(plan([first]))
+      assert.equal(await sendAsTeam(law.team), 'stored')
+      assert.equal(await sendAsTeam(first), 'stored')
+      await assert.rejects(sendAsTeam(second), { code: 'COMITY_TRANSPORT_FORBIDDEN' })
+      assert.deepEqual(
+        (await transport.provision(plan([second]), { dryRun: true })).map(({ action, name }) => [action, name]),
+        [['update-topic', topic]],
+      )
+      await transport.provision(plan([second]))
+      await transport.provision(plan([]))
+      assert.deepEqual(await transport.provision(plan([first, second])), [])
+      const sender = await law.connect() // as any process that starts after the grant
+      for (const team of [first, second])
+        assert.equal(
+          statuses(await sender.send(topic, [message('k')], { fence: { team, incarnation: 10, term: 1, holder: team } }))[0],
+          'stored',
+        )
     },
   },
 ]

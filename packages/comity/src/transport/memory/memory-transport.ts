@@ -50,6 +50,8 @@ export interface MemoryTransport extends Transport {
 
 interface MemoryTopic {
   readonly team: string
+  /** Who may send beside the team. */
+  readonly senders: Set<string>
   readonly logs: readonly BucketLog[]
   readonly subscriptions: Set<MemorySubscription>
 }
@@ -93,15 +95,25 @@ export function memoryBus(options: MemoryBusOptions = {}): MemoryBus {
 
   function provision(plan: ProvisionPlan, dryRun: boolean): ProvisionStep[] {
     const steps: ProvisionStep[] = []
-    for (const { name, team, buckets: wanted } of plan.topics) {
+    for (const { name, team, buckets: wanted, senders = [] } of plan.topics) {
       const existing = topics.get(name)
       if (existing && (existing.team !== team || (wanted ?? existing.logs.length) !== existing.logs.length)) {
         throw new ProvisionConflict({ conflict: `topic ${name} exists with team ${existing.team} and ${existing.logs.length} buckets` })
       }
-      if (existing) continue
+      if (existing) {
+        const added = senders.filter((sender) => !existing.senders.has(sender))
+        if (added.length > 0) steps.push({ action: 'update-topic', name, detail: `senders + ${added.join(', ')}` })
+        if (!dryRun) for (const sender of added) existing.senders.add(sender)
+        continue
+      }
       steps.push({ action: 'create-topic', name })
       if (dryRun) continue
-      topics.set(name, { team, logs: Array.from({ length: wanted ?? buckets }, () => new BucketLog()), subscriptions: new Set() })
+      topics.set(name, {
+        team,
+        senders: new Set(senders),
+        logs: Array.from({ length: wanted ?? buckets }, () => new BucketLog()),
+        subscriptions: new Set(),
+      })
     }
     for (const wanted of plan.subscriptions) {
       const existing = subscriptions.get(wanted.name)
@@ -134,7 +146,7 @@ export function memoryBus(options: MemoryBusOptions = {}): MemoryBus {
     const checked = checkBatch(messages, guarantees.limits)
     const { fence } = options
     if (fence) {
-      if (fence.team !== topic.team) {
+      if (fence.team !== topic.team && !topic.senders.has(fence.team)) {
         throw new TransportForbidden({
           transport: 'memory',
           reason: `topic ${topicName} belongs to team ${topic.team}`,
@@ -193,6 +205,7 @@ export function memoryBus(options: MemoryBusOptions = {}): MemoryBus {
           if (options.fence) identities.set(`${options.fence.team} ${options.fence.holder}`, options.fence)
           return store(topic, messages, options)
         }),
+      buckets: (topic) => open(() => topicNamed(topic).logs.length),
       receive: (name, handler, options) => open(() => receive(name, handler, options)),
       claim: (identity) =>
         open(() => {

@@ -262,6 +262,10 @@ export function postgresTransport(options: PostgresTransportOptions): PostgresTr
       assertOpen()
       return send(topic, messages, given)
     },
+    async buckets(topic) {
+      assertOpen()
+      return bucketCounts.get(topic) ?? countBuckets(topic)
+    },
     async receive(subscription, handler, given) {
       assertOpen()
       const call = receive(subscription, handler, given)

@@ -23,8 +23,15 @@ export async function provisionBus(bus: BusConnection, options: ProvisionBusOpti
     return new Set((await bus.bareRows<{ name: string }>(`select name from comity_bus.${table}`)).map((row) => row.name))
   }
   const [topics, subscriptions] = [await names('topics'), await names('subscriptions')]
+  const senders = await sendersOf(bus)
+  const granting = plan.topics
+    .map(({ name, senders: wanted = [] }) => ({ name, added: wanted.filter((team) => !senders.has(`${name} ${team}`)) }))
+    .filter(({ added }) => added.length > 0)
   const steps: ProvisionStep[] = [
     ...plan.topics.filter(({ name }) => !topics.has(name)).map(({ name }) => ({ action: 'create-topic', name }) as const),
+    ...granting
+      .filter(({ name }) => topics.has(name))
+      .map(({ name, added }) => ({ action: 'update-topic', name, detail: `senders + ${added.join(', ')}` }) as const),
     ...plan.subscriptions
       .filter(({ name }) => !subscriptions.has(name))
       .map(({ name }) => ({ action: 'create-subscription', name }) as const),
@@ -41,6 +48,10 @@ export async function provisionBus(bus: BusConnection, options: ProvisionBusOpti
       buckets,
     ],
   )
+  await bus.rows(`select comity_bus.grant_send(name, team) from unnest($1::text[], $2::text[]) as plan (name, team)`, [
+    textArray(granting.flatMap(({ name, added }) => added.map(() => name))),
+    textArray(granting.flatMap(({ added }) => added)),
+  ])
   await bus.rows(
     `select comity_bus.create_subscription(name, team, topic) from unnest($1::text[], $2::text[], $3::text[]) as plan (name, team, topic)`,
     [
@@ -50,4 +61,14 @@ export async function provisionBus(bus: BusConnection, options: ProvisionBusOpti
     ],
   )
   return steps
+}
+
+/** `<topic> <team>` of everyone who may send to a topic that is another team's. */
+async function sendersOf(bus: BusConnection): Promise<ReadonlySet<string>> {
+  const [schema] = await bus.bareRows<{ present: boolean }>(`select to_regclass('comity_bus.senders') is not null as present`)
+  if (!schema?.present) return new Set()
+  const rows = await bus.bareRows<{ name: string }>(
+    `select t.name || ' ' || s.team as name from comity_bus.senders s join comity_bus.topics t on t.id = s.topic_id`,
+  )
+  return new Set(rows.map((row) => row.name))
 }

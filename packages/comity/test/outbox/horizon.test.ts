@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { Horizon } from '../../src/outbox/horizon.ts'
 import { Gaps } from '../../src/relay/gaps.ts'
-import { Horizon } from '../../src/relay/horizon.ts'
 
 const reading = (hi: number, lockers: string[] = [], prepared: string[] = []) => ({ hi, identity: 'life', lockers, prepared })
 

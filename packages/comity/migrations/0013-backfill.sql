@@ -1,0 +1,173 @@
+-- Backfill: an owner says again, to one copy, what holds now. What others asked of this team, and what this team has asked of others.
+
+-- What teams that keep something of this one's have asked of it.
+create table comity.backfills (
+  -- Drawn by who asks.
+  id uuid primary key,
+  asked_by text not null,
+  -- <team>.<name>
+  replica text not null,
+  entity text not null,
+  audience text,
+  fields jsonb not null,
+  -- waiting → running ⇄ paused → sent (its marks are to come) → done; or cancelled, failed
+  state text not null default 'waiting' check (state in ('waiting', 'running', 'paused', 'sent', 'done', 'cancelled', 'failed')),
+  paused_by text check (paused_by in ('owner', 'asker')),
+  -- Raw texts of the last key that was sent; NULL before the first.
+  place jsonb,
+  -- Versions drawn for it: of the first and of the last stretch that was sent. 0 = none.
+  first_version bigint not null default 0,
+  last_version bigint not null default 0,
+  -- The lease's term of who works on it: what an older one would write is refused.
+  term bigint not null default 0,
+  -- Rows a second, as who asked wants it; the owner's own limit holds all the same.
+  rate double precision,
+  estimate bigint,
+  rows bigint not null default 0,
+  withheld bigint not null default 0,
+  bytes bigint not null default 0,
+  -- [{ pid?, prepared?, seconds }]: transactions that it waits for.
+  waits_for jsonb,
+  error text,
+  asked_at timestamptz not null default clock_timestamp(),
+  began_at timestamptz,
+  moved_at timestamptz,
+  ended_at timestamptz
+);
+create index backfills_open on comity.backfills (asked_at) where state in ('waiting', 'running', 'paused', 'sent');
+create index backfills_replica on comity.backfills (replica, asked_at);
+
+-- What this team has asked of owners, one row for each time that a copy is filled.
+create table comity.asked_backfills (
+  id uuid primary key default gen_random_uuid(),
+  replica text not null,
+  owner text not null,
+  entity text not null,
+  why text not null check (why in ('new', 'fields', 'asked')),
+  -- asking → filling → settling → ready, or incomplete (rows that this team can't take); or cancelled, refused
+  state text not null default 'asking' check (state in ('asking', 'filling', 'settling', 'ready', 'incomplete', 'cancelled', 'refused')),
+  -- What the owner is to do, and what it last said that it does.
+  wanted text not null default 'run' check (wanted in ('run', 'pause', 'cancel')),
+  owner_state text,
+  reason text,
+  rate double precision,
+  -- The last part of a stretch that was applied, as its owner named it (see backfill/contracts.ts).
+  term bigint not null default 0,
+  version bigint not null default 0,
+  part integer not null default 0,
+  parts integer not null default 0,
+  follows bigint not null default 0,
+  first_version bigint not null default 0,
+  last_version bigint not null default 0,
+  estimate bigint,
+  rows bigint not null default 0,
+  applied bigint not null default 0,
+  withheld bigint not null default 0,
+  refused bigint not null default 0,
+  removed bigint not null default 0,
+  asked_at timestamptz not null default clock_timestamp(),
+  -- When the owner is to be asked (again), and how often it was.
+  ask_at timestamptz not null default clock_timestamp(),
+  asks integer not null default 0,
+  began_at timestamptz,
+  moved_at timestamptz,
+  filled_at timestamptz,
+  ended_at timestamptz
+);
+-- One at a time for each copy.
+create unique index asked_backfills_open on comity.asked_backfills (replica) where state in ('asking', 'filling', 'settling');
+create index asked_backfills_replica on comity.asked_backfills (replica, asked_at);
+
+-- Keys that the owner has and could not say, or this team could not take, in the backfill of a copy that runs or ran last: they are not extra.
+create table comity.backfill_left (
+  replica text not null,
+  key text not null,
+  why text not null check (why in ('withheld', 'refused')),
+  reason text,
+  primary key (replica, key)
+);
+
+-- How far everything of a topic's bucket has ended here: the newest mark of its owner's relay that was passed.
+create table comity.marks (
+  subscription text not null,
+  bucket integer not null,
+  -- How many buckets the topic has.
+  buckets integer not null,
+  version bigint not null,
+  passed_at timestamptz not null default clock_timestamp(),
+  primary key (subscription, bucket)
+);
+
+-- A version without a row: see outbox/consistent-read.ts.
+create function comity.draw_version() returns bigint
+  language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform comity.begin_publish();
+  return nextval('comity.outbox_id');
+end $$;
+
+-- What stands in a captured topic's state view, or in heads, behind a place, in the order of its key's index: one statement, so one snapshot.
+-- `place` is the raw text of the key. Rows end where they have max_bytes of state together. Nobody's table is locked.
+create function comity.backfill_rows(topic text, after text[], most integer, max_bytes integer)
+  returns table (place text, key text, state text, withheld text)
+  language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+  set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex'
+  set lc_monetary = 'C' set row_security = off set enable_seqscan = off set jit = off as $$
+declare
+  contract comity.contracts;
+  prefix text;
+  view regclass;
+  columns text[] := '{}';
+  places text[] := '{}';
+  bounds text[] := '{}';
+begin
+  select * into strict contract from comity.contracts c where c.topic = backfill_rows.topic and c.kind = 'entity';
+  if contract.source = 'published' then
+    return query
+      select m.place, m.key, m.state, m.withheld from (
+        select json_build_array(h.key)::text as place, h.key, h.state, null::text as withheld,
+          sum(octet_length(h.state)) over (order by h.key rows unbounded preceding) as bytes
+        from comity.heads h
+        where h.topic = backfill_rows.topic and not h.deleted and h.version > 0 and (after is null or h.key > after[1])
+        order by h.key limit most) m
+      where m.bytes - octet_length(m.state) < max_bytes
+      order by m.bytes;
+    return;
+  end if;
+  select c.prefix into prefix from comity.captures c where c.topic = backfill_rows.topic and c.released_at is null;
+  view := to_regclass(format('comity.%I', prefix || ' state'));
+  if view is null then
+    perform comity.refuse('CM010', format('the view of "%s" is gone, which Comity reads', backfill_rows.topic), 'run "comity migrate" to capture its table again');
+  end if;
+  for i in 1 .. cardinality(contract.key_fields) loop
+    columns := columns || format('v.key_%s', i);
+    places := places || format('v.key_%s::text', i);
+    bounds := bounds || (select format('%L::%s', after[i], format_type(a.atttypid, a.atttypmod))
+      from pg_attribute a where a.attrelid = view and a.attname = format('key_%s', i));
+  end loop;
+  return query execute format($sql$
+    select m.place, m.key, m.state, m.withheld from (
+      select r.*, sum(coalesce(octet_length(r.state), 0)) over (order by r.n rows unbounded preceding) as bytes from (
+        select row_number() over () as n, json_build_array(%3$s)::text as place, v.key, v.state, coalesce(v.key_unfit, v.withheld) as withheld from (
+          select * from %1$s v where %4$s order by %2$s limit %5$s) v) r) m
+    where m.bytes - coalesce(octet_length(m.state), 0) < %6$s
+    order by m.n$sql$,
+    view, array_to_string(columns, ', '), array_to_string(places, ', '),
+    case when after is null then 'true' else format('(%s) > (%s)', array_to_string(columns, ', '), array_to_string(bounds, ', ')) end, most, max_bytes);
+end $$;
+
+-- About how many rows there are, as Postgres' own statistics have it.
+create function comity.backfill_estimate(topic text) returns bigint
+  language sql stable security definer set search_path = pg_catalog, pg_temp
+  return (
+    select case when c.source = 'published' then (select count(*) from comity.heads h where h.topic = c.topic and not h.deleted)
+      else (select coalesce(sum(greatest(r.reltuples, 0)), 0)::bigint
+        from comity.captures p cross join lateral (
+          select p.source as relid where not exists (select from pg_partition_tree(p.source))
+          union all select t.relid from pg_partition_tree(p.source) t where t.isleaf) leaf
+        join pg_class r on r.oid = leaf.relid
+        where p.topic = c.topic) end
+    from comity.contracts c where c.topic = backfill_estimate.topic);
+
+revoke all on all functions in schema comity from public;
+revoke all on all tables in schema comity from public;

@@ -1,0 +1,157 @@
+import { type ContractDescription, keyOf } from '@comity/contract'
+import type { CopyingHandler, Heard } from '../control/copying-channel.ts'
+import { arrayLiteral } from '../postgres/array-literal.ts'
+import type { Database, Queryable } from '../postgres/database.ts'
+import { copyStatements } from '../replica/copy-statements.ts'
+import type { Validator } from '../schema/index.ts'
+import type { Permit } from '../subscription/permits.ts'
+import type { DeliveryResult } from '../transport/transport.ts'
+import { CHUNK, type Chunk } from './contracts.ts'
+
+/* The row is locked for the whole transaction: two processes that got the same chunks apply them one after the other. */
+const JOB = `
+  select j.state, j.term::text as term, j.version::text as version, j.part, j.parts, j.follows::text as follows,
+    exists (select from comity.pauses p where p.subscription in (j.replica, '') and p.tenant = '') as paused
+  from comity.asked_backfills j where j.id = $1::text::uuid and j.replica = $2::text for update of j`
+/* Every transaction that consumes holds the rows of its lanes; these rows are of all of them. In one order: two of these never cross. */
+const LOCK_LANES = 'select 1 from comity.lanes where subscription = $1::text order by lane for update'
+const LEFT = `
+  insert into comity.backfill_left (replica, key, why, reason)
+  select $1::text, l.key, $3::text, $4::text from unnest($2::text::text[]) l(key) on conflict (replica, key) do update set why = excluded.why, reason = excluded.reason`
+const SAVE = `
+  update comity.asked_backfills set state = case when state = 'asking' then 'filling' else state end, owner_state = coalesce(owner_state, 'running'),
+    term = $2::text::bigint, version = $3::text::bigint, part = $4::int, parts = $5::int, follows = $6::text::bigint,
+    rows = rows + $7::int, applied = applied + $8::int, withheld = withheld + $9::int, refused = refused + $10::int,
+    began_at = coalesce(began_at, clock_timestamp()), moved_at = clock_timestamp(), asks = 0, ask_at = clock_timestamp() + interval '30 seconds'
+  where id = $1::text::uuid`
+
+interface JobRow {
+  readonly state: string
+  readonly term: string
+  readonly version: string
+  readonly part: number
+  readonly parts: number
+  readonly follows: string
+  readonly paused: boolean
+}
+
+/** How far a copy is in the chain of its chunks. */
+export type Position = Pick<Chunk, 'term' | 'version' | 'part' | 'parts' | 'follows'>
+
+/**
+ * What a chunk is to a copy that is so far:
+ *
+ *   next      the next part of its stretch, or the first part of the stretch after it
+ *   instead   the first part of a stretch that takes the place of the last one: its owner's worker ended before it had saved that
+ *   repeated  known already, or of a worker that has lost its lease
+ *   early     something before it has not come yet
+ */
+export function placeOf(chunk: Position, last: Position): 'next' | 'instead' | 'repeated' | 'early' {
+  if (chunk.term === last.term && chunk.version === last.version)
+    return chunk.part === last.part + 1 ? 'next' : chunk.part <= last.part ? 'repeated' : 'early'
+  // In one term versions only grow.
+  if (chunk.term < last.term || (chunk.term === last.term && chunk.version < last.version)) return 'repeated'
+  if (chunk.part === 1 && chunk.follows === last.version && last.part === last.parts) return 'next'
+  return chunk.part === 1 && chunk.follows === last.follows && last.version > 0 ? 'instead' : 'early'
+}
+
+/** Applies the chunks of one copy: rows and place in one transaction. */
+export function chunkApplier(options: {
+  readonly replica: string
+  readonly entity: ContractDescription
+  readonly database: Database
+  readonly validator: Validator
+  readonly permit: Permit
+  readonly onApplied: (keys: readonly string[]) => void
+}): CopyingHandler<Chunk> {
+  const { replica, entity, database, validator, permit, onApplied } = options
+  const statements = copyStatements()
+
+  async function applied(
+    sql: Queryable,
+    { id, version, withheld, states }: Chunk,
+  ): Promise<{ keys: string[]; count: number; refused: number }> {
+    const copy = await statements.of(sql, replica)
+    const keys: string[] = []
+    const good: unknown[] = []
+    let refused = 0
+    for (const state of states) {
+      const problem = validator.validate(state)
+      let key: string | undefined
+      try {
+        key = keyOf(entity, state)
+      } catch {
+        // It stays nameless: nothing here has such a key.
+      }
+      if (problem === undefined && key !== undefined) {
+        keys.push(key)
+        good.push(state)
+        continue
+      }
+      refused++
+      if (key !== undefined)
+        await sql.query(LEFT, [replica, arrayLiteral([key]), 'refused', problem && `${problem.path} ${problem.message}`])
+    }
+    if (withheld.length > 0) await sql.query(LEFT, [replica, arrayLiteral(withheld), 'withheld', `backfill ${id}`])
+    if (keys.length === 0) return { keys, count: 0, refused }
+    const { rows } = await sql.query<{ applied: number }>(copy.fill, [arrayLiteral(keys), String(version), JSON.stringify(good), replica])
+    return { keys, count: rows[0]?.applied ?? 0, refused }
+  }
+
+  /** One transaction for as many as fit; answers how many of them have ended. */
+  async function apply(chunks: readonly Chunk[]): Promise<readonly DeliveryResult[]> {
+    const first = chunks[0] as Chunk
+    const done: string[] = []
+    const results = await permit(() =>
+      database.transaction(async (tx): Promise<DeliveryResult[]> => {
+        const sql = database.join(tx)
+        const { rows } = await sql.query<JobRow>(JOB, [first.id, replica])
+        const job = rows[0]
+        if (job?.paused) return ['later']
+        // Cancelled, or one that this team does not know (any more).
+        if (job === undefined || !['asking', 'filling'].includes(job.state)) return chunks.map(() => 'ack')
+        let last: Position = { ...job, term: Number(job.term), version: Number(job.version), follows: Number(job.follows) }
+        const answers: DeliveryResult[] = []
+        const sums = { rows: 0, applied: 0, withheld: 0, refused: 0 }
+        for (const chunk of chunks) {
+          const place = placeOf(chunk, last)
+          if (place === 'early') {
+            answers.push('later')
+            break
+          }
+          answers.push('ack')
+          if (place === 'repeated') continue
+          if (sums.rows === 0) await sql.query(LOCK_LANES, [replica])
+          const one = await applied(sql, chunk)
+          done.push(...one.keys)
+          sums.rows += chunk.states.length
+          sums.applied += one.count
+          sums.withheld += chunk.withheld.length
+          sums.refused += one.refused
+          last = chunk
+        }
+        if (answers.length === 1 && answers[0] === 'later') return answers
+        await sql.query(SAVE, [
+          ...[first.id, String(last.term), String(last.version), last.part, last.parts, String(last.follows)],
+          ...[sums.rows, sums.applied, sums.withheld, sums.refused],
+        ])
+        return answers
+      }),
+    )
+    if (done.length > 0) onApplied(done)
+    return results
+  }
+
+  return {
+    contract: CHUNK,
+    async handle(messages: readonly Heard<Chunk>[]) {
+      if (messages[0]?.replica !== replica) return ['ack']
+      const id = messages[0].data.id
+      const others = messages.findIndex((message) => message.replica !== replica || message.data.id !== id)
+      return apply(messages.slice(0, others < 0 ? AT_ONCE : Math.min(others, AT_ONCE)).map(({ data }) => data))
+    },
+  }
+}
+
+/** Chunks of a transaction: live changes of the copy wait for it. */
+const AT_ONCE = 4

@@ -1,0 +1,57 @@
+import type { ContractDescription } from '@comity/contract'
+import { copyingHeard } from '../control/copying-channel.ts'
+import { type CopyingDeclaration, copyingSubscriptions } from '../control/copying-topics.ts'
+import { systemReceiver } from '../control/system-receiver.ts'
+import type { Clock, Logger, Loop, Service } from '../foundation/index.ts'
+import type { Database } from '../postgres/database.ts'
+import type { Validator } from '../schema/index.ts'
+import type { Permit } from '../subscription/permits.ts'
+import type { Transport } from '../transport/index.ts'
+import { asking } from './asking.ts'
+import { chunkApplier } from './chunk-applier.ts'
+import { stateHeard } from './state-heard.ts'
+
+/** What is needed to fill one copy. */
+export interface CopyFiller {
+  readonly name: string
+  readonly entity: ContractDescription
+  readonly audience?: string
+  /** Of the fields that are kept. */
+  readonly validator: Validator
+  readonly onApplied: (keys: readonly string[]) => void
+}
+
+export interface CopyBackfillsOptions {
+  readonly declaration: CopyingDeclaration
+  readonly database: Database
+  readonly transport: Transport
+  readonly brokerName: (name: string) => string
+  readonly fillers: readonly CopyFiller[]
+  readonly permit: Permit
+  readonly mayRun: () => boolean
+  readonly cleared: (signal: AbortSignal) => Promise<AbortSignal>
+  readonly clock?: Clock
+  readonly logger?: Logger
+}
+
+/** What a team does so that its copies are filled, in a process that runs its subscriptions. */
+export function copyBackfills(options: CopyBackfillsOptions): { readonly loops: readonly Loop[]; readonly services: readonly Service[] } {
+  const { declaration, database, transport, brokerName, fillers, permit, mayRun, cleared } = options
+  if (fillers.length === 0) return { loops: [], services: [] }
+  const common = { ...(options.clock ? { clock: options.clock } : {}), ...(options.logger ? { logger: options.logger } : {}) }
+  const { team } = declaration
+  const speaker = { team, transport, topicNamed: brokerName }
+  const asks = asking({ team, database, speaker, copies: fillers, mayRun, permit, ...common })
+  const subscriptions = new Map(copyingSubscriptions({ ...declaration, owns: [] }).map((each) => [each.replica, each]))
+  const receivers = fillers.flatMap(({ name, entity, validator, onApplied }) => {
+    const subscription = subscriptions.get(name)
+    if (subscription === undefined) return []
+    const applier = chunkApplier({ replica: name, entity, database, validator, permit, onApplied })
+    const states = stateHeard({ replica: name, database, onHeard: () => asks.wake() })
+    return systemReceiver({
+      ...{ subscription: brokerName(subscription.name), transport, cleared, ...common },
+      handler: copyingHeard({ sender: subscription.sender, handlers: [applier as never, states as never], ...common }),
+    })
+  })
+  return { loops: [asks], services: receivers }
+}
