@@ -336,6 +336,15 @@ create table comity.audit_findings (
   primary key (audit, key)
 );
 
+-- Versions up to which somebody waits for marks of this team's relay on a topic; a row goes when they are sent.
+create table comity.audit_marks (
+  id uuid primary key default gen_random_uuid(),
+  entity text not null,
+  audience text,
+  version bigint not null,
+  at timestamptz not null default clock_timestamp()
+);
+
 -- What owners have answered to the questions of audits that run, until they are read.
 create table comity.audit_answers (
   question uuid not null,

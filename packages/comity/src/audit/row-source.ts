@@ -24,14 +24,19 @@ export function replicaRows(replica: ReplicaShape, fields: readonly AuditedField
 
 /** The rows whose keys are in the array `keys` (SQL), with `version`: found by the primary key. Only keys that {@link fitsKey}. */
 export function replicaRowsOf(replica: ReplicaShape, fields: readonly AuditedField[], keys: string): RowSource {
+  const { rows, fields: count } = replicaRows(replica, fields)
+  const versioned = rows.replace('select ', `select r.${VERSION_COLUMN} as version, `)
+  return { fields: count, rows: `${versioned} join unnest(${keys}) k(key) on ${isKey(replica)}` }
+}
+
+/** Whether the row `r` has the key of `k.key`. */
+export function isKey(replica: Pick<ReplicaShape, 'columns'>): string {
   const columns = keyColumns(replica)
-  const isKey = columns.map(({ column, type }, i) => {
+  const conditions = columns.map(({ column, type }, i) => {
     const text = columns.length === 1 ? 'k.key' : `(k.key::jsonb ->> ${i})`
     return `r.${quoteIdentifier(column)} = ${columnFromWire(type, text)}`
   })
-  const { rows, fields: count } = replicaRows(replica, fields)
-  const versioned = rows.replace('select ', `select r.${VERSION_COLUMN} as version, `)
-  return { fields: count, rows: `${versioned} join unnest(${keys}) k(key) on ${isKey.join(' and ')}` }
+  return conditions.join(' and ')
 }
 
 /** Whether a copy's key columns can hold that key: one that they can't is in no copy. */
