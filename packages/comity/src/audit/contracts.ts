@@ -1,3 +1,4 @@
+import type { JsonSchema } from '@comity/contract'
 import type { CopyingContract } from '../control/copying-channel.ts'
 import type { AuditedField } from './canonical-kind.ts'
 import { CANONICAL_KINDS } from './canonical-kind.ts'
@@ -110,86 +111,63 @@ const text = { type: 'string', minLength: 1, maxLength: 1000 } as const
 const key = { type: 'string', maxLength: 1000 } as const
 const count = { type: 'integer', minimum: 0 } as const
 const version = { type: 'integer', minimum: 1 } as const
+const hash = { type: 'string', pattern: '^[0-9a-f]+$', maxLength: 64 } as const
 const uuid = { type: 'string', maxLength: 36, pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' } as const
 const depth = { type: 'integer', minimum: 0, maximum: 31 } as const
-const buckets = {
+const listOf = (items: JsonSchema, maxItems?: number): JsonSchema => ({
+  ...{ type: 'array', items },
+  ...(maxItems === undefined ? {} : { maxItems }),
+})
+const tuple = (...items: readonly JsonSchema[]): JsonSchema => ({ type: 'array', prefixItems: items, minItems: items.length, items: true })
+const open = (properties: Readonly<Record<string, JsonSchema>>, optional: readonly string[] = []): JsonSchema => ({
   type: 'object',
-  properties: { depth, buckets: { type: 'array', items: { type: 'integer', minimum: 0, maximum: 2 ** 31 - 1 }, maxItems: 10_000 } },
-  required: ['depth', 'buckets'],
-} as const
-const field = { type: 'object', properties: { name: text, kind: { enum: CANONICAL_KINDS } }, required: ['name', 'kind'] } as const
+  properties,
+  required: Object.keys(properties).filter((name) => !optional.includes(name)),
+})
+const kind = (name: string): JsonSchema => ({ const: name })
+
+const buckets = open({ depth, buckets: listOf({ type: 'integer', minimum: 0, maximum: 2 ** 31 - 1 }, 10_000) })
+const keys = listOf(key, KEYS_AT_ONCE)
+const question: JsonSchema = {
+  oneOf: [
+    open({ kind: kind('digests'), depth, within: buckets }, ['within']),
+    open({ kind: kind('rows'), of: buckets }),
+    open({ kind: kind('keys'), keys }),
+    open({ kind: kind('states'), keys }),
+  ],
+}
+const held = open({ key, hash: { type: ['string', 'null'] }, moving: { const: true }, withheld: text, version: count }, [
+  'moving',
+  'withheld',
+  'version',
+])
+const answer: JsonSchema = {
+  oneOf: [
+    open({ kind: kind('digests'), digests: listOf(tuple(count, count, hash, hash)) }),
+    open({ kind: kind('rows'), rows: listOf(tuple(count, key, hash)) }),
+    open({ kind: kind('keys'), version: count, keys: listOf(held), lost: listOf(tuple(count, count)) }),
+    open({
+      kind: kind('states'),
+      version: count,
+      states: listOf(open({ key, state: { type: ['object', 'null'] }, withheld: text }, ['withheld'])),
+    }),
+    open({ kind: kind('waiting'), for: { type: 'string' } }),
+    open({ kind: kind('refused'), reason: { type: 'string' } }),
+  ],
+}
 
 export const AUDIT_ASKED: CopyingContract = {
   type: 'comity.audit-asked',
-  schema: {
-    type: 'object',
-    properties: {
+  schema: open(
+    {
       ...{ v: version, id: uuid, audit: uuid, entity: text, audience: text },
-      fields: { type: 'array', items: field, minItems: 1, maxItems: 1000 },
-      secret: { type: 'string', pattern: '^[0-9a-f]{64}$', maxLength: 64 },
-      what: {
-        type: 'object',
-        properties: {
-          ...{ kind: { enum: ['digests', 'rows', 'keys', 'states'] }, depth, within: buckets, of: buckets },
-          keys: { type: 'array', items: key, maxItems: KEYS_AT_ONCE },
-        },
-        required: ['kind'],
-        oneOf: [
-          { properties: { kind: { const: 'digests' } }, required: ['depth'] },
-          { properties: { kind: { const: 'rows' } }, required: ['of'] },
-          { properties: { kind: { enum: ['keys', 'states'] } }, required: ['keys'] },
-        ],
-      },
+      fields: listOf(open({ name: text, kind: { enum: CANONICAL_KINDS } }), 1000),
+      ...{ secret: { type: 'string', pattern: '^[0-9a-f]{64}$', maxLength: 64 }, what: question },
     },
-    required: ['v', 'id', 'audit', 'entity', 'fields', 'secret', 'what'],
-  },
+    ['audience'],
+  ),
 }
-
-const tuple = (...items: readonly object[]) => ({ type: 'array', prefixItems: items, minItems: items.length })
-const hash = { type: 'string', pattern: '^[0-9a-f]+$', maxLength: 64 } as const
 export const AUDIT_TOLD: CopyingContract = {
   type: 'comity.audit-told',
-  schema: {
-    type: 'object',
-    properties: {
-      ...{ v: version, id: uuid, answer: uuid, part: version, parts: version },
-      told: {
-        type: 'object',
-        properties: {
-          kind: { enum: ['digests', 'rows', 'keys', 'states', 'waiting', 'refused'] },
-          digests: { type: 'array', items: tuple(count, count, hash, hash) },
-          rows: { type: 'array', items: tuple(count, key, hash) },
-          version: count,
-          keys: {
-            type: 'array',
-            items: {
-              type: 'object',
-              properties: { key, hash: { type: ['string', 'null'] }, moving: { const: true }, withheld: text, version: count },
-              required: ['key', 'hash'],
-            },
-          },
-          lost: { type: 'array', items: tuple(count, count) },
-          states: {
-            type: 'array',
-            items: {
-              type: 'object',
-              properties: { key, state: { type: ['object', 'null'] }, withheld: text },
-              required: ['key', 'state'],
-            },
-          },
-          ...{ for: { type: 'string' }, reason: { type: 'string' } },
-        },
-        required: ['kind'],
-        oneOf: [
-          { properties: { kind: { const: 'digests' } }, required: ['digests'] },
-          { properties: { kind: { const: 'rows' } }, required: ['rows'] },
-          { properties: { kind: { const: 'keys' } }, required: ['version', 'keys', 'lost'] },
-          { properties: { kind: { const: 'states' } }, required: ['version', 'states'] },
-          { properties: { kind: { const: 'waiting' } }, required: ['for'] },
-          { properties: { kind: { const: 'refused' } }, required: ['reason'] },
-        ],
-      },
-    },
-    required: ['v', 'id', 'answer', 'part', 'parts', 'told'],
-  },
+  schema: open({ v: version, id: uuid, answer: uuid, part: version, parts: version, told: answer }),
 }
