@@ -4,8 +4,6 @@ import { type TestTeam, testBus, testTeam } from 'comity/testing'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
 
-const say = (fields: unknown, message: unknown) => process.env.DEBUG_AUDIT && console.log(JSON.stringify(fields).slice(0, 600), message)
-const LOGGER = { debug: () => {}, info: say, warn: say, error: say } as never
 export const Customer = entity('crm.customer', {
   key: 'id',
   tenant: 'agencyId',
@@ -40,7 +38,7 @@ export interface Audited {
 export async function auditedTeams(rows: number, crmTeam: (crm: Team) => Team = (crm) => crm): Promise<AuditedTeams> {
   const bus = testBus()
   const crm = (await testTeam(crmTeam(team('crm').owns(Customer, { table: 'customers' }).owns(Seat)), {
-    bus, logger: LOGGER,
+    bus,
     url: (await freshDatabase()).url,
     async setup(db) {
       await db.query(
@@ -56,7 +54,7 @@ export async function auditedTeams(rows: number, crmTeam: (crm: Team) => Team = 
     team('marketing')
       .keeps(Customer, { fields: ['email', 'name', 'score'] })
       .keeps(Seat, { fields: ['guest', 'tags'] }),
-    { bus, url: (await freshDatabase()).url, logger: LOGGER },
+    { bus, url: (await freshDatabase()).url },
   )) as unknown as TestTeam<unknown>
   const filled = `select count(*)::int as n from comity.asked_backfills where state <> 'ready'`
   for (let n = 1; n > 0; ) {
