@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import type { ExitCode } from './command.ts'
+import { auditCommand } from './commands/audit.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
 import { devCommand } from './commands/dev.ts'
 import { doctorCommand } from './commands/doctor.ts'
@@ -27,7 +28,7 @@ const COMMANDS = [
   ...[migrateCommand, provisionCommand, runCommand],
   ...[statusCommand, doctorCommand, subscriptionsCommand, deadLettersCommand, tenantsCommand, withheldCommand, traceCommand],
   ...[pauseCommand, resumeCommand, replayCommand, purgeCommand, jobsCommand, operationsCommand],
-  ...[transportCommand],
+  ...[auditCommand, transportCommand],
   ...[devCommand, releaseCommand, uninstallCommand],
 ]
 

@@ -196,3 +196,13 @@ export const AlreadySwitched: ErrorType<'team' | 'subscriptions'> = errorType(
   '{team} reads {subscriptions} at the new broker already',
   'finish the move, and move back: that is another move, in the other direction',
 )
+export const ReplicaNotHere: ErrorType<'team' | 'replica' | 'hint'> = errorType(
+  'COMITY_REPLICA_NOT_HERE',
+  '{team} keeps no copy {replica}',
+  '{hint} "comity status" lists the copies',
+)
+export const AuditUnknown: ErrorType<'audit'> = errorType(
+  'COMITY_AUDIT_UNKNOWN',
+  'there is no audit {audit}',
+  'list them with "comity audit list"',
+)

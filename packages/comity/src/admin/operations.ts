@@ -7,6 +7,7 @@ import { classifyError, describeError, type Queryable } from '../postgres/index.
 import { compile } from '../schema/index.ts'
 import { OperationArguments, OperationFailed, OperationUnexplained, OperationUnknown } from './errors.ts'
 import { requireInstalled } from './installation.ts'
+import { audit } from './operations/audit.ts'
 import { cancelJob } from './operations/cancel-job.ts'
 import { editMessage } from './operations/edit-message.ts'
 import { discard, retry, skip } from './operations/lines.ts'
@@ -40,6 +41,7 @@ const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     rebuildTransport,
     finishMove,
     abandonMove,
+    audit,
   ].map((operation) => [operation.kind, operation as Operation]),
 )
 
