@@ -107,20 +107,29 @@ create function comity.audit_sum(sum numeric) returns text
 
 /*
  * Digests. `source` is SQL of one side's rows: `key`, and `f1` to `f<fields>`, the canonical texts of the fields in the order of their names. A
- * row is hashed as record_send writes it. A row's place is the first 31 bits of the keyed hash of its key; a bucket of depth d is every place
+ * row is hashed as record_send writes it (in the client's encoding, so that is pinned). A row's place is the first 31 bits of the keyed hash of its key; a bucket of depth d is every place
  * that begins with the same d bits. The subqueries end with OFFSET 0 so that nothing is computed twice.
  *
  * These run what they are given, as who calls them: the consumer's side, over its copy.
  */
 create function comity.audit_hashed(source text, fields integer, keyed boolean, condition text) returns text
-  language sql stable set search_path = pg_catalog, pg_temp
-  return format('select p.*, sha256($2 || record_send(row(%s))) as h from (select k.*, %s as place from (%s) k offset 0) p %s offset 0',
-    (select string_agg('f' || i, ', ' order by i) from generate_series(1, fields) i),
-    case when not keyed then '0'
-      when current_setting('server_version_num')::int >= 180000 then '(substring(k.k from 1 for 4)::int & 2147483647)'
-      else '(((get_byte(k.k, 0) & 127) << 24) | (get_byte(k.k, 1) << 16) | (get_byte(k.k, 2) << 8) | get_byte(k.k, 3))' end,
-    case when keyed then format('select s.*, sha256($1 || convert_to(s.key, ''UTF8'')) as k from (%s offset 0) s offset 0', source) else source || ' offset 0' end,
-    condition);
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  hash text := format('sha256($2 || record_send(row(%s)))', (select string_agg('f' || i, ', ' order by i) from generate_series(1, fields) i));
+  rows text := format('(%s offset 0) s', source);
+  place text := '0';
+begin
+  if keyed and current_setting('server_version_num')::int >= 180000 then
+    place := '(substring(sha256($1 || textsend(s.key)) from 1 for 4)::int & 2147483647)';
+  elsif keyed then
+    rows := format('(select s.*, sha256($1 || textsend(s.key)) as k from %s offset 0) s', rows);
+    place := '(((get_byte(s.k, 0) & 127) << 24) | (get_byte(s.k, 1) << 16) | (get_byte(s.k, 2) << 8) | get_byte(s.k, 3))';
+  end if;
+  if condition = '' then
+    return format('select s.*, %s as place, %s as h from %s offset 0', place, hash, rows);
+  end if;
+  return format('select p.*, %s as h from (select s.*, %s as place from %s offset 0) p %s offset 0', hash, place, rows, condition);
+end $$;
 
 -- Postgres 18 reads integers out of a bytea by itself, which halves the cost.
 create function comity.audit_word(at integer) returns text
@@ -134,6 +143,7 @@ create function comity.audit_digests(source text, fields integer, key_secret tex
   returns table (bucket integer, count integer, a text, b text)
   language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
+  set client_encoding = 'UTF8'
   as $$
 begin
   return query execute format('select h.place >> $3, count(*)::int, comity.audit_sum(sum(%s)), comity.audit_sum(sum(%s)) from (%s) h group by 1',
@@ -146,6 +156,7 @@ create function comity.audit_rows(source text, fields integer, key_secret text, 
   returns table (bucket integer, key text, hash text)
   language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
+  set client_encoding = 'UTF8'
   as $$
 begin
   return query execute format('select h.place >> $3, h.key, encode(substring(h.h from 1 for 16), ''hex'') from (%s) h',
@@ -209,6 +220,7 @@ create function comity.audit_own_keys(topic text, fields jsonb, row_secret text,
   returns table (key text, hash text, moving boolean, withheld text, version text)
   language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
+  set client_encoding = 'UTF8'
   as $$
 begin
   return query execute format('
@@ -234,6 +246,7 @@ end $$;
 create function comity.audit_own_states(topic text, keys text[]) returns table (key text, state text, withheld text)
   language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
+  set client_encoding = 'UTF8'
   as $$
 #variable_conflict use_column
 declare
@@ -272,6 +285,7 @@ create function comity.audit_copied_keys(source text, fields integer, row_secret
   returns table (key text, hash text, version text, tombstone text, waiting text)
   language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
+  set client_encoding = 'UTF8'
   as $$
 begin
   return query execute format('

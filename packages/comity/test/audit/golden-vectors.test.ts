@@ -149,4 +149,23 @@ onEachPostgres('the golden vectors', (server) => {
     )
     expect(digests).toEqual([{ bucket: 0, ...digest }])
   })
+
+  it('are the same whatever encoding the client speaks', async () => {
+    await crm.run(
+      `insert into comity.contracts (topic, kind, source, key_fields, description) values ('crm.latin', 'entity', 'published', '{id}', '{}')`,
+      `insert into comity.heads values ('crm.latin', 'x', 1, '{"id":"x","Name":"' || chr(233) || '"}')`,
+    )
+    const fields = [
+      { name: 'id', kind: 'text' },
+      { name: 'Name', kind: 'text' },
+    ] as const
+    const { rows } = await crm.db.session(async (session) => {
+      await session.query(`set client_encoding = 'LATIN1'`)
+      return session.query(`select a, b from comity.audit_own_digests('crm.latin', $1::text::jsonb, $2::text, $3::text, 0, null, null)`, [
+        ...[JSON.stringify(fields), ...secretsOf(secret)],
+      ])
+    })
+    const { a, b } = digestOf([rowHash(secret, canonicalRow(fields, { id: 'x', Name: 'é' }))])
+    expect(rows).toEqual([{ a, b }])
+  })
 })
