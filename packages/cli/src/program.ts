@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import type { ExitCode } from './command.ts'
 import { auditCommand } from './commands/audit.ts'
+import { backfillCommand } from './commands/backfill.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
 import { devCommand } from './commands/dev.ts'
 import { doctorCommand } from './commands/doctor.ts'
@@ -26,7 +27,16 @@ import { wrapHelp } from './wrap-help.ts'
 /** In the order of the help: to set up, to look, to act, to develop and to leave. */
 const COMMANDS = [
   ...[migrateCommand, provisionCommand, runCommand],
-  ...[statusCommand, doctorCommand, subscriptionsCommand, deadLettersCommand, tenantsCommand, withheldCommand, traceCommand],
+  ...[
+    statusCommand,
+    doctorCommand,
+    subscriptionsCommand,
+    deadLettersCommand,
+    tenantsCommand,
+    withheldCommand,
+    backfillCommand,
+    traceCommand,
+  ],
   ...[pauseCommand, resumeCommand, replayCommand, purgeCommand, jobsCommand, operationsCommand],
   ...[auditCommand, transportCommand],
   ...[devCommand, releaseCommand, uninstallCommand],

@@ -80,6 +80,10 @@ onEachPostgres('comity migrate --roles', (server) => {
     const crmApp = await connect(as(agency.env.CRM_URL, 'crm_writer'))
     const marketingApp = await connect(as(agency.env.MARKETING_URL, 'marketing_writer'))
 
+    // Until the copy is filled it is written to beside its changes.
+    const filled = async () =>
+      (await agency.marketing.query<{ state: string }>('select state from comity.asked_backfills')).rows.map(({ state }) => state)
+    await expect.poll(filled, { timeout: 20_000 }).toEqual(['ready'])
     for (const change of [
       insertCustomer('c1'),
       `update customers set name = 'New' where id = 'c1'`,

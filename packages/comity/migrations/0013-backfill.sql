@@ -46,8 +46,9 @@ create table comity.asked_backfills (
   why text not null check (why in ('new', 'fields', 'asked')),
   -- asking → filling → settling → ready, or incomplete (rows that this team can't take); or cancelled, refused
   state text not null default 'asking' check (state in ('asking', 'filling', 'settling', 'ready', 'incomplete', 'cancelled', 'refused')),
-  -- What the owner is to do, and what it last said that it does.
+  -- What the owner is to do, what it was told last, and what it last said that it does.
   wanted text not null default 'run' check (wanted in ('run', 'pause', 'cancel')),
+  told text,
   owner_state text,
   reason text,
   rate double precision,
@@ -110,9 +111,9 @@ end $$;
 -- `place` is the raw text of the key. Rows end where they have max_bytes of state together. Nobody's table is locked.
 create function comity.backfill_rows(topic text, after text[], most integer, max_bytes integer)
   returns table (place text, key text, state text, withheld text)
-  language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+  language plpgsql volatile security definer
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex'
-  set lc_monetary = 'C' set row_security = off set enable_seqscan = off set jit = off as $$
+  set lc_monetary = 'C' set row_security = off set enable_seqscan = off set jit = off set search_path = pg_catalog, pg_temp as $$
 declare
   contract comity.contracts;
   prefix text;

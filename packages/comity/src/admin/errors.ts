@@ -196,13 +196,23 @@ export const AlreadySwitched: ErrorType<'team' | 'subscriptions'> = errorType(
   '{team} reads {subscriptions} at the new broker already',
   'finish the move, and move back: that is another move, in the other direction',
 )
-export const ReplicaNotHere: ErrorType<'team' | 'replica' | 'hint'> = errorType(
-  'COMITY_REPLICA_NOT_HERE',
-  '{team} keeps no copy {replica}',
-  '{hint} "comity status" lists the copies',
-)
 export const AuditUnknown: ErrorType<'audit'> = errorType(
   'COMITY_AUDIT_UNKNOWN',
   'there is no audit {audit}',
   'list them with "comity audit list"',
+)
+export const CopyNotHere: ErrorType<'team' | 'replica' | 'copies'> = errorType(
+  'COMITY_COPY_NOT_HERE',
+  'team {team} keeps no copy {replica}; it keeps {copies}',
+  'name one of these, or the team that keeps it with --team',
+)
+export const BackfillOpen: ErrorType<'replica'> = errorType(
+  'COMITY_BACKFILL_OPEN',
+  'the copy {replica} is being filled already',
+  'look at it with "comity backfill status", or end it first with "comity backfill cancel"',
+)
+export const BackfillNotOpen: ErrorType<'replica' | 'team'> = errorType(
+  'COMITY_BACKFILL_NOT_OPEN',
+  'no backfill of {replica} is under way at team {team}, or not one that this can be done to',
+  'look at what there is with "comity backfill status"',
 )

@@ -8,6 +8,7 @@ import { compile } from '../schema/index.ts'
 import { OperationArguments, OperationFailed, OperationUnexplained, OperationUnknown } from './errors.ts'
 import { requireInstalled } from './installation.ts'
 import { audit } from './operations/audit.ts'
+import { cancelBackfill, pauseBackfill, resumeBackfill, startBackfill } from './operations/backfill.ts'
 import { cancelJob } from './operations/cancel-job.ts'
 import { editMessage } from './operations/edit-message.ts'
 import { discard, retry, skip } from './operations/lines.ts'
@@ -42,6 +43,10 @@ const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     finishMove,
     abandonMove,
     audit,
+    startBackfill,
+    pauseBackfill,
+    resumeBackfill,
+    cancelBackfill,
   ].map((operation) => [operation.kind, operation as Operation]),
 )
 

@@ -1,10 +1,10 @@
 import { type ContractDescription, describe } from '@comity/contract'
 import { contractsPublishedBy, type Declaration, type Kept, subscriptionsOf } from '../catalog/declaration.ts'
 import { dropCaptureSql, replicaColumnType, snakeCase } from '../outbox/capture/index.ts'
-import { type Queryable, quoteLiteral } from '../postgres/index.ts'
+import { type Queryable, quoteIdentifier, quoteLiteral } from '../postgres/index.ts'
 import { ReplicaChanged, ReplicaColumnsCollide, ReplicaTableTaken } from '../replica/errors.ts'
 import type { ReplicaColumn, ReplicaShape } from '../replica/replica-columns.ts'
-import { createReplicaTable } from '../replica/replica-sql.ts'
+import { columnDefinition, createReplicaTable } from '../replica/replica-sql.ts'
 import { ContractIdentityChanged, EntityHasSource } from './errors.ts'
 
 /** One thing that `comity migrate` does beside its numbered migrations. */
@@ -136,7 +136,7 @@ async function replicaSteps(database: Queryable, declaration: Declaration): Prom
     const shape = replicaShape(kept)
     const before = registered.get(kept.name)
     if (before !== undefined) {
-      refuseChange(before, shape)
+      steps.push(...widening(kept, before, shape))
       continue
     }
     const table = `${kept.schema}.${kept.table}`
@@ -197,7 +197,28 @@ interface RegisteredReplica {
   readonly columns: string
 }
 
-function refuseChange(before: RegisteredReplica, now: ReplicaShape): void {
+/** Fields that were added: their columns, and a backfill of this copy alone. Every other change is refused. */
+function widening(kept: Kept, before: RegisteredReplica, now: ReplicaShape): readonly Step[] {
+  const added = addedColumns(before, now)
+  if (added.length === 0) return []
+  const table = `${quoteIdentifier(now.schema)}.${quoteIdentifier(now.table)}`
+  const name = quoteLiteral(now.name)
+  return [
+    {
+      title: `add ${added.map(({ field }) => field).join(', ')} to the replica ${now.schema}.${now.table}`,
+      sql: [
+        `alter table ${table} ${added.map((column) => `add column ${columnDefinition(column)}`).join(', ')}`,
+        `update comity.replicas set columns = ${quoteLiteral(JSON.stringify(now.columns))}::jsonb where name = ${name}`,
+        // One that is under way knows nothing of them.
+        `update comity.asked_backfills set state = 'cancelled', wanted = 'cancel', reason = 'fields were added', ended_at = clock_timestamp()
+where replica = ${name} and state in ('asking', 'filling', 'settling')`,
+        askFor(kept, 'fields'),
+      ],
+    },
+  ]
+}
+
+function addedColumns(before: RegisteredReplica, now: ReplicaShape): readonly ReplicaColumn[] {
   const refuse = (change: string): never => {
     throw new ReplicaChanged({ replica: now.name, change })
   }
@@ -207,13 +228,14 @@ function refuseChange(before: RegisteredReplica, now: ReplicaShape): void {
   const has = new Map(now.columns.map((column) => [column.field, column]))
   const added = [...has.keys()].filter((field) => !had.has(field))
   const removed = [...had.keys()].filter((field) => !has.has(field))
-  if (added.length > 0) refuse(`${added.join(', ')} added`)
   if (removed.length > 0) refuse(`${removed.join(', ')} removed`)
   for (const [field, { column, type }] of has) {
-    const old = had.get(field) as ReplicaColumn
+    const old = had.get(field)
+    if (old === undefined) continue
     if (old.column !== column) refuse(`${field} is in the column ${old.column}, not ${column}`)
     if (old.type !== type) refuse(`the column ${column} is ${old.type}, not ${type}`)
   }
+  return now.columns.filter(({ field }) => added.includes(field))
 }
 
 function textArray(values: readonly string[]): string {

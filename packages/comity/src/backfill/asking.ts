@@ -20,11 +20,11 @@ export interface KeptCopy {
  * minute; who fills hears from its owner all the time, and asks only when that ends.
  */
 const DUE = `
-  update comity.asked_backfills a set asks = a.asks + 1, ask_at = clock_timestamp() + least(60, power(2, least(a.asks, 6))) * interval '1 second'
+  update comity.asked_backfills a set asks = a.asks + 1, told = a.wanted, ask_at = clock_timestamp() + least(60, power(2, least(a.asks, 6))) * interval '1 second'
   from comity.replicas r
   where r.name = a.replica and a.id in (
     select d.id from comity.asked_backfills d
-    where d.replica = any ($1::text::text[]) and d.ask_at <= clock_timestamp()
+    where d.replica = any ($1::text::text[]) and (d.ask_at <= clock_timestamp() or d.told is distinct from d.wanted)
       and (d.state in ('asking', 'filling', 'settling')
         or d.state = 'cancelled' and d.owner_state is distinct from 'cancelled' and d.wanted = 'cancel' and d.asks < 20)
     order by d.ask_at limit 20 for update skip locked)
@@ -67,7 +67,7 @@ export function asking(options: {
   const names = arrayLiteral(copies.map(({ name }) => name))
   let failures = 0
 
-  async function runOnce(): Promise<'busy' | 'idle'> {
+  async function runOnce(): Promise<'busy' | 'idle' | number> {
     if (!mayRun()) return 'idle'
     await database.query(LOST, [names])
     const { rows: due } = await database.query<DueRow>(DUE, [names])
@@ -80,7 +80,8 @@ export function asking(options: {
       found = true
       logEvent(logger, 'comity.backfill.ended', { subscription: replica, job: id, state, reason: 'all of it is applied' })
     }
-    return due.length > 0 || found ? 'busy' : 'idle'
+    if (due.length > 0 || found) return 'busy'
+    return settling.length > 0 ? LOOK_AGAIN : 'idle'
   }
 
   async function ask({ id, replica, owner, entity, wanted, rate, columns }: DueRow): Promise<void> {
@@ -103,3 +104,6 @@ export function asking(options: {
 
   return loop({ name: `backfills of ${team}`, poll: { min: 20, max: 1000 }, clock, logger, runOnce })
 }
+
+/** While marks are to come, in milliseconds. */
+const LOOK_AGAIN = 50

@@ -30,12 +30,14 @@ export interface BackfillWorkerOptions {
   readonly holder: string
   /** Whether this process may speak for the team; the copy of a live database says nothing. */
   readonly mayRun: () => boolean
+  /** Everything of one was sent. */
+  readonly onSent: () => void
   /** Rows a second of all backfills together; undefined: no limit. */
   readonly rate?: number | undefined
   /** Milliseconds that a small statement of the owner's may take, before backfills make room. */
   readonly latency: number
   /** Rows of a stretch at most. Default 4000. */
-  readonly stretch?: number
+  readonly batch?: number
   readonly clock?: Clock
   readonly logger?: Logger
 }
@@ -138,14 +140,16 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
       isLast ? 1 : 0,
     ])
     latency.observe(clock.monotonic() - saving)
-    if (saved[0]?.state === 'sent')
+    if (saved[0]?.state === 'sent') {
+      options.onSent()
       await tellState(speaker, job.replica, job.id, { state: 'sent', first: Number(job.first) || version, last: version })
+    }
     await latency.makeRoom(signal)
   }
 
   /** How many rows the next stretch may have; 0: it is not its turn yet. Of a slow rate, a second's worth: not row by row. */
   async function allowed(job: Job, signal: AbortSignal): Promise<number> {
-    const most = options.stretch ?? 4000
+    const most = options.batch ?? 4000
     let taken = most
     if (job.rate !== null) {
       const perSecond = Number(job.rate)
@@ -159,10 +163,18 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
         return 0
       }
     }
-    if (total === undefined) return taken
-    const granted = await total.acquire(taken, signal)
-    rates.get(job.id)?.give(taken - granted)
-    return granted
+    if (total === undefined || options.rate === undefined) return taken
+    const enough = Math.min(taken, options.rate, LEAST)
+    for (;;) {
+      const granted = total.take(taken)
+      if (granted >= enough) {
+        rates.get(job.id)?.give(taken - granted)
+        return granted
+      }
+      total.give(granted)
+      await clock.sleep(((enough - granted) / options.rate) * 1000 + 1, signal)
+      if (signal.aborted) return 0
+    }
   }
 
   function giveBack(job: Job, unused: number): void {

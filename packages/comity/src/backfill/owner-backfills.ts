@@ -10,7 +10,7 @@ import { askedInbox } from './asked-inbox.ts'
 import { type BackfillWorkerOptions, backfillWorker } from './backfill-worker.ts'
 import { marking } from './marking.ts'
 
-export interface OwnerBackfillsOptions extends Pick<BackfillWorkerOptions, 'rate' | 'latency' | 'stretch'> {
+export interface OwnerBackfillsOptions extends Pick<BackfillWorkerOptions, 'rate' | 'latency' | 'batch'> {
   readonly declaration: CopyingDeclaration
   readonly holder: string
   readonly database: Database
@@ -34,12 +34,12 @@ export function ownerBackfills(options: OwnerBackfillsOptions): { readonly loops
   if (asked === undefined) return { loops: [], services: [] }
   const common = { ...(options.clock ? { clock: options.clock } : {}), ...(options.logger ? { logger: options.logger } : {}) }
   const speaker = { team, transport, topicNamed: brokerName }
-  const worker = backfillWorker({ ...options, team, database, speaker, holder, mayRun, ...common })
   const marks = marking({
     ...{ team, database, transport, topicNamed: brokerName, fence, ...common },
     progress: () => relay.progress,
     settleSoon: () => relay.settleSoon(),
   })
+  const worker = backfillWorker({ ...options, team, database, speaker, holder, mayRun, onSent: () => marks.wake(), ...common })
   const inbox = askedInbox({ database, speaker, onAsked: () => worker.wake(), ...common })
   const receiver = systemReceiver({
     ...{ subscription: brokerName(asked.name), transport, cleared, ...common },

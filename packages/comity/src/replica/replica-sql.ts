@@ -95,13 +95,14 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
 /** The table of a new replica: yours to index and join. */
 export function createReplicaTable(replica: ReplicaShape): string {
   const keys = replica.columns.filter((column) => column.key !== undefined).sort((a, b) => (a.key as number) - (b.key as number))
-  const columns = replica.columns.map(
-    ({ column, type, key }) =>
-      `${quoteIdentifier(column)} ${type}${type === 'text' ? ' collate "C"' : ''}${key === undefined ? '' : ' not null'}`,
-  )
+  const columns = replica.columns.map(columnDefinition)
   return `create table ${quoteIdentifier(replica.schema)}.${quoteIdentifier(replica.table)} (
   ${[...columns, `${VERSION_COLUMN} bigint not null`, `primary key (${keys.map(({ column }) => quoteIdentifier(column)).join(', ')})`].join(',\n  ')}
 )`
+}
+
+export function columnDefinition({ column, type, key }: ReplicaColumn): string {
+  return `${quoteIdentifier(column)} ${type}${type === 'text' ? ' collate "C"' : ''}${key === undefined ? '' : ' not null'}`
 }
 
 const isJson = (column: ReplicaColumn): boolean => column.type === 'jsonb' || column.type === 'json'

@@ -68,6 +68,8 @@ export interface MovingOptions {
 export interface BackfillOptions {
   /** Rows a second of all backfills together, whatever they ask for. Default: no limit but `latency`. */
   readonly rate?: Frequency
+  /** Rows that are read at once. Default 4000. */
+  readonly batch?: number
   /** What a small statement may take; while it takes longer, backfills make room. Default '50ms'. */
   readonly latency?: Duration
 }
@@ -85,7 +87,7 @@ export class Settings<Tx> {
   readonly allowEdit: boolean
   readonly logger: Logger
   /** Rows a second, and milliseconds. */
-  readonly backfill: { readonly rate?: number; readonly latency: number }
+  readonly backfill: { readonly rate?: number; readonly batch?: number; readonly latency: number }
   readonly options: TeamOptions<Tx>
   #database: Database<Tx> | undefined
   #transport: Transport | undefined
@@ -136,10 +138,13 @@ export class Settings<Tx> {
     this.lease = options.lease ?? '15s'
     if (parseDuration(this.lease, 'team.lease') < 500)
       throw new BadOption({ option: 'team.lease', expected: "at least '500ms'" }, { path: 'team.lease' })
-    const { rate, latency = '50ms' } = options.backfill ?? {}
-    checkOptions(options.backfill ?? {}, ['rate', 'latency'], 'team.backfill')
+    const { rate, batch, latency = '50ms' } = options.backfill ?? {}
+    checkOptions(options.backfill ?? {}, ['rate', 'batch', 'latency'], 'team.backfill')
+    if (batch !== undefined && !(Number.isSafeInteger(batch) && batch >= 1 && batch <= 10_000))
+      throw new BadOption({ option: 'team.backfill.batch', expected: 'a whole number from 1 to 10000' }, { path: 'team.backfill.batch' })
     this.backfill = {
       latency: parseDuration(latency, 'team.backfill.latency'),
+      ...(batch === undefined ? {} : { batch }),
       ...(rate === undefined ? {} : { rate: parseFrequency(rate, 'team.backfill.rate') }),
     }
     this.autoMigrate = options.autoMigrate ?? false

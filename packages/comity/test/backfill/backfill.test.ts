@@ -1,46 +1,168 @@
 /** A team that declares `keeps` gets what its owner has, also what is older than Comity; nobody else gets a message. */
-import { entity } from '@comity/contract'
-import { team } from 'comity'
-import { testBus, testTeam } from 'comity/testing'
+import { randomUUID } from 'node:crypto'
+import type { JsonValue } from '@comity/contract'
+import { type Queryable, team } from 'comity'
+import { listBackfills, operate, planBackfill } from 'comity/admin'
+import { type TestTeam, testBus, testTeam } from 'comity/testing'
 import { expect, test } from 'vitest'
-import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { again, asked, Customer, copied, newCrm, newMarketing, owned, ready, stateOf } from './customers.ts'
 
-const Customer = entity('crm.customer', {
-  key: 'id',
-  tenant: 'agencyId',
-  state: z.object({ id: z.string(), agencyId: z.string(), email: z.string(), name: z.string(), phone: z.string().nullable() }),
-})
+async function act(on: TestTeam<Queryable>, kind: string, args: JsonValue = { replica: 'marketing.crm-customer' }): Promise<JsonValue> {
+  const { environment, declaration } = on.team
+  const record = await operate(environment, declaration, {
+    id: randomUUID(),
+    kind,
+    arguments: args,
+    author: 'ann',
+    reason: 'a test',
+    origin: 'cli',
+  })
+  return record.error === null ? record.outcome : { error: record.error.code }
+}
 
-test('rows that are older than Comity arrive in a new copy, declared fields only', async () => {
+test('rows that are older than Comity arrive, declared fields only, and nobody else gets a data message', async () => {
   const bus = testBus()
-  await using crm = await testTeam(team('crm').owns(Customer, { table: 'customers' }), {
-    bus,
-    url: (await freshDatabase()).url,
-    async setup(db) {
-      await db.query(
-        'create table customers (id text primary key, agency_id text not null, email text not null, name text not null, phone text)',
+  await using crm = await newCrm(bus, { rows: 9100 })
+  const handled: string[] = []
+  await using sales = await testTeam(
+    team('sales')
+      .keeps(Customer, { fields: ['name'] })
+      .on(Customer, ({ key }) => void handled.push(key), { name: 'watcher' }),
+    { bus, url: (await freshDatabase()).url },
+  )
+  await expect.poll(() => stateOf(sales.db), { timeout: 20_000 }).toBe('ready')
+  const counts = async () =>
+    (
+      await sales.db.query(
+        'select subscription, sum(applied + stale + duplicate + waiting + discarded)::int as n from comity.counts group by 1 order by 1',
       )
-      await db.query(`insert into customers select 'c' || i, 'a1', 'c' || i || '@example.com', 'C', null from generate_series(1, 9100) i`)
+    ).rows
+  const [before, applied] = [await counts(), (await asked(sales.db))[0]?.rows]
+
+  await using marketing = await newMarketing(bus)
+  await ready(marketing.db)
+  expect(await copied(marketing.db)).toEqual(await owned(crm.db))
+  expect((await asked(marketing.db))[0]).toMatchObject({ rows: '9100', applied: '9100', refused: '0', withheld: '0', removed: '0' })
+  // Of one stretch to the next, all under one another: three draws, no row of the outbox.
+  expect((await crm.db.query('select * from comity.outbox')).rows).toEqual([])
+  expect([await counts(), (await asked(sales.db))[0]?.rows]).toEqual([before, applied])
+  expect(handled).toEqual([])
+  expect((await marketing.db.query('select * from crm_customer limit 1')).rows[0]).toEqual({
+    ...{
+      id: expect.any(String),
+      agency_id: expect.any(String),
+      email: expect.any(String),
+      name: expect.any(String),
+      comity_version: expect.any(String),
     },
   })
-  await using marketing = await testTeam(team('marketing').keeps(Customer, { fields: ['email', 'name'] }), {
-    bus,
-    url: (await freshDatabase()).url,
-  })
-  const job = async () => (await marketing.db.query('select * from comity.asked_backfills')).rows
+  expect(await listBackfills(crm.team.environment)).toMatchObject([
+    { side: 'owner', replica: 'marketing.crm-customer', with: 'marketing', state: 'done', rows: 9100 },
+    { side: 'owner', replica: 'sales.crm-customer', with: 'sales', state: 'done', rows: 9100 },
+  ])
+  // What is published afterwards is newer.
+  await crm.db.query(`update customers set name = 'After' where id = 'c1'`)
+  await marketing.caughtUp()
+  expect((await marketing.db.query(`select name from crm_customer where id = 'c1'`)).rows).toEqual([{ name: 'After' }])
+})
+
+test('states that code publishes come from their heads, deletions do not come back', async () => {
+  const bus = testBus()
+  await using crm = await testTeam(team('crm').owns(Customer), { bus, url: (await freshDatabase()).url })
+  const publish = (id: string, deleted = false) =>
+    crm.db.transaction((tx) => crm.team.publish(tx, Customer, { id, agencyId: 'a1', email: `${id}@example.com`, name: id }, { deleted }))
+  for (const id of ['b', 'a', 'c']) await publish(id)
+  await publish('c', true)
+  await crm.team.drained()
+  await using marketing = await newMarketing(bus)
+  await ready(marketing.db)
+  expect((await copied(marketing.db)).map(({ id }) => id)).toEqual(['a', 'b'])
+})
+
+test('what breaks its contract is withheld by name, and the older row of the copy stays; what nobody has goes', async () => {
+  const bus = testBus()
+  await using crm = await newCrm(bus, { rows: 5 })
+  await using marketing = await newMarketing(bus)
+  await ready(marketing.db)
+  await crm.db.query(`update customers set email = 'no address' where id = 'c2'`)
+  await crm.team.drained()
+  await marketing.db.query(`insert into crm_customer values ('extra', 'a1', 'x@example.com', 'X', 1)`)
+  expect(await act(marketing, 'backfill-start')).toMatchObject({ replica: 'marketing.crm-customer' })
+  expect(await act(marketing, 'backfill-start')).toEqual({ error: 'COMITY_BACKFILL_OPEN' })
+  await ready(marketing.db)
+  expect((await asked(marketing.db))[0]).toMatchObject({ rows: '4', withheld: '1', removed: '1' })
+  expect((await copied(marketing.db)).map(({ id, email }) => [id, email])).toEqual(
+    [1, 2, 3, 4, 5].map((n) => [`c${n}`, `c${n}@example.com`]),
+  )
+  expect((await marketing.db.query('select key, why from comity.backfill_left')).rows).toEqual([{ key: 'c2', why: 'withheld' }])
+})
+
+test('paused and cancelled from both sides; what was applied stays', async () => {
+  const bus = testBus()
+  await using crm = await newCrm(bus, { rows: 2000, batch: 50, rate: 400 })
+  await using marketing = await newMarketing(bus)
+  const rows = async () => Number((await asked(marketing.db))[0]?.rows ?? 0)
+  const stands = async () => {
+    const before = await rows()
+    await new Promise((resolve) => setTimeout(resolve, 400))
+    return (await rows()) === before
+  }
+  await expect.poll(rows, { interval: 10 }).toBeGreaterThan(0)
+  expect(await act(marketing, 'backfill-pause')).toMatchObject({ side: 'copy' })
+  await expect.poll(async () => (await asked(marketing.db))[0]?.owner_state, { timeout: 5000 }).toBe('paused')
+  expect(await stands(), 'paused by who asked').toBe(true)
+  expect((await listBackfills(marketing.team.environment))[0]).toMatchObject({ state: 'filling', paused: true, eta: null })
+  // Live changes go on.
+  await crm.db.query(`update customers set name = 'Live' where id = 'c1999'`)
   await expect
-    .poll(async () => (await job())[0]?.state, { timeout: 10_000 })
-    .toBe('ready')
-    .catch(async (e) => {
-      console.log(
-        await job(),
-        (await crm.db.query('select * from comity.backfills')).rows,
-        (await crm.db.query('select * from comity.checkpoint')).rows,
-        (await marketing.db.query('select * from comity.marks')).rows,
-      )
-      throw e
-    })
-  console.log(await job())
-  expect((await marketing.db.query('select count(*)::int as n from crm_customer')).rows).toEqual([{ n: 9100 }])
+    .poll(async () => (await marketing.db.query(`select name from crm_customer where id = 'c1999'`)).rows)
+    .toEqual([{ name: 'Live' }])
+  await act(marketing, 'backfill-resume')
+  const paused = await rows()
+  await expect.poll(rows, { timeout: 5000 }).toBeGreaterThan(paused)
+  expect((await listBackfills(marketing.team.environment))[0]?.rate).toBeGreaterThan(0)
+
+  expect(await act(crm, 'backfill-pause')).toMatchObject({ side: 'owner' })
+  await expect.poll(async () => (await listBackfills(crm.team.environment))[0]?.state).toBe('paused')
+  await expect.poll(stands, { timeout: 5000 }).toBe(true)
+  // Who asked can't undo what the owner has decided.
+  await act(marketing, 'backfill-pause')
+  await act(marketing, 'backfill-resume')
+  expect(await stands(), 'paused by the owner').toBe(true)
+  await act(crm, 'backfill-resume')
+  await act(marketing, 'backfill-cancel')
+  await expect.poll(async () => (await listBackfills(crm.team.environment))[0]?.state).toBe('cancelled')
+  expect(await stateOf(marketing.db)).toBe('cancelled')
+  const left = (await copied(marketing.db)).length
+  expect(left).toBeGreaterThan(0)
+  expect(await act(marketing, 'backfill-cancel')).toEqual({ error: 'COMITY_BACKFILL_NOT_OPEN' })
+  expect(await act(marketing, 'backfill-start')).toMatchObject({ replica: 'marketing.crm-customer' })
+})
+
+test('a field that is added is filled in that copy alone', async () => {
+  const bus = testBus()
+  await using crm = await newCrm(bus, { rows: 300 })
+  const url = (await freshDatabase()).url
+  await using sales = await testTeam(team('sales').keeps(Customer, { fields: ['name'] }), { bus, url: (await freshDatabase()).url })
+  {
+    await using marketing = await newMarketing(bus, { url, fields: ['name'] })
+    await ready(marketing.db)
+  }
+  await expect.poll(() => stateOf(sales.db), { timeout: 10_000 }).toBe('ready')
+  await using marketing = await newMarketing(bus, { url, fields: ['name', 'email'] })
+  await expect.poll(async () => (await asked(marketing.db)).map(({ state }) => state), { timeout: 10_000 }).toEqual(['ready', 'ready'])
+  expect(await copied(marketing.db)).toEqual(await owned(crm.db))
+  expect(await asked(sales.db)).toHaveLength(1)
+})
+
+test('a plan shows rows as the copy would get them; what was not granted is refused by its owner', async () => {
+  const bus = testBus()
+  await using crm = await newCrm(bus, { rows: 30 })
+  await crm.db.query('analyze customers')
+  const marketing = team('marketing').keeps(Customer, { fields: ['name'] }).declaration
+  const plan = await planBackfill({ declaration: marketing, replica: 'marketing.crm-customer' }, crm.team.environment)
+  expect(plan).toMatchObject({ estimate: 30, owner: 'crm', fields: ['name'] })
+  expect(plan.rows).toHaveLength(10)
+  expect(plan.rows[0]).toEqual({ id: 'c1', agencyId: 'a1', name: 'C1' })
 })

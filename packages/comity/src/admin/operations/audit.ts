@@ -1,6 +1,5 @@
 import type { JsonSchema } from '@comity/contract'
-import { editDistance } from '../../foundation/options.ts'
-import { ReplicaNotHere } from '../errors.ts'
+import { CopyNotHere } from '../errors.ts'
 import type { Operation } from './operation.ts'
 
 export interface AuditArguments {
@@ -26,7 +25,7 @@ const BEGIN = `
   select r.name, $2::text, $3::text::boolean, 'operator', $4::text, $5::text from comity.replicas r
   where $1::text is null or r.name = $1::text order by r.name returning id::text as id, replica`
 
-/** Has copies compared with their owners. Throws COMITY_REPLICA_NOT_HERE. */
+/** Has copies compared with their owners. Throws COMITY_COPY_NOT_HERE. */
 export const audit: Operation<AuditArguments> = {
   kind: 'audit',
   arguments: ARGUMENTS,
@@ -34,11 +33,6 @@ export const audit: Operation<AuditArguments> = {
     const { rows } = await sql.query<{ id: string; replica: string }>(BEGIN, [replica ?? null, extent, String(repair), author, reason])
     if (rows.length > 0) return { audits: rows } as never
     const known = (await sql.query<{ name: string }>('select name from comity.replicas order by name')).rows.map(({ name }) => name)
-    const near = [...known].sort((a, b) => editDistance(a, replica ?? '') - editDistance(b, replica ?? ''))[0]
-    throw new ReplicaNotHere({
-      team: declaration.team,
-      replica: replica ?? 'any entity',
-      hint: near === undefined ? 'declare .keeps(…), and run "comity migrate"' : `did you mean ${near}?`,
-    })
+    throw new CopyNotHere({ team: declaration.team, replica: replica ?? '', copies: known.join(', ') || 'none' })
   },
 }
