@@ -141,9 +141,9 @@ create function comity.audit_word(at integer) returns text
 
 create function comity.audit_digests(source text, fields integer, key_secret text, row_secret text, depth integer, within_depth integer, within integer[])
   returns table (bucket integer, count integer, a text, b text)
-  language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off
+  language plpgsql stable set jit = off
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
-  set client_encoding = 'UTF8'
+  set client_encoding = 'UTF8' set search_path = pg_catalog, pg_temp
   as $$
 begin
   return query execute format('select h.place >> $3, count(*)::int, comity.audit_sum(sum(%s)), comity.audit_sum(sum(%s)) from (%s) h group by 1',
@@ -154,9 +154,9 @@ end $$;
 
 create function comity.audit_rows(source text, fields integer, key_secret text, row_secret text, depth integer, buckets integer[])
   returns table (bucket integer, key text, hash text)
-  language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off
+  language plpgsql stable set jit = off
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
-  set client_encoding = 'UTF8'
+  set client_encoding = 'UTF8' set search_path = pg_catalog, pg_temp
   as $$
 begin
   return query execute format('select h.place >> $3, h.key, encode(substring(h.h from 1 for 16), ''hex'') from (%s) h',
@@ -218,9 +218,9 @@ end $$;
 -- visible already, so the row may be newer than `at`. `version`: of its last change up to `at`, where that is still known.
 create function comity.audit_own_keys(topic text, fields jsonb, row_secret text, keys text[], at bigint)
   returns table (key text, hash text, moving boolean, withheld text, version text)
-  language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off
+  language plpgsql volatile security definer set jit = off
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
-  set client_encoding = 'UTF8'
+  set client_encoding = 'UTF8' set search_path = pg_catalog, pg_temp
   as $$
 begin
   return query execute format('
@@ -228,12 +228,12 @@ begin
       select o.key, encode(substring(o.h from 1 for 16), ''hex'') as hash from (%s) o
     ), changes as materialized (
       select o.key, bool_or(o.id > $4) as moving, max(o.id) filter (where o.id <= $4) as version,
-        max(o.id) filter (where o.id <= $4 and o.headers::json -> ''withheld'' is not null) as unsaid
+        (array_agg(o.headers::json -> ''withheld'' ->> ''code'' order by o.id desc) filter (where o.id <= $4))[1] as withheld
       from comity.outbox o where o.topic = $3 and o.key = any ($1) group by o.key
     )
     select k.key, o.hash, coalesce(c.moving, false),
       coalesce((select min(w.code) from comity.withheld w where w.topic = $3 and w.key = k.key and w.resolved_at is null),
-        case when c.unsaid = c.version then ''COMITY_WITHHELD'' end),
+        c.withheld),
       greatest(h.version, c.version)::text
     from unnest($1) k(key) left join own o on o.key = k.key left join changes c on c.key = k.key
       left join comity.heads h on h.topic = $3 and h.key = k.key and h.version <= $4',
@@ -244,9 +244,9 @@ end $$;
 -- The newest states of these keys, for a repair; read after the version that they get was drawn and waited for. Each key by its index: a key that
 -- can't be one of the table's is not there.
 create function comity.audit_own_states(topic text, keys text[]) returns table (key text, state text, withheld text)
-  language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = off set jit = off
+  language plpgsql volatile security definer set row_security = off set jit = off
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
-  set client_encoding = 'UTF8'
+  set client_encoding = 'UTF8' set search_path = pg_catalog, pg_temp
   as $$
 #variable_conflict use_column
 declare
@@ -283,9 +283,9 @@ end $$;
 -- The consumer's side of the same: of keys that its copy can hold. `source` has `version`, too.
 create function comity.audit_copied_keys(source text, fields integer, row_secret text, keys text[], replica text)
   returns table (key text, hash text, version text, tombstone text, waiting text)
-  language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off
+  language plpgsql stable set jit = off
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
-  set client_encoding = 'UTF8'
+  set client_encoding = 'UTF8' set search_path = pg_catalog, pg_temp
   as $$
 begin
   return query execute format('

@@ -76,7 +76,7 @@ export async function answerAudit({ from, replica, data }: Heard<AuditAsked>, op
         const states = rows.map((row): SaidState => {
           if (row.state === null && row.withheld === null) return { key: row.key, state: null }
           const said = published.stateOf(row.state, row.withheld)
-          if (!('text' in said)) return { key: row.key, state: null, withheld: row.withheld ?? 'COMITY_WITHHELD' }
+          if (!('text' in said)) return { key: row.key, state: null, withheld: row.withheld ?? 'it breaks its contract' }
           return { key: row.key, state: JSON.parse(said.text) }
         })
         return inParts(states, STATES_AT_ONCE, (some) => ({ kind: 'states', version, states: some }))
