@@ -350,6 +350,12 @@ create table comity.audit_findings (
   primary key (audit, key)
 );
 
+-- The copies that have asked this team for something, and when they were last told to have themselves compared.
+create table comity.audit_copies (
+  replica text primary key,
+  told_at timestamptz not null default clock_timestamp()
+);
+
 -- Versions up to which somebody waits for marks of this team's relay on a topic; a row goes when they are sent.
 create table comity.audit_marks (
   id uuid primary key default gen_random_uuid(),

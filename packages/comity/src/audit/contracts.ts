@@ -76,6 +76,13 @@ export interface HeldKey {
   readonly version?: number
 }
 
+/** An owner to a copy: something here can have made you untrue. */
+export interface AuditWanted {
+  readonly v: number
+  readonly cause: 'incarnation' | 'transport' | 'gap'
+  readonly reason: string
+}
+
 /** Versions above the first and below the second belong to a history that the owner's database has lost. */
 export type LostRange = readonly [above: number, below: number]
 
@@ -170,4 +177,8 @@ export const AUDIT_ASKED: CopyingContract = {
 export const AUDIT_TOLD: CopyingContract = {
   type: 'comity.audit-told',
   schema: open({ v: version, id: uuid, answer: uuid, part: version, parts: version, told: answer }),
+}
+export const AUDIT_WANTED: CopyingContract = {
+  type: 'comity.audit-wanted',
+  schema: open({ v: version, cause: { enum: ['incarnation', 'transport', 'gap'] }, reason: text }),
 }

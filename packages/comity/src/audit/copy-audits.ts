@@ -6,11 +6,12 @@ import type { Database } from '../postgres/database.ts'
 import type { Validator } from '../schema/index.ts'
 import type { Permit } from '../subscription/permits.ts'
 import { auditedCopy, auditedFields, shapeOf } from './audited-copy.ts'
-import type { AuditTold } from './contracts.ts'
 import { AuditTakenOver } from './errors.ts'
 import { answersKept, questions } from './questions.ts'
 import { auditRecords, type OpenAudit } from './records.ts'
 import { runAudit } from './run-audit.ts'
+import { AUDIT_SCHEDULE, type AuditSchedule, scheduleAudits } from './schedule.ts'
+import { wantedHeard } from './wanted.ts'
 
 /** A copy that this team keeps. */
 export interface AuditableCopy {
@@ -38,15 +39,22 @@ export function copyAudits(options: {
   readonly mayRun: () => boolean
   /** Milliseconds that an owner may be silent, and a copy may be behind. Default two minutes. */
   readonly patience?: number
+  readonly schedule?: AuditSchedule
   readonly clock?: Clock
   readonly logger?: Logger
-}): { readonly handler: CopyingHandler<AuditTold>; readonly loop: Loop } {
+}): { readonly handlers: readonly CopyingHandler<never>[]; readonly loop: Loop } {
   const { team, holder, database, speaker, permit, mayRun, patience = 120_000, clock = systemClock, logger = silentLogger } = options
   const records = auditRecords(database, holder)
+  const { schedule = AUDIT_SCHEDULE } = options
+  let scheduledAt = Number.NEGATIVE_INFINITY
   const copies = new Map(options.copies.map((copy) => [copy.name, copy]))
 
   async function runOnce(signal: AbortSignal): Promise<'busy' | 'idle'> {
     if (!mayRun()) return 'idle'
+    if (clock.monotonic() - scheduledAt >= SCHEDULE_EVERY) {
+      scheduledAt = clock.monotonic()
+      await scheduleAudits(database, [...copies.keys()], schedule)
+    }
     const audit = await records.take([...copies.keys()])
     if (audit === undefined) return 'idle'
     const copy = copies.get(audit.replica) as AuditableCopy
@@ -91,8 +99,12 @@ export function copyAudits(options: {
     else logEvent(logger, 'comity.audit.not_true', { ...told, reason: problem ?? `${findings.length} keys are named` })
   }
 
+  const auditing = loop({ name: `audits of ${team}`, poll: { min: 0, max: 1000 }, clock, logger, runOnce })
   return {
-    handler: answersKept(database),
-    loop: loop({ name: `audits of ${team}`, poll: { min: 0, max: 1000 }, clock, logger, runOnce }),
+    handlers: [answersKept(database) as never, wantedHeard(database, () => auditing.wake()) as never],
+    loop: auditing,
   }
 }
+
+/** Between two looks at what is due, in milliseconds. */
+const SCHEDULE_EVERY = 30_000

@@ -6,6 +6,7 @@ import { type Clock, type Logger, type Loop, logEvent, loop, silentLogger, syste
 import type { Database } from '../postgres/database.ts'
 import { answerAudit } from './answer-audit.ts'
 import { AUDIT_ASKED, AUDIT_TOLD, AUDIT_VERSION, type AuditAnswer, type AuditAsked, type AuditTold } from './contracts.ts'
+import { knowCopy, tellWanted } from './wanted.ts'
 
 /** Questions that wait for an answer, at most; who is not answered asks again. */
 const MOST_WAITING = 100
@@ -25,16 +26,23 @@ export function ownerAudits(options: {
   const { team, database, speaker, mayRun, clock = systemClock, logger = silentLogger } = options
   const waiting = new Map<string, Heard<AuditAsked>>()
   let working: string | undefined
+  let lookedAt = Number.NEGATIVE_INFINITY
 
   async function runOnce(signal: AbortSignal): Promise<'busy' | 'idle'> {
+    if (!mayRun()) return 'idle'
+    if (clock.monotonic() - lookedAt >= LOOK_EVERY) {
+      lookedAt = clock.monotonic()
+      await tellWanted(database, speaker)
+    }
     const next = waiting.values().next().value
-    if (next === undefined || !mayRun()) return 'idle'
+    if (next === undefined) return 'idle'
     const { id } = next.data
     waiting.delete(id)
     working = id
     const began = clock.monotonic()
     try {
       const onWaiting = (holders: readonly object[]) => tell(next, [{ kind: 'waiting', for: JSON.stringify(holders) }])
+      await knowCopy(database, next.replica)
       await tell(next, await answerAudit(next, { database, signal, onWaiting }))
     } catch (error) {
       if (!signal.aborted) logEvent(logger, 'comity.audit.not_answered', { subscription: next.replica, error })
@@ -76,3 +84,5 @@ export function ownerAudits(options: {
 
 /** In milliseconds. */
 const LONGEST_REST = 5000
+/** Between two looks at what has happened here, in milliseconds. */
+const LOOK_EVERY = 30_000

@@ -1,5 +1,6 @@
 /** Drift is found and named, key by key, and repaired, without one team reading another's database. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { tellWanted } from '../../src/audit/wanted.ts'
 import { type AuditedTeams, auditedTeams } from './audited-teams.ts'
 
 let on: AuditedTeams
@@ -110,4 +111,17 @@ test('no key is named while writers write, and a row that nobody writes is', asy
     findings: ['c299: different'],
     after: ['c299: true'],
   })
+})
+
+test('a copy is compared by itself when its owner, or its own team, has begun another life', async () => {
+  const { crm, marketing, speaker } = on
+  const of = async (cause: string) =>
+    (await marketing.db.query('select replica, author, verdict from comity.audits where cause = $1::text order by replica', [cause])).rows
+  expect(await of('incarnation')).toEqual([])
+  await tellWanted(crm.db, speaker)
+  await crm.db.query(`insert into comity.incarnations (identity, first_version, last_survived) values ('restored', 1, 0)`)
+  await tellWanted(crm.db, speaker)
+  await tellWanted(crm.db, speaker) // told once
+  const expected = ['marketing.crm-customer', 'marketing.crm-seat'].map((replica) => ({ replica, author: 'crm', verdict: 'true' }))
+  await expect.poll(() => of('incarnation'), { timeout: 10_000 }).toEqual(expected)
 })

@@ -3,6 +3,7 @@ import { type Team, team } from 'comity'
 import { type TestTeam, testBus, testTeam } from 'comity/testing'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import type { CopyingSpeaker } from '../../src/control/copying-channel.ts'
 
 export const Customer = entity('crm.customer', {
   key: 'id',
@@ -18,6 +19,8 @@ export const Seat = entity('crm.seat', {
 export interface AuditedTeams extends AsyncDisposable {
   readonly crm: TestTeam<unknown>
   readonly marketing: TestTeam<unknown>
+  /** CRM, as it speaks about copies. */
+  readonly speaker: CopyingSpeaker
   /** Seats as the owner announces them. */
   seat(state: { row: string; number: number; guest: string | null; tags: Record<string, unknown> } | string): Promise<void>
   /** Has a copy compared, and answers what came of it. */
@@ -65,6 +68,7 @@ export async function auditedTeams(rows: number, crmTeam: (crm: Team) => Team = 
   return {
     crm,
     marketing,
+    speaker: { team: 'crm', transport: bus.memory.connect(), topicNamed: (name) => name },
     async seat(state) {
       await crm.db.transaction(async (tx) => {
         const own = crm.team as unknown as Team
