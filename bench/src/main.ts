@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { type BrokerName, fetchBroker, launchBroker } from '../../scripts/brokers.mjs'
 import { apply } from './apply.ts'
+import { audit } from './audit.ts'
 import { endToEnd } from './end-to-end.ts'
 import { idle } from './idle.ts'
 import { type Round, summarise } from './measure.ts'
@@ -54,6 +55,10 @@ for (const name of names) {
   }
   if (name === 'snapshot') {
     process.stdout.write(`${JSON.stringify(await snapshot(Number(values.minutes)))}\n`)
+    continue
+  }
+  if (name === 'audit') {
+    process.stdout.write(`${JSON.stringify(await audit(Number(values.events ?? 1_000_000)))}\n`)
     continue
   }
   const benchmark = benchmarks[name]

@@ -437,4 +437,98 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
   },
+  {
+    name: 'XOR-CRC audit',
+    harm: 'what is in a bucket twice, or is changed alike on two rows, is as if it were not there',
+    caughtBy: { test: 'packages/comity/test/audit/golden-vectors.test.ts', title: 'are met by' },
+    edits: [
+      {
+        file: `${migrations}/0015-audit.sql`,
+        find: 'comity.audit_sum(sum(%s)), comity.audit_sum(sum(%s))',
+        replace: 'comity.audit_sum(bit_xor(%s)), comity.audit_sum(bit_xor(%s))',
+      },
+    ],
+  },
+  {
+    name: 'an audit to which NULL is empty',
+    harm: 'a copy whose empty texts have become NULL is said to be true',
+    caughtBy: { test: 'packages/comity/test/audit/audit.test.ts', title: 'corruption of eight kinds' },
+    edits: [
+      {
+        file: `${migrations}/0015-audit.sql`,
+        find: `string_agg('f' || i, ', ' order by i)`,
+        replace: `string_agg(format('coalesce(f%s, '''')', i), ', ' order by i)`,
+      },
+    ],
+  },
+  {
+    name: 'an audit that draws and does not wait',
+    harm: 'a row that was written before, and commits later, is told as it was: a false alarm',
+    caughtBy: { test: 'packages/comity/test/audit/settling.test.ts', title: 'the owner waits for whoever drew' },
+    edits: [
+      {
+        file: `${comity}/outbox/consistent-read.ts`,
+        find: 'if (await allEnded(database, signal, clock, onWaiting)) return version',
+        replace: 'if (version > 0 || (await allEnded(database, signal, clock, onWaiting))) return version',
+      },
+    ],
+  },
+  {
+    name: 'an audit by snapshot only',
+    harm: 'a row newer than the drawn version is compared with an older one: a false alarm',
+    caughtBy: { test: 'packages/comity/test/audit/settling.test.ts', title: 'a key with a change above' },
+    edits: [{ file: `${migrations}/0015-audit.sql`, find: 'bool_or(o.id > $4) as moving', replace: 'false as moving' }],
+  },
+  {
+    name: 'an audit that does not let the copy catch up',
+    harm: 'whatever is on its way is called drift',
+    caughtBy: { test: 'packages/comity/test/audit/settling.test.ts', title: 'what has not arrived here yet' },
+    edits: [
+      {
+        file: `${comity}/audit/settle-suspects.ts`,
+        find: '    await passed(Math.max(...asked.map(({ at }) => at)))\n',
+        replace: '    if (rounds < 0) await passed(Math.max(...asked.map(({ at }) => at)))\n',
+      },
+    ],
+  },
+  {
+    name: 'an audit that compares what is newer than what was read',
+    harm: 'a row that was written while it was looked at is called drift',
+    caughtBy: { test: 'packages/comity/test/audit/classify.test.ts', title: 'newer than what was read there' },
+    edits: [
+      { file: `${comity}/audit/classify.ts`, find: '  if (ours.version > at) {', replace: '  if (ours.version > at && lost.length < 0) {' },
+    ],
+  },
+  {
+    name: 'a repair of what waits',
+    harm: 'the messages of a line are overtaken by a state from after them',
+    caughtBy: { test: 'packages/comity/test/audit/audit.test.ts', title: 'what is withheld at the owner, and what waits' },
+    edits: [{ file: `${comity}/audit/classify.ts`, find: `  if (ours.waiting !== undefined) return 'waiting'\n`, replace: '' }],
+  },
+  {
+    name: 'a repair that believes every version',
+    harm: 'a row with a version that no history has refuses its repair, and every later change',
+    caughtBy: { test: 'packages/comity/test/audit/audit.test.ts', title: 'an entity that is published by code' },
+    edits: [{ file: `${comity}/audit/repair-keys.ts`, find: '  if (impossible.length > 0) {', replace: '  if (impossible.length < 0) {' }],
+  },
+  {
+    name: 'an audit of whatever is asked',
+    harm: 'a team learns of fields that it was not granted',
+    caughtBy: { test: 'packages/comity/test/audit/granted.test.ts', title: 'an audit of a copy with an audience' },
+    edits: [{ file: `${comity}/audit/answer-audit.ts`, find: 'fields: names })', replace: 'fields: names.slice(0, 1) })' }],
+  },
+  {
+    name: 'parts of two answers are one answer',
+    harm: 'what an audit compares was never there at one time',
+    caughtBy: { test: 'packages/comity/test/audit/questions.test.ts', title: 'a question that is not answered is asked again' },
+    edits: [
+      {
+        file: `${comity}/audit/questions.ts`,
+        find: `select a.answer::text as answer, array_to_json(array_agg(a.told order by a.part))::text as told
+  from comity.audit_answers a where a.question = $1::text::uuid group by a.answer, a.parts having count(*) = a.parts order by min(a.at)`,
+        replace: `select min(a.answer::text) as answer, array_to_json(array_agg(a.told order by a.part))::text as told
+  from comity.audit_answers a where a.question = $1::text::uuid group by a.parts having count(*) >= a.parts order by min(a.at)`,
+      },
+    ],
+  },
 ]

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import type { ExitCode } from './command.ts'
+import { auditCommand } from './commands/audit.ts'
 import { backfillCommand } from './commands/backfill.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
 import { devCommand } from './commands/dev.ts'
@@ -37,7 +38,7 @@ const COMMANDS = [
     traceCommand,
   ],
   ...[pauseCommand, resumeCommand, replayCommand, purgeCommand, jobsCommand, operationsCommand],
-  ...[transportCommand],
+  ...[auditCommand, transportCommand],
   ...[devCommand, releaseCommand, uninstallCommand],
 ]
 

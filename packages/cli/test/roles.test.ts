@@ -96,6 +96,14 @@ onEachPostgres('comity migrate --roles', (server) => {
     }
     expect((await marketingApp.query('select id, email from crm_customer')).rows).toEqual([{ id: 'c1', email: 'c1@example.com' }])
 
+    await agency.marketing.query(`update crm_customer set email = 'edited by hand' where id = 'c1'`)
+    const audit = await comity(['audit', 'marketing.crm-customer', '-c', MARKETING], { env: env.marketing })
+    expect({ ...audit, code: audit.code }).toMatchObject({ code: 3, stdout: expect.stringContaining('c1  different') })
+    const repair = await comity(['audit', 'marketing.crm-customer', '--repair', '-c', MARKETING], { env: env.marketing })
+    expect(repair).toMatchObject({ code: 0, stdout: expect.stringContaining('c1  different → true') })
+    expect((await comity(['audit', 'status', '-c', MARKETING], { env: env.marketing })).stdout).toContain('1 of 1 keys')
+    expect((await marketingApp.query('select id, email from crm_customer')).rows).toEqual([{ id: 'c1', email: 'c1@example.com' }])
+
     const handled = await watchTable(agency.crm, 'customers')
     await marketingApp.query(`select comity.publish('marketing.email-sent', '{"customerId":"c1","agencyId":"a1"}')`)
     await handled()

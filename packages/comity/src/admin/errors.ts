@@ -196,6 +196,11 @@ export const AlreadySwitched: ErrorType<'team' | 'subscriptions'> = errorType(
   '{team} reads {subscriptions} at the new broker already',
   'finish the move, and move back: that is another move, in the other direction',
 )
+export const AuditUnknown: ErrorType<'audit'> = errorType(
+  'COMITY_AUDIT_UNKNOWN',
+  'there is no audit {audit}',
+  'list them with "comity audit list"',
+)
 export const CopyNotHere: ErrorType<'team' | 'replica' | 'copies'> = errorType(
   'COMITY_COPY_NOT_HERE',
   'team {team} keeps no copy {replica}; it keeps {copies}',

@@ -7,6 +7,7 @@ import { classifyError, describeError, type Queryable } from '../postgres/index.
 import { compile } from '../schema/index.ts'
 import { OperationArguments, OperationFailed, OperationUnexplained, OperationUnknown } from './errors.ts'
 import { requireInstalled } from './installation.ts'
+import { audit } from './operations/audit.ts'
 import { cancelBackfill, pauseBackfill, resumeBackfill, startBackfill } from './operations/backfill.ts'
 import { cancelJob } from './operations/cancel-job.ts'
 import { editMessage } from './operations/edit-message.ts'
@@ -41,6 +42,7 @@ const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     rebuildTransport,
     finishMove,
     abandonMove,
+    audit,
     startBackfill,
     pauseBackfill,
     resumeBackfill,

@@ -1,5 +1,5 @@
 import type { ContractDescription } from '@comity/contract'
-import { copyingHeard } from '../control/copying-channel.ts'
+import { type CopyingHandler, copyingHeard } from '../control/copying-channel.ts'
 import { type CopyingDeclaration, copyingSubscriptions } from '../control/copying-topics.ts'
 import { systemReceiver } from '../control/system-receiver.ts'
 import type { Clock, Logger, Loop, Service } from '../foundation/index.ts'
@@ -30,6 +30,8 @@ export interface CopyBackfillsOptions {
   readonly permit: Permit
   readonly mayRun: () => boolean
   readonly cleared: (signal: AbortSignal) => Promise<AbortSignal>
+  /** What else an owner says to a copy, on the same topics. */
+  readonly heard?: readonly CopyingHandler<never>[]
   readonly clock?: Clock
   readonly logger?: Logger
 }
@@ -50,7 +52,11 @@ export function copyBackfills(options: CopyBackfillsOptions): { readonly loops: 
     const states = stateHeard({ replica: name, database, onHeard: () => asks.wake() })
     return systemReceiver({
       ...{ subscription: brokerName(subscription.name), transport, cleared, ...common },
-      handler: copyingHeard({ sender: subscription.sender, handlers: [applier as never, states as never], ...common }),
+      handler: copyingHeard({
+        sender: subscription.sender,
+        handlers: [applier as never, states as never, ...(options.heard ?? [])],
+        ...common,
+      }),
     })
   })
   return { loops: [asks], services: receivers }

@@ -6,11 +6,14 @@ import { type Fence, relayMarks, type Transport } from '../transport/index.ts'
 
 /* One row for each topic on which somebody waits for a mark. */
 const WAITING = `
-  select b.entity, b.audience, max(b.last_version)::text as last, c.description::text as description, json_agg(b.id)::text as ids
-  from comity.backfills b join comity.contracts c on c.topic = b.entity where b.state = 'sent' group by b.entity, b.audience, c.description::text`
+  select w.entity, w.audience, max(w.version)::text as last, c.description::text as description, json_agg(w.id)::text as ids
+  from (select b.entity, b.audience, b.last_version as version, b.id from comity.backfills b where b.state = 'sent'
+    union all select a.entity, a.audience, a.version, a.id from comity.audit_marks a) w
+  join comity.contracts c on c.topic = w.entity group by w.entity, w.audience, c.description::text`
 const DONE = `
-  update comity.backfills set state = 'done', ended_at = clock_timestamp()
-  where state = 'sent' and id in (select i::uuid from json_array_elements_text($1::text::json) i)`
+  with ids as materialized (select i::uuid as id from json_array_elements_text($1::text::json) i),
+    audited as (delete from comity.audit_marks where id in (select id from ids))
+  update comity.backfills set state = 'done', ended_at = clock_timestamp() where state = 'sent' and id in (select id from ids)`
 
 interface Waiting {
   readonly entity: string
@@ -22,7 +25,7 @@ interface Waiting {
 
 /**
  * Whoever relays says in each bucket of a topic that everything up to its checkpoint has been sent there, once that has passed the last version
- * that a backfill has drawn. The checkpoint is durable, and everything below it was stored by the broker: so a mark stands behind all of it.
+ * that a backfill or an audit has drawn. The checkpoint is durable, and everything below it was stored by the broker: so a mark stands behind all of it.
  * It is sent under the relay's fence, so that nobody who has lost the lease says it.
  */
 export function marking(options: {

@@ -1,4 +1,4 @@
-import { copyingHeard } from '../control/copying-channel.ts'
+import { type CopyingHandler, copyingHeard } from '../control/copying-channel.ts'
 import type { CopyingDeclaration } from '../control/copying-topics.ts'
 import { copyingSubscriptions } from '../control/copying-topics.ts'
 import { systemReceiver } from '../control/system-receiver.ts'
@@ -20,6 +20,8 @@ export interface OwnerBackfillsOptions extends Pick<BackfillWorkerOptions, 'rate
   readonly fence: () => Fence | undefined
   readonly mayRun: () => boolean
   readonly cleared: (signal: AbortSignal) => Promise<AbortSignal>
+  /** What else is asked of an owner, on the same topic. */
+  readonly heard?: readonly CopyingHandler<never>[]
   readonly clock?: Clock
   readonly logger?: Logger
 }
@@ -41,7 +43,7 @@ export function ownerBackfills(options: OwnerBackfillsOptions): { readonly loops
   const inbox = askedInbox({ database, speaker, onAsked: () => worker.wake(), ...common })
   const receiver = systemReceiver({
     ...{ subscription: brokerName(asked.name), transport, cleared, ...common },
-    handler: copyingHeard({ sender: undefined, handlers: [inbox as never], ...common }),
+    handler: copyingHeard({ sender: undefined, handlers: [inbox as never, ...(options.heard ?? [])], ...common }),
   })
   return { loops: [worker, marks], services: [receiver] }
 }

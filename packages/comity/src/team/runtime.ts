@@ -4,6 +4,8 @@ import { ComityError, topicsOf } from '@comity/contract'
 import { declarationReport } from '../admin/declaration-report.ts'
 import { jobRunner } from '../admin/jobs/job-runner.ts'
 import { executionOf, operate } from '../admin/operations.ts'
+import { copyAudits } from '../audit/copy-audits.ts'
+import { ownerAudits } from '../audit/owner-audits.ts'
 import { copyBackfills } from '../backfill/copy-backfills.ts'
 import { ownerBackfills } from '../backfill/owner-backfills.ts'
 import { contractsPublishedBy, inNamespace } from '../catalog/declaration.ts'
@@ -86,8 +88,14 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
     mayRun: () => cleared.identity !== undefined,
     cleared: (signal: AbortSignal) => cleared.cleared(signal),
   }
-  const filling = fillers.length === 0 ? NOTHING : copyBackfills({ ...copying, fillers, permit: permits.of('backfills', 1) })
-  const announcing = relaying === undefined ? NOTHING : ownerBackfills({ ...copying, relay: relaying })
+  const auditing = { ...copying, team, speaker: { team, transport, topicNamed: copying.brokerName } }
+  const audits = copyAudits({ ...auditing, copies: fillers, permit: permits.of('audits', 1), schedule: settings.audit })
+  const audited = ownerAudits(auditing)
+  const filling =
+    fillers.length === 0 ? NOTHING : copyBackfills({ ...copying, fillers, permit: permits.of('backfills', 1), heard: audits.handlers })
+  const announcing = relaying === undefined ? NOTHING : ownerBackfills({ ...copying, relay: relaying, heard: [audited.handler as never] })
+  // Their turns are as long as an audit: no probe counts their seconds.
+  const comparing = [...(fillers.length > 0 ? [audits.loop] : []), ...(announcing.services.length > 0 ? [audited.loop] : [])]
   const attending = attention({ team, database, subscriptions, mayRun: () => cleared.identity !== undefined, logger })
   const jobs = jobRunner({ holder, database, subscriptions, logger })
 
@@ -130,7 +138,15 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
     ...filling.loops,
     ...announcing.loops,
   ]
-  const side = [...subscriptions.values(), ...loops, ...(mover ? [mover] : []), ...controlling, ...filling.services, ...announcing.services]
+  const side = [
+    ...subscriptions.values(),
+    ...loops,
+    ...(mover ? [mover] : []),
+    ...controlling,
+    ...filling.services,
+    ...announcing.services,
+    ...comparing,
+  ]
   const services = [cleared, ...(relaying ? [relaying] : []), ...side]
   const parts = { clearance: cleared, relay: relaying, subscriptions, loops }
   const stopShowing = gauges({ telemetry: signals, declaration, namespace, database, transport, parts, vitalSigns })

@@ -1,5 +1,6 @@
 import { checkTeamName } from '@comity/contract'
 import { asDatabase, type DatabaseOption } from '../adapters/as-database.ts'
+import { AUDIT_SCHEDULE, type AuditSchedule } from '../audit/schedule.ts'
 import { brokerNameOf } from '../catalog/broker-name.ts'
 import { inNamespace } from '../catalog/declaration.ts'
 import type { Brokers } from '../control/brokers.ts'
@@ -34,6 +35,8 @@ export interface TeamOptions<Tx> extends RelationOptions {
   readonly moving?: MovingOptions
   /** How much other teams' copies may ask of this team's database when they are filled. */
   readonly backfill?: BackfillOptions
+  /** How often each copy is compared with its owner by itself. */
+  readonly audit?: AuditOptions
   /** Prefix of every broker object: one per environment. Environment: COMITY_NAMESPACE. Default: none. */
   readonly namespace?: string | undefined
   /** Whether this process may relay the team's outbox. Default true. */
@@ -74,6 +77,13 @@ export interface BackfillOptions {
   readonly latency?: Duration
 }
 
+export interface AuditOptions {
+  /** Every declared field. Default '24h'; false = only when asked for. */
+  readonly full?: Duration | false
+  /** Only which rows there are. Default '1h'; false = only when asked for. */
+  readonly keys?: Duration | false
+}
+
 /** The options as they hold, resolved lazily: a team that only publishes opens nothing. */
 export class Settings<Tx> {
   readonly team: string
@@ -86,6 +96,7 @@ export class Settings<Tx> {
   readonly allowUnsafe: boolean
   readonly allowEdit: boolean
   readonly logger: Logger
+  readonly audit: AuditSchedule
   /** Rows a second, and milliseconds. */
   readonly backfill: { readonly rate?: number; readonly batch?: number; readonly latency: number }
   readonly options: TeamOptions<Tx>
@@ -111,6 +122,7 @@ export class Settings<Tx> {
           'transportTo',
           'moving',
           'backfill',
+          'audit',
           'namespace',
           'relay',
           'subscriptions',
@@ -138,6 +150,12 @@ export class Settings<Tx> {
     this.lease = options.lease ?? '15s'
     if (parseDuration(this.lease, 'team.lease') < 500)
       throw new BadOption({ option: 'team.lease', expected: "at least '500ms'" }, { path: 'team.lease' })
+    checkOptions(options.audit ?? {}, ['full', 'keys'], 'team.audit')
+    const every = (name: 'full' | 'keys'): number | undefined => {
+      const given = options.audit?.[name]
+      return given === false ? undefined : given === undefined ? AUDIT_SCHEDULE[name] : parseDuration(given, `team.audit.${name}`)
+    }
+    this.audit = { full: every('full'), keys: every('keys') }
     const { rate, batch, latency = '50ms' } = options.backfill ?? {}
     checkOptions(options.backfill ?? {}, ['rate', 'batch', 'latency'], 'team.backfill')
     if (batch !== undefined && !(Number.isSafeInteger(batch) && batch >= 1 && batch <= 10_000))

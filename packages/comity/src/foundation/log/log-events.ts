@@ -79,6 +79,22 @@ export const LOG_EVENTS = {
     fields: ['subscription', 'job', 'failures', 'error.code', 'error.message'],
   },
   'comity.backfill.ended': { level: 'info', message: 'a backfill of a copy has ended', fields: ['subscription', 'job', 'state', 'reason'] },
+  'comity.audit.true': { level: 'info', message: 'an audit found a copy as its owner has it', fields: ['subscription', 'job', 'state'] },
+  'comity.audit.not_true': {
+    level: 'warn',
+    message: 'an audit found a copy that differs from its owner, or could not tell; "comity audit status" names the keys',
+    fields: ['subscription', 'job', 'state', 'reason'],
+  },
+  'comity.audit.stumbled': {
+    level: 'warn',
+    message: 'an audit was interrupted; it is begun anew',
+    fields: ['subscription', 'job', 'error.code', 'error.message'],
+  },
+  'comity.audit.not_answered': {
+    level: 'warn',
+    message: "a question of another team's audit could not be answered; it will be asked again",
+    fields: ['subscription', 'error.code', 'error.message'],
+  },
   'comity.move.not_marked': {
     level: 'warn',
     message: 'the new broker did not take a mark; it is sent again',

@@ -1,0 +1,131 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Team, team } from 'comity'
+import { type Audit, auditOf, operate } from 'comity/admin'
+import { postgresTransport } from 'comity/transport'
+import type pg from 'pg'
+import { CREATE_CUSTOMERS, Customer, GENERATED, stage, withClient } from './stage.ts'
+
+/** What `npm run bench -- audit` prints. Seconds of one digest of all rows on each side, elapsed and of the server's processor; of whole audits, elapsed. */
+export interface AuditResult {
+  readonly name: 'audit'
+  readonly rows: number
+  readonly owner: Work
+  readonly copy: Work
+  /** All rows equal. */
+  readonly equal: Whole
+  /** A hundred rows of the copy corrupted, found and repaired. */
+  readonly repaired: Whole & { readonly keys: number }
+}
+interface Work {
+  readonly seconds: number
+  readonly cpuSeconds: number
+}
+interface Whole {
+  readonly seconds: number
+  readonly bytes: number
+  readonly verdict: string
+}
+
+const FIELDS = ['agencyId', 'email', 'name', 'city', 'note'] as const
+const COLUMNS = 'id, agency_id, email, name, city, note'
+const CORRUPTED = 100
+
+/** A copy of so many rows is compared with its owner, through the Postgres transport: when it is equal, and when it is not. */
+export async function audit(rows: number): Promise<AuditResult> {
+  await using on = await stage()
+  const owner = team('owner', { database: on.owner, transport: postgresTransport({ url: on.bus }) }).owns(Customer, { table: 'customers' })
+  const keeper = team('keeper', { database: on.keeper, transport: postgresTransport({ url: on.bus }) }).keeps(Customer, { fields: FIELDS })
+  // Before Comity captures the table: what is compared is there on both sides, without a message.
+  await withClient(on.owner, async (client) => {
+    await client.query(CREATE_CUSTOMERS)
+    await client.query(`insert into customers ${GENERATED}`, [1, rows])
+  })
+  for (const one of [owner, keeper]) {
+    await one.migrate()
+    await one.provision()
+  }
+  await withClient(on.keeper, async (client) => {
+    await client.query(`insert into owner_customer (${COLUMNS}, comity_version) select g.*, 1 from (${GENERATED}) g`, [1, rows])
+    await client.query(`update comity.asked_backfills set state = 'ready'`)
+    await client.query('vacuum analyze owner_customer')
+  })
+  await withClient(on.owner, (client) => client.query('vacuum analyze customers'))
+
+  const secret = randomBytes(32).toString('hex')
+  const fields = [{ name: 'id', kind: 'integer' }, ...FIELDS.map((name) => ({ name, kind: 'text' }))]
+  const own = await withClient(on.owner, (client) =>
+    digested(client, 'comity.audit_own_digests($1, $2::jsonb, $3, $4, 10, null, null)', [
+      ...[Customer.name, JSON.stringify(fields), `${secret}6b`, `${secret}72`],
+    ]),
+  )
+  const names = [...fields]
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map(({ name }, i) => `r.${name === 'agencyId' ? 'agency_id' : name}::text as f${i + 1}`)
+  const copy = await withClient(on.keeper, (client) =>
+    digested(client, 'comity.audit_digests($1, 6, $2, $3, 10, null, null)', [
+      ...[`select r.id::text as key, ${names.join(', ')} from public.owner_customer r`, `${secret}6b`, `${secret}72`],
+    ]),
+  )
+
+  for (const one of [owner, keeper]) await one.start()
+  try {
+    const equal = await whole(keeper, false)
+    await withClient(on.keeper, (client) =>
+      client.query(
+        `update owner_customer set email = upper(email) where id in (select i * $1::int from generate_series(1, ${CORRUPTED}) i)`,
+        [Math.floor(rows / CORRUPTED)],
+      ),
+    )
+    const repaired = await whole(keeper, true)
+    return {
+      ...{ name: 'audit', rows, owner: own, copy },
+      equal: shown(equal),
+      repaired: { ...shown(repaired), keys: repaired.audit.repaired?.clean ?? 0 },
+    }
+  } finally {
+    await Promise.all([owner.stop(), keeper.stop()])
+  }
+}
+
+/** Best of three: what else runs on the machine is not meant. */
+async function digested(client: pg.Client, call: string, values: readonly unknown[]): Promise<Work> {
+  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
+  const pid = rows[0]?.pid as number
+  let best: Work = { seconds: Number.POSITIVE_INFINITY, cpuSeconds: Number.POSITIVE_INFINITY }
+  for (let round = 0; round < 3; round++) {
+    const [start, cpu] = [performance.now(), cpuSeconds(pid)]
+    await client.query(`select count(*) from ${call}`, [...values])
+    const work = { seconds: round2((performance.now() - start) / 1000), cpuSeconds: round2(cpuSeconds(pid) - cpu) }
+    if (work.cpuSeconds < best.cpuSeconds) best = work
+  }
+  return best
+}
+
+/** Of a process, user and system, in Linux's ticks of 10 ms. */
+function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / 100
+}
+
+async function whole(keeper: Team, repair: boolean): Promise<{ readonly seconds: number; readonly audit: Audit }> {
+  const start = performance.now()
+  const request = { kind: 'audit', arguments: { repair }, author: 'bench', reason: 'to measure', origin: 'cli' } as const
+  const { outcome } = await operate(keeper.environment, keeper.declaration, { ...request, id: crypto.randomUUID() })
+  const { audits } = outcome as unknown as { readonly audits: readonly { readonly id: string }[] }
+  for (;;) {
+    const audit = await auditOf(keeper.environment, audits[0]?.id as string)
+    if (audit.state === 'ended') return { seconds: round2((performance.now() - start) / 1000), audit }
+    await delay(20)
+  }
+}
+
+function shown({ seconds, audit: { bytes, verdict } }: { readonly seconds: number; readonly audit: Audit }): Whole {
+  return { seconds, bytes, verdict: String(verdict) }
+}
+function round2(value: number): number {
+  return Math.round(value * 100) / 100
+}

@@ -1,0 +1,124 @@
+import { BackfillRefused } from '../backfill/errors.ts'
+import { publishedEntity } from '../backfill/published-entity.ts'
+import type { Heard } from '../control/copying-channel.ts'
+import { drawAndWait, type Holder } from '../outbox/consistent-read.ts'
+import { arrayLiteral } from '../postgres/array-literal.ts'
+import { describeError } from '../postgres/classify-error.ts'
+import type { Database, Queryable } from '../postgres/database.ts'
+import {
+  type AuditAnswer,
+  type AuditAsked,
+  DIGESTS_AT_ONCE,
+  type HeldKey,
+  type LostRange,
+  packDigest,
+  packRow,
+  ROWS_AT_ONCE,
+  type SaidState,
+} from './contracts.ts'
+import type { Digest, HashedRow } from './find-suspects.ts'
+import { patiently } from './patiently.ts'
+import { secretsOf } from './secrets.ts'
+
+const DIGESTS = `
+  select bucket, count, a, b from comity.audit_own_digests($1::text, $2::text::jsonb, $3::text, $4::text, $5::int, $6::int, $7::text::int[]) order by bucket`
+const ROWS = `
+  select bucket, key, hash from comity.audit_own_rows($1::text, $2::text::jsonb, $3::text, $4::text, $5::int, $6::text::int[]) order by bucket`
+const KEYS = `
+  select key, hash, moving, withheld, version from comity.audit_own_keys($1::text, $2::text::jsonb, $3::text, $4::text::text[], $5::text::bigint)`
+const STATES = 'select key, state, withheld from comity.audit_own_states($1::text, $2::text::text[])'
+/* Whoever relays says in each bucket of the topic when everything up to this version has been sent. */
+const MARK = `
+  insert into comity.audit_marks (entity, audience, version) values ($1::text, $2::text, $3::text::bigint)`
+const LOST = `
+  select last_survived::text as above, first_version::text as below from comity.incarnations order by noticed_at desc limit 50`
+
+export interface AnswerOptions {
+  readonly database: Database
+  readonly signal: AbortSignal
+  readonly onWaiting: (holders: readonly Holder[]) => Promise<void>
+}
+
+/**
+ * The owner's answer to one question of a copy's audit, in parts that fit into messages. What the asking team was not granted is refused: a
+ * digest of a field tells its values to whoever can guess them.
+ */
+export async function answerAudit({ from, replica, data }: Heard<AuditAsked>, options: AnswerOptions): Promise<readonly AuditAnswer[]> {
+  const { database } = options
+  const { entity, audience, fields, secret, what } = data
+  try {
+    const names = fields.map(({ name }) => name)
+    const published = await publishedEntity(database, { from, replica, entity, audience, fields: names })
+    const own = [entity, JSON.stringify(fields)]
+    const keyed = [...own, ...secretsOf(secret)]
+    switch (what.kind) {
+      case 'digests': {
+        const { depth, within } = what
+        const values = [...keyed, depth, within?.depth ?? null, within === undefined ? null : arrayLiteral(within.buckets)]
+        const { rows } = await patiently(database, (sql) => sql.query<Digest>(DIGESTS, values))
+        return inParts(rows, DIGESTS_AT_ONCE, (some) => ({ kind: 'digests', digests: some.map(packDigest) }))
+      }
+      case 'rows': {
+        const values = [...keyed, what.of.depth, arrayLiteral(what.of.buckets)]
+        const { rows } = await patiently(database, (sql) => sql.query<HashedRow>(ROWS, values))
+        return inParts(rows, ROWS_AT_ONCE, (some) => ({ kind: 'rows', rows: some.map(packRow) }))
+      }
+      case 'keys': {
+        const version = await drawAndWait(database, options)
+        const [, row] = secretsOf(secret)
+        const keys = await patiently(database, (sql) => heldKeys(sql, [...own, row, arrayLiteral(what.keys), String(version)]))
+        await database.query(MARK, [entity, audience ?? null, String(version)])
+        return [{ kind: 'keys', version, keys, lost: await lostRanges(database) }]
+      }
+      case 'states': {
+        const version = await drawAndWait(database, options)
+        const { rows } = await patiently(database, (sql) => sql.query<StateRow>(STATES, [entity, arrayLiteral(what.keys)]))
+        const states = rows.map((row): SaidState => {
+          if (row.state === null && row.withheld === null) return { key: row.key, state: null }
+          const said = published.stateOf(row.state, row.withheld)
+          if (!('text' in said)) return { key: row.key, state: null, withheld: row.withheld ?? 'it breaks its contract' }
+          return { key: row.key, state: JSON.parse(said.text) }
+        })
+        return inParts(states, STATES_AT_ONCE, (some) => ({ kind: 'states', version, states: some }))
+      }
+    }
+  } catch (error) {
+    if (error instanceof BackfillRefused) return [{ kind: 'refused', reason: describeError(error).split('\n', 1)[0] as string }]
+    throw error
+  }
+}
+
+interface StateRow {
+  readonly key: string
+  readonly state: string | null
+  readonly withheld: string | null
+}
+
+async function heldKeys(sql: Queryable, values: readonly unknown[]): Promise<readonly HeldKey[]> {
+  const { rows } = await sql.query<{
+    key: string
+    hash: string | null
+    moving: boolean
+    withheld: string | null
+    version: string | null
+  }>(KEYS, values)
+  return rows.map(({ key, hash, moving, withheld, version }) => ({
+    ...{ key, hash },
+    ...(moving ? { moving } : {}),
+    ...(withheld === null ? {} : { withheld }),
+    ...(version === null ? {} : { version: Number(version) }),
+  }))
+}
+
+async function lostRanges(database: Queryable): Promise<readonly LostRange[]> {
+  const { rows } = await database.query<{ above: string; below: string }>(LOST)
+  return rows.map(({ above, below }): LostRange => [Number(above), Number(below)])
+}
+
+/** At least one part: also nothing is an answer. A state may have a megabyte. */
+function inParts<Item>(items: readonly Item[], most: number, answerOf: (some: readonly Item[]) => AuditAnswer): readonly AuditAnswer[] {
+  const parts: AuditAnswer[] = []
+  for (let from = 0; from === 0 || from < items.length; from += most) parts.push(answerOf(items.slice(from, from + most)))
+  return parts
+}
+const STATES_AT_ONCE = 50

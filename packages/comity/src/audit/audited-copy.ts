@@ -1,0 +1,82 @@
+import { arrayLiteral } from '../postgres/array-literal.ts'
+import type { Database, Queryable } from '../postgres/database.ts'
+import { ReplicaNotMigrated } from '../replica/errors.ts'
+import type { ReplicaColumn, ReplicaShape } from '../replica/replica-columns.ts'
+import type { Permit } from '../subscription/permits.ts'
+import { type AuditedField, inNameOrder, kindOf } from './canonical-kind.ts'
+import type { CopiedKey } from './classify.ts'
+import type { Buckets, Digest, HashedRow, Side } from './find-suspects.ts'
+import { patiently } from './patiently.ts'
+import { fitsKey, replicaRows, replicaRowsOf } from './row-source.ts'
+import { secretsOf } from './secrets.ts'
+
+const SHAPE = 'select table_schema, table_name, columns::text as columns from comity.replicas where name = $1::text'
+const DIGESTS = `
+  select bucket, count, a, b from comity.audit_digests($1::text, $2::int, $3::text, $4::text, $5::int, $6::int, $7::text::int[])`
+const ROWS = 'select bucket, key, hash from comity.audit_rows($1::text, $2::int, $3::text, $4::text, $5::int, $6::text::int[])'
+const KEYS = `
+  select key, hash, version, tombstone, waiting from comity.audit_copied_keys($1::text, $2::int, $3::text, $4::text::text[], $5::text)`
+
+/** What the database says of a copy's table now: a newer process may have widened it. Throws COMITY_REPLICA_NOT_MIGRATED. */
+export async function shapeOf(sql: Queryable, name: string): Promise<ReplicaShape> {
+  const { rows } = await sql.query<{ table_schema: string; table_name: string; columns: string }>(SHAPE, [name])
+  const row = rows[0]
+  if (row === undefined) throw new ReplicaNotMigrated({ replica: name })
+  return { name, schema: row.table_schema, table: row.table_name, columns: JSON.parse(row.columns) as ReplicaColumn[] }
+}
+
+/** The fields that an audit compares: all that the copy has, or only those of the key. */
+export function auditedFields({ columns }: ReplicaShape, extent: 'full' | 'keys'): readonly AuditedField[] {
+  return inNameOrder(
+    columns.filter(({ key }) => extent === 'full' || key !== undefined).map((column) => ({ name: column.field, kind: kindOf(column) })),
+  )
+}
+
+/** A copy as its audit looks at it. */
+export interface AuditedCopy extends Side {
+  /** What holds of these keys here, now. */
+  keys(keys: readonly string[]): Promise<readonly CopiedKey[]>
+}
+
+export function auditedCopy(options: {
+  readonly database: Database
+  readonly shape: ReplicaShape
+  readonly fields: readonly AuditedField[]
+  readonly secret: string
+  /** One statement of an audit at a time: the copy's subscription needs connections, too. */
+  readonly permit: Permit
+}): AuditedCopy {
+  const { database, shape, fields, permit } = options
+  const secrets = secretsOf(options.secret)
+  const source = replicaRows(shape, fields)
+  const byKey = replicaRowsOf(shape, fields, '$1')
+  const rowsOf = <Row>(text: string, values: readonly unknown[]): Promise<readonly Row[]> =>
+    permit(() => patiently(database, async (sql) => (await sql.query<Row>(text, values)).rows))
+
+  return {
+    digests: (depth: number, within?: Buckets) =>
+      rowsOf<Digest>(DIGESTS, [
+        ...[source.rows, source.fields, ...secrets, depth],
+        ...[within?.depth ?? null, within === undefined ? null : arrayLiteral(within.buckets)],
+      ]),
+    rows: ({ depth, buckets }) => rowsOf<HashedRow>(ROWS, [source.rows, source.fields, ...secrets, depth, arrayLiteral(buckets)]),
+    async keys(keys) {
+      const fitting = keys.filter((key) => fitsKey(shape, key))
+      const rows = await rowsOf<{
+        key: string
+        hash: string | null
+        version: string | null
+        tombstone: string | null
+        waiting: string | null
+      }>(KEYS, [byKey.rows, byKey.fields, secrets[1], arrayLiteral(fitting), shape.name])
+      const found = new Map(rows.map((row) => [row.key, row]))
+      return keys.map((key): CopiedKey => {
+        const row = found.get(key)
+        return {
+          ...{ key, hash: row?.hash ?? null, version: Math.max(Number(row?.version ?? 0), Number(row?.tombstone ?? 0)) },
+          ...(row?.waiting ? { waiting: row.waiting } : {}),
+        }
+      })
+    },
+  }
+}

@@ -1,0 +1,88 @@
+import { randomUUID } from 'node:crypto'
+import type { CopyingHandler, CopyingSpeaker, Heard } from '../control/copying-channel.ts'
+import { sayAboutCopy } from '../control/copying-channel.ts'
+import { copyTopic } from '../control/copying-topics.ts'
+import { type Clock, type Logger, type Loop, logEvent, loop, silentLogger, systemClock } from '../foundation/index.ts'
+import type { Database } from '../postgres/database.ts'
+import { answerAudit } from './answer-audit.ts'
+import { AUDIT_ASKED, AUDIT_TOLD, AUDIT_VERSION, type AuditAnswer, type AuditAsked, type AuditTold } from './contracts.ts'
+import { knowCopy, tellWanted } from './wanted.ts'
+
+/** Questions that wait for an answer, at most; who is not answered asks again. */
+const MOST_WAITING = 100
+
+/**
+ * The owner's side of audits: questions are taken, and answered one at a time, with a rest as long as the work was, so that audits take no more
+ * than half of one connection. Nothing is recorded: a question that gets lost here is asked again.
+ */
+export function ownerAudits(options: {
+  readonly team: string
+  readonly database: Database
+  readonly speaker: CopyingSpeaker
+  readonly mayRun: () => boolean
+  readonly clock?: Clock
+  readonly logger?: Logger
+}): { readonly handler: CopyingHandler<AuditAsked>; readonly loop: Loop } {
+  const { team, database, speaker, mayRun, clock = systemClock, logger = silentLogger } = options
+  const waiting = new Map<string, Heard<AuditAsked>>()
+  let working: string | undefined
+  let lookedAt = Number.NEGATIVE_INFINITY
+
+  async function runOnce(signal: AbortSignal): Promise<'busy' | 'idle'> {
+    if (!mayRun()) return 'idle'
+    if (clock.monotonic() - lookedAt >= LOOK_EVERY) {
+      lookedAt = clock.monotonic()
+      await tellWanted(database, speaker)
+    }
+    const next = waiting.values().next().value
+    if (next === undefined) return 'idle'
+    const { id } = next.data
+    waiting.delete(id)
+    working = id
+    const began = clock.monotonic()
+    try {
+      const onWaiting = (holders: readonly object[]) => tell(next, [{ kind: 'waiting', for: JSON.stringify(holders) }])
+      await knowCopy(database, next.replica)
+      await tell(next, await answerAudit(next, { database, signal, onWaiting }))
+    } catch (error) {
+      if (!signal.aborted) logEvent(logger, 'comity.audit.not_answered', { subscription: next.replica, error })
+    } finally {
+      working = undefined
+    }
+    await clock.sleep(Math.min(LONGEST_REST, clock.monotonic() - began), signal)
+    return 'busy'
+  }
+
+  async function tell({ replica, data }: Heard<AuditAsked>, parts: readonly AuditAnswer[]): Promise<void> {
+    const answer = randomUUID()
+    await sayAboutCopy(
+      speaker,
+      copyTopic(replica),
+      parts.map((told, i) => {
+        const message: AuditTold = { v: AUDIT_VERSION, id: data.id, answer, part: i + 1, parts: parts.length, told }
+        return { contract: AUDIT_TOLD, replica, data: message }
+      }),
+    )
+  }
+
+  const answering = loop({ name: `answers to audits by ${team}`, poll: { min: 0, max: 1000 }, clock, logger, runOnce })
+  return {
+    loop: answering,
+    handler: {
+      contract: AUDIT_ASKED,
+      async handle(messages) {
+        for (const heard of messages) {
+          const { id } = heard.data
+          if (id !== working && (waiting.has(id) || waiting.size < MOST_WAITING)) waiting.set(id, heard)
+        }
+        answering.wake()
+        return messages.map(() => 'ack')
+      },
+    },
+  }
+}
+
+/** In milliseconds. */
+const LONGEST_REST = 5000
+/** Between two looks at what has happened here, in milliseconds. */
+const LOOK_EVERY = 30_000

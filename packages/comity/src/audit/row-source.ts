@@ -1,0 +1,79 @@
+import { columnFromWire, wireFromColumn } from '../outbox/capture/index.ts'
+import { quoteIdentifier } from '../postgres/quote.ts'
+import type { ReplicaColumn, ReplicaShape } from '../replica/replica-columns.ts'
+import { VERSION_COLUMN } from '../replica/replica-sql.ts'
+import { type AuditedField, inNameOrder } from './canonical-kind.ts'
+
+/** A copy's rows as the functions of migration 0015 take them: `key` (its text), and `f1`…`fn`, the canonical texts in the order of the fields' names. */
+export interface RowSource {
+  readonly rows: string
+  readonly fields: number
+}
+
+export function replicaRows(replica: ReplicaShape, fields: readonly AuditedField[]): RowSource {
+  const ordered = inNameOrder(fields)
+  const columns = ordered.map(({ name, kind }, i) => {
+    const { type, column } = replica.columns.find(({ field }) => field === name) as ReplicaColumn
+    const value = `r.${quoteIdentifier(column)}`
+    if (kind === 'json') return `comity.canonical_json(${value}) as f${i + 1}`
+    // + 0: there is no negative zero on the wire.
+    return `${kind === 'number' ? `encode(float8send(${value} + 0), 'hex')` : wireFromColumn(type, value)} as f${i + 1}`
+  })
+  return { fields: ordered.length, rows: `select ${[`${keyText(replica)} as key`, ...columns].join(', ')} from ${tableOf(replica)} r` }
+}
+
+/** The rows whose keys are in the array `keys` (SQL), with `version`: found by the primary key. Only keys that {@link fitsKey}. */
+export function replicaRowsOf(replica: ReplicaShape, fields: readonly AuditedField[], keys: string): RowSource {
+  const { rows, fields: count } = replicaRows(replica, fields)
+  const versioned = rows.replace('select ', `select r.${VERSION_COLUMN} as version, `)
+  return { fields: count, rows: `${versioned} join unnest(${keys}) k(key) on ${isKey(replica)}` }
+}
+
+/** Whether the row `r` has the key of `k.key`. */
+export function isKey(replica: Pick<ReplicaShape, 'columns'>): string {
+  const columns = keyColumns(replica)
+  const conditions = columns.map(({ column, type }, i) => {
+    const text = columns.length === 1 ? 'k.key' : `(k.key::jsonb ->> ${i})`
+    return `r.${quoteIdentifier(column)} = ${columnFromWire(type, text)}`
+  })
+  return conditions.join(' and ')
+}
+
+/** Whether a copy's key columns can hold that key: one that they can't is in no copy. */
+export function fitsKey(replica: ReplicaShape, key: string): boolean {
+  const columns = keyColumns(replica)
+  const parts: unknown = columns.length === 1 ? [key] : parse(key)
+  if (!Array.isArray(parts) || parts.length !== columns.length) return false
+  return columns.every(({ type }, i) => (FITS[type] ?? ANY).test(String(parts[i])))
+}
+const ANY = /^/
+const FITS: Readonly<Record<string, RegExp>> = {
+  bigint: /^(0|-?[1-9]\d{0,17})$/,
+  uuid: /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i,
+  date: /^(?!0000)\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])$/,
+  timestamptz: /^(?!0000)\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?Z$/,
+  boolean: /^(true|false)$/,
+}
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+export function tableOf({ schema, table }: Pick<ReplicaShape, 'schema' | 'table'>): string {
+  return `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`
+}
+
+function keyColumns({ columns }: Pick<ReplicaShape, 'columns'>): readonly ReplicaColumn[] {
+  return columns.filter(({ key }) => key !== undefined).sort((a, b) => (a.key as number) - (b.key as number))
+}
+
+/** The text of a row's key: the value itself, or a JSON array of the values. */
+function keyText(replica: ReplicaShape): string {
+  const columns = keyColumns(replica)
+  const texts = columns.map(({ type, column }) => wireFromColumn(type, `r.${quoteIdentifier(column)}`))
+  if (texts.length === 1) return texts[0] as string
+  return `'[' || ${texts.map((text, i) => (columns[i]?.type === 'bigint' ? text : `to_json(${text})::text`)).join(` || ',' || `)} || ']'`
+}

@@ -1,0 +1,127 @@
+/** Drift is found and named, key by key, and repaired, without one team reading another's database. */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { tellWanted } from '../../src/audit/wanted.ts'
+import { type AuditedTeams, auditedTeams } from './audited-teams.ts'
+
+let on: AuditedTeams
+beforeAll(async () => {
+  on = await auditedTeams(300)
+})
+afterAll(() => on[Symbol.asyncDispose]())
+
+test('a copy that is as its owner has it is true', async () => {
+  expect(await on.audit()).toMatchObject({ verdict: 'true', findings: [], problem: null })
+})
+
+test('corruption of eight kinds is found, named and repaired', async () => {
+  const { crm, marketing } = on
+  await crm.db.query(`update customers set name = 'newer' where id = 'c50'`)
+  await marketing.caughtUp()
+  const run = (sql: string) => marketing.db.query(sql)
+  await run(`delete from crm_customer where id = 'c1'`) // a missing row
+  await run(`insert into crm_customer select 'extra', agency_id, email, name, score, comity_version from crm_customer where id = 'c2'`) // an extra row
+  await run(`update crm_customer set name = 'Customer 50', comity_version = 1 where id = 'c50'`) // a stale version
+  await run(`update crm_customer set score = score + 0.0000001 where id = 'c3'`) // one field changed
+  await crm.db.query(`update customers set name = '' where id = 'c4'`)
+  await marketing.caughtUp()
+  await run(`update crm_customer set name = null where id = 'c4'`) // NULL for empty
+  await run(`update crm_customer set email = upper(email) where id = 'c5'`) // case
+  await run(`update crm_customer set email = name, name = email where id = 'c6'`) // swapped fields
+  await run(`update crm_customer a set email = b.email, name = b.name, score = b.score, agency_id = b.agency_id
+    from crm_customer b where (a.id, b.id) in (('c7', 'c8'), ('c8', 'c7'))`) // two rows exchanged
+  const expected = [
+    'c1: missing',
+    'c3: different',
+    'c4: different',
+    'c5: different',
+    'c50: stale',
+    'c6: different',
+    'c7: different',
+    'c8: different',
+    'extra: extra',
+  ]
+  const found = await on.audit()
+  expect(found).toMatchObject({ verdict: 'drift', findings: expected })
+
+  const repaired = await on.audit(undefined, { repair: true })
+  expect(repaired).toMatchObject({ verdict: 'true', findings: expected })
+  expect(new Set(repaired.after.map((one) => one.split(': ')[1]))).toEqual(new Set(['true']))
+  expect((await marketing.db.query('select author, reason, keys, clean, ended_at is not null as ended from comity.repairs')).rows).toEqual([
+    { author: 'a test', reason: 'to know', keys: 9, clean: 9, ended: true },
+  ])
+  expect(await on.audit()).toMatchObject({ verdict: 'true', findings: [] })
+})
+
+test('an entity that is published by code, with a composite key and JSON, is compared from its heads', async () => {
+  const { crm, marketing } = on
+  for (let number = 1; number <= 5; number++)
+    await on.seat({ row: 'A "x"', number, guest: null, tags: { vip: number === 1, ratio: [0.1, 1e21, number] } })
+  expect(await on.audit('marketing.crm-seat')).toMatchObject({ verdict: 'true', row: { our_rows: '5', their_rows: '5' } })
+  await marketing.db.query(`update crm_seat set tags = '{"vip": false, "ratio": [0.10, 1e21, 1.00000001]}' where number = 2`)
+  await marketing.db.query(`update crm_seat set comity_version = 9007199254740991, guest = 'nobody' where number = 3`)
+  await marketing.db.query(`update crm_seat set number = 44 where number = 4`)
+  const expected = ['["A \\"x\\"",2]: different', '["A \\"x\\"",3]: ahead', '["A \\"x\\"",44]: extra', '["A \\"x\\"",4]: missing']
+  expect(await on.audit('marketing.crm-seat')).toMatchObject({ verdict: 'drift', findings: expected })
+  // Which rows there are is seen without their fields.
+  expect((await on.audit('marketing.crm-seat', { extent: 'keys' })).findings).toEqual(expected.slice(2))
+  expect(await on.audit('marketing.crm-seat', { repair: true })).toMatchObject({ verdict: 'true', findings: expected })
+  // The version that no history has was lowered: the owner's next change arrives.
+  await on.seat({ row: 'A "x"', number: 3, guest: 'Ann', tags: {} })
+  expect((await marketing.db.query('select guest from crm_seat where number = 3')).rows).toEqual([{ guest: 'Ann' }])
+  await crm.db.transaction((tx) => tx.query(`select comity.publish('crm.seat', '{"row":"A \\"x\\"","number":5}', 'deleted')::text`))
+  await marketing.caughtUp()
+  expect(await on.audit('marketing.crm-seat')).toMatchObject({ verdict: 'true', row: { our_rows: '4', their_rows: '4' } })
+})
+
+test('what is withheld at the owner, and what waits here, is named as such and is no drift', async () => {
+  const { crm, marketing } = on
+  await crm.db.query(`update customers set score = 'NaN' where id = 'c20'`)
+  await expect.poll(async () => (await crm.db.query('select 1 from comity.withheld where resolved_at is null')).rows.length).toBe(1)
+  await marketing.db.query(`insert into comity.waiting_keys (subscription, key, reason) values ('marketing.crm-customer', 'c21', 'parked')`)
+  await marketing.db.query(`update crm_customer set name = 'as it was before the message that waits' where id = 'c21'`)
+  const found = await on.audit(undefined, { repair: true })
+  expect(found).toMatchObject({ verdict: 'true', findings: ['c20: withheld', 'c21: waiting'], after: ['c20: null', 'c21: null'] })
+  await marketing.db.query(`delete from comity.waiting_keys`)
+  await crm.db.query(`update customers set score = 2 where id = 'c20'`)
+  expect((await on.audit(undefined, { repair: true })).after).toEqual(['c21: true'])
+})
+
+test('no key is named while writers write, and a row that nobody writes is', async () => {
+  const { crm, marketing } = on
+  await marketing.db.query(`update crm_customer set email = 'corrupted' where id = 'c299'`)
+  let writing = true
+  const writers = [0, 1, 2, 3].map(async (writer) => {
+    for (let n = 0; writing; n++) {
+      const id = `c${1 + ((writer * 67 + n * 13) % 290)}`
+      if (n % 7 === 3) await crm.db.query('delete from customers where id = $1::text', [id])
+      await crm.db.query(
+        `insert into customers values ($1::text, 'a1', $2::text, 'w', $3::float8) on conflict (id) do update set email = excluded.email, score = excluded.score`,
+        [id, `${writer}-${n}@example.com`, n],
+      )
+    }
+  })
+  const found = []
+  for (let n = 0; n < 4; n++) found.push(await on.audit())
+  writing = false
+  await Promise.all(writers)
+  for (const { findings } of found) expect(findings.filter((one) => !one.endsWith(': moving'))).toEqual(['c299: different'])
+  await marketing.caughtUp()
+  expect(await on.audit(undefined, { repair: true })).toMatchObject({
+    verdict: 'true',
+    findings: ['c299: different'],
+    after: ['c299: true'],
+  })
+})
+
+test('a copy is compared by itself when its owner, or its own team, has begun another life', async () => {
+  const { crm, marketing, speaker } = on
+  const of = async (cause: string) =>
+    (await marketing.db.query('select replica, author, verdict from comity.audits where cause = $1::text order by replica', [cause])).rows
+  expect(await of('incarnation')).toEqual([])
+  await tellWanted(crm.db, speaker)
+  await crm.db.query(`insert into comity.incarnations (identity, first_version, last_survived) values ('restored', 1, 0)`)
+  await tellWanted(crm.db, speaker)
+  await tellWanted(crm.db, speaker) // told once
+  const expected = ['marketing.crm-customer', 'marketing.crm-seat'].map((replica) => ({ replica, author: 'crm', verdict: 'true' }))
+  await expect.poll(() => of('incarnation'), { timeout: 10_000 }).toEqual(expected)
+})

@@ -1,0 +1,71 @@
+/** Copies are compared by themselves: in turns that are spread, and when something can have made them untrue. */
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { scheduleAudits } from '../../src/audit/schedule.ts'
+import { teamDatabase } from '../team-database.ts'
+
+const DAY = { full: 86_400_000, keys: 3_600_000 }
+const copies = Array.from({ length: 40 }, (_, i) => `m.copy-${i}`)
+let database: Awaited<ReturnType<typeof teamDatabase>>
+beforeAll(async () => {
+  database = await teamDatabase()
+  for (const name of copies)
+    await database.query(
+      `insert into comity.replicas (name, topic, table_schema, table_name, columns) values ($1::text, 'crm.customer', 'public', $1::text, '[]')`,
+      [name],
+    )
+})
+afterAll(() => database.close())
+beforeEach(async () => {
+  for (const table of ['audits', 'jobs', 'asked_backfills']) await database.query(`delete from comity.${table}`)
+})
+
+async function due(age: string, schedule = DAY): Promise<readonly string[]> {
+  await database.query('update comity.replicas set created_at = now() - $1::text::interval', [age])
+  await scheduleAudits(database, copies, schedule)
+  return asked()
+}
+async function asked(): Promise<readonly string[]> {
+  const { rows } = await database.query<{ it: string }>(`select cause || ' ' || extent as it from comity.audits order by 1`)
+  return rows.map(({ it }) => it)
+}
+
+test('the first turns of the copies of a team are spread over the time between two turns', async () => {
+  expect(await due('0 s')).toEqual([])
+  const some = await due('10 hours', { full: DAY.full, keys: undefined as never })
+  expect(some.length).toBeGreaterThan(3)
+  expect(some.length).toBeLessThan(37)
+  expect(new Set(some)).toEqual(new Set(['schedule full']))
+  expect(await due('24 hours', { full: DAY.full, keys: undefined as never })).toHaveLength(40)
+})
+
+test('a turn is one audit, not two at once; the next comes after the time between two turns', async () => {
+  expect(await due('24 hours')).toEqual(copies.map(() => 'schedule full'))
+  await scheduleAudits(database, copies, DAY)
+  expect(await asked()).toHaveLength(40)
+  await database.query(
+    `update comity.audits set state = 'ended', verdict = 'true', ended_at = now(), asked_at = now() - interval '61 minutes'`,
+  )
+  await scheduleAudits(database, copies, DAY)
+  expect((await asked()).filter((one) => one === 'schedule keys')).toHaveLength(40)
+})
+
+test('not while a copy is being filled, and never where it is switched off', async () => {
+  await database.query(`insert into comity.asked_backfills (replica, owner, entity, why) values ($1::text, 'crm', 'crm.customer', 'new')`, [
+    copies[0],
+  ])
+  expect(await due('24 hours')).toHaveLength(39)
+  await database.query('delete from comity.audits')
+  expect(await due('24 hours', { full: undefined, keys: undefined } as never)).toEqual([])
+})
+
+test('an act over many lines, and another life of the database, ask for one audit each', async () => {
+  await database.query('update comity.replicas set created_at = now()')
+  await database.query(
+    `insert into comity.jobs (id, kind, selection, author, reason, state, lines, messages, done, stop_above, ended_at)
+     values ('j', 'skip', jsonb_build_object('subscription', $1::text), 'ann', 'bad deploy', 'done', 500, 500, 500, 1, now())`,
+    [copies[1]],
+  )
+  await database.query(`insert into comity.incarnations (identity, first_version, last_survived) values ('a', 1, 0), ('b', 2, 0)`)
+  for (let n = 0; n < 2; n++) await scheduleAudits(database, copies.slice(0, 2), DAY)
+  expect(await asked()).toEqual(['incarnation full', 'incarnation full', 'retry full'])
+})
