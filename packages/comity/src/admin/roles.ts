@@ -40,6 +40,10 @@ const RUNNING = [
   'draw_version()',
   'backfill_rows(text, text[], integer, integer)',
   'backfill_estimate(text)',
+  'state_key(text, text)',
+  'erase_own(text, text, bigint)',
+  'erase_withheld(text, text, bigint)',
+  'erase_messages(text, text, bigint, text)',
   'inbox_floor()',
   'waiting_floor()',
 ]
@@ -90,6 +94,8 @@ const RUNNER: readonly Grant[] = [
   { rights: 'select, insert, update', on: 'comity.backfills', why: 'what copies of this team’s entities have asked for' },
   { rights: 'select, insert, update', on: 'comity.asked_backfills, comity.marks', why: 'how far its own copies are' },
   { rights: 'select, insert, update, delete', on: 'comity.backfill_left', why: 'rows that a backfill could not bring' },
+  { rights: 'select, insert, update', on: 'comity.erasures, comity.holders', why: 'what this team has erased, and who reads what of it' },
+  { rights: 'select, insert', on: 'comity.erasure_receipts, comity.erased', why: 'what was removed, here and elsewhere' },
   { rights: 'select, insert, update, delete', on: 'comity.processes', why: 'what each process is doing' },
   { rights: 'select, insert, update', on: 'comity.announced, comity.teams', why: 'what this team and others say of themselves' },
   {

@@ -13,6 +13,7 @@ import { control } from '../control/control.ts'
 import { movingMarks } from '../control/moving-marks.ts'
 import { patienceFor } from '../control/progress-tracker.ts'
 import { admitRelay } from '../control/transport-moves.ts'
+import { erasures } from '../erasure/erasures.ts'
 import { type Loop, logEvent, loop, systemClock } from '../foundation/index.ts'
 import { outsideOfSpans, telemetry } from '../foundation/telemetry/index.ts'
 import { type Mover, scheduledMover } from '../outbox/scheduled-mover.ts'
@@ -88,6 +89,7 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
   }
   const filling = fillers.length === 0 ? NOTHING : copyBackfills({ ...copying, fillers, permit: permits.of('backfills', 1) })
   const announcing = relaying === undefined ? NOTHING : ownerBackfills({ ...copying, relay: relaying })
+  const erasing = erasures({ ...copying, relay: relaying, receives: settings.subscriptions, permit: permits.of('erasures', 1) })
   const attending = attention({ team, database, subscriptions, mayRun: () => cleared.identity !== undefined, logger })
   const jobs = jobRunner({ holder, database, subscriptions, logger })
 
@@ -129,8 +131,17 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
     ...(subscriptions.size > 0 ? [...attending, jobs] : []),
     ...filling.loops,
     ...announcing.loops,
+    ...erasing.loops,
   ]
-  const side = [...subscriptions.values(), ...loops, ...(mover ? [mover] : []), ...controlling, ...filling.services, ...announcing.services]
+  const side = [
+    ...subscriptions.values(),
+    ...loops,
+    ...(mover ? [mover] : []),
+    ...controlling,
+    ...filling.services,
+    ...announcing.services,
+    ...erasing.services,
+  ]
   const services = [cleared, ...(relaying ? [relaying] : []), ...side]
   const parts = { clearance: cleared, relay: relaying, subscriptions, loops }
   const stopShowing = gauges({ telemetry: signals, declaration, namespace, database, transport, parts, vitalSigns })
