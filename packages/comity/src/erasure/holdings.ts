@@ -39,8 +39,8 @@ export function holdings(options: {
   const said = ownersOf(declaration).map((owner) => ({ owner, list: holdingsOf(declaration, owner) }))
   let failing = false
 
-  async function runOnce(): Promise<'busy' | 'idle'> {
-    if (!mayRun()) return 'idle'
+  async function runOnce(): Promise<'idle' | number> {
+    if (!mayRun()) return NOT_YET
     for (const { owner, list } of said) {
       const what = `holdings of ${owner}`
       const hash = createHash('sha256').update(JSON.stringify(list)).digest('hex').slice(0, 16)
@@ -62,6 +62,8 @@ export function holdings(options: {
   return loop({ name: `holdings of ${declaration.team}`, poll: { min: LOOK_EVERY, max: LOOK_EVERY }, clock, logger, runOnce })
 }
 
+/** Until this process may speak for its team, in milliseconds. */
+const NOT_YET = 200
 /** Between two looks, in milliseconds. */
 const LOOK_EVERY = 30_000
 
