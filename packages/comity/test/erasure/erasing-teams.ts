@@ -91,7 +91,9 @@ export async function tablesWith(db: TestTeam<Queryable>['db'], text: string): P
   )
   const found: string[] = []
   for (const { name } of tables) {
-    const { rows } = await db.query<{ found: boolean }>(`select exists (select from ${name} t where strpos(t::text, $1) > 0) as found`, [text])
+    const { rows } = await db.query<{ found: boolean }>(`select exists (select from ${name} t where strpos(t::text, $1) > 0) as found`, [
+      text,
+    ])
     if (rows[0]?.found) found.push(name)
   }
   return found
@@ -101,6 +103,7 @@ export async function tablesWith(db: TestTeam<Queryable>['db'], text: string): P
 export async function settled(crm: TestTeam<Queryable>, marketing: TestTeam<Queryable>): Promise<void> {
   const known = async () => (await crm.db.query('select subscription from comity.holders order by subscription')).rows.length
   await expect.poll(known, { timeout: 15_000, interval: 10 }).toBe(4)
-  const filled = async () => (await marketing.db.query<{ state: string }>('select state from comity.asked_backfills')).rows.map(({ state }) => state)
+  const filled = async () =>
+    (await marketing.db.query<{ state: string }>('select state from comity.asked_backfills')).rows.map(({ state }) => state)
   await expect.poll(filled, { timeout: 15_000, interval: 10 }).toEqual(['ready', 'ready'])
 }

@@ -1,6 +1,7 @@
 /** What is erased at its owner is nowhere any more: not in a table of Comity's, at either side, and nothing that is older brings it back. */
-import { testBus } from 'comity/testing'
+
 import { erasureRegister, planErasure } from 'comity/admin'
+import { testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { act } from '../admin/act.ts'
 import { Called, Customer, erase, eraseCustomer, MARKER, newCrm, newMarketing, Profile, settled, tablesWith } from './erasing-teams.ts'
@@ -17,7 +18,7 @@ test('no table of either team holds it afterwards', { timeout: 60_000 }, async (
   await crm.db.query(`update customers set email = '${MARKER}@example.com' where id = 'c1'`)
   await crm.db.transaction(async (tx) => {
     await crm.team.publish(tx, Profile, { id: 'c1', about: MARKER })
-    await crm.team.publish(tx, Called, said)
+    await tx.query(`select comity.publish('crm.customer-called', $1, headers => '{"note":"${MARKER}"}')`, [JSON.stringify(said)])
     await crm.team.publish(tx, Called, said, { notBefore: new Date(Date.now() + 3_600_000) })
   })
   await marketing.caughtUp()
@@ -27,7 +28,13 @@ test('no table of either team holds it afterwards', { timeout: 60_000 }, async (
   )
   await act(marketing.team as never, 'edit-message', { ...rows[0], key: 'c1', data: { ...said, said: `${MARKER}, edited` } })
 
-  expect(parents(await tablesWith(crm.db, MARKER))).toEqual(['comity.heads', 'comity.outbox', 'comity.scheduled', 'comity.withheld', 'public.customers'])
+  expect(parents(await tablesWith(crm.db, MARKER))).toEqual([
+    'comity.heads',
+    'comity.outbox',
+    'comity.scheduled',
+    'comity.withheld',
+    'public.customers',
+  ])
   expect(parents(await tablesWith(marketing.db, MARKER))).toEqual([
     ...['comity.edited', 'comity.operations', 'comity.waiting', 'public.crm_customer', 'public.crm_profile'],
   ])
@@ -45,7 +52,10 @@ test('no table of either team holds it afterwards', { timeout: 60_000 }, async (
   expect(customer.receipts).toMatchObject([
     {
       team: 'marketing',
-      removed: [one('marketing.crm-customer', 'replica', { rows: expect.any(Number) }), one('marketing.customers-heard', 'handler', { messages: 1 })],
+      removed: [
+        one('marketing.crm-customer', 'replica', { rows: expect.any(Number) }),
+        one('marketing.customers-heard', 'handler', { messages: 1 }),
+      ],
     },
   ])
   expect(called.receipts[0]?.removed).toEqual([one('marketing.crm-customer-called', 'handler', { messages: 1, edited: 2 })])
@@ -74,7 +84,9 @@ test('a state that its owner still has is not erased behind its back', async () 
   await using crm = await newCrm(bus, { rows: 3 })
   const there = { topic: Customer.name, key: 'c1' }
   await expect(act(crm.team as never, 'erase', there)).rejects.toMatchObject({ code: 'COMITY_ERASURE_STATE_THERE' })
-  await expect(act(crm.team as never, 'erase', { topic: 'sales.order', key: 'c1' })).rejects.toMatchObject({ code: 'COMITY_ERASURE_NOT_OWNED' })
+  await expect(act(crm.team as never, 'erase', { topic: 'sales.order', key: 'c1' })).rejects.toMatchObject({
+    code: 'COMITY_ERASURE_NOT_OWNED',
+  })
   expect(await planErasure(crm.team.environment, crm.team.declaration, there)).toMatchObject({ there: true, outbox: 0, holders: [] })
   expect(await act(crm.team as never, 'erase', { ...there, delete: true })).toMatchObject({ deleted: true })
   expect(await act(crm.team as never, 'erase', { ...there, delete: true })).toMatchObject({ deleted: false, outbox: 0 })
