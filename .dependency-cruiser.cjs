@@ -11,7 +11,7 @@ const LAYERS = [
   ['outbox'],
   ['relay', 'subscription'],
   ['replica', 'control', 'catalog'],
-  ['request', 'backfill'],
+  ['request', 'backfill', 'erasure'],
   ['audit'],
   ['admin'],
   ['team', 'http'],

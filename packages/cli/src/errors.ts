@@ -76,3 +76,18 @@ export const BadValue: ErrorType<'option' | 'value' | 'expected'> = errorType(
   '{option} is "{value}", expected {expected}',
   'correct it; --help has an example',
 )
+export const EntityNotInWorkspace: ErrorType<'entity' | 'entities'> = errorType(
+  'COMITY_ENTITY_NOT_IN_WORKSPACE',
+  'no configuration of this workspace imports the entity {entity}; there are: {entities}',
+  'run it in the folder above the configurations, or name one of these; a contract must be exported by a module that configurations import',
+)
+export const AudienceMissing: ErrorType<'entity' | 'owner' | 'audiences' | 'team'> = errorType(
+  'COMITY_AUDIENCE_MISSING',
+  '{entity} is granted to {audiences}, and not to {team}',
+  'let {owner} add to its contract: audiences: { {team}: [ … ] }, and migrate and provision; then add the team',
+)
+export const TeamFolderTaken: ErrorType<'folder'> = errorType(
+  'COMITY_TEAM_FOLDER_TAKEN',
+  'there is a folder {folder} already',
+  'give the team another name, or move the folder away',
+)

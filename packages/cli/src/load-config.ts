@@ -45,6 +45,15 @@ async function load(file: string): Promise<Record<string, unknown>> {
   }
 }
 
+/** What a configuration imports from there. */
+export async function importFrom(config: string, specifier: string): Promise<Record<string, unknown>> {
+  try {
+    return await createJiti(config, { tryNative: true, interopDefault: false }).import<Record<string, unknown>>(specifier)
+  } catch (error) {
+    throw new ConfigFailed({ file: specifier, reason: error instanceof Error ? error.message : String(error) }, { cause: error })
+  }
+}
+
 function isTeam(value: unknown): value is Team {
   if (typeof value !== 'object' || value === null) return false
   const { name, declaration, start, migrate } = value as Partial<Team>

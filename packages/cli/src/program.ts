@@ -6,6 +6,7 @@ import { backfillCommand } from './commands/backfill.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
 import { devCommand } from './commands/dev.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { eraseCommand } from './commands/erase.ts'
 import { jobsCommand } from './commands/jobs.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { operationsCommand } from './commands/operations.ts'
@@ -17,6 +18,7 @@ import { replayCommand } from './commands/replay.ts'
 import { runCommand } from './commands/run.ts'
 import { statusCommand } from './commands/status.ts'
 import { subscriptionsCommand } from './commands/subscriptions.ts'
+import { teamsCommand } from './commands/teams.ts'
 import { tenantsCommand } from './commands/tenants.ts'
 import { traceCommand } from './commands/trace.ts'
 import { transportCommand } from './commands/transport.ts'
@@ -37,9 +39,9 @@ const COMMANDS = [
     backfillCommand,
     traceCommand,
   ],
-  ...[pauseCommand, resumeCommand, replayCommand, purgeCommand, jobsCommand, operationsCommand],
+  ...[pauseCommand, resumeCommand, replayCommand, purgeCommand, eraseCommand, jobsCommand, operationsCommand],
   ...[auditCommand, transportCommand],
-  ...[devCommand, releaseCommand, uninstallCommand],
+  ...[devCommand, teamsCommand, releaseCommand, uninstallCommand],
 ]
 
 const HELP = `

@@ -13,6 +13,7 @@ export { type MigrateOptions, type MigrationReport, migrate } from './migrate.ts
 export type { AuditArguments, AuditBegun } from './operations/audit.ts'
 export type { BackfillArguments, BackfillStartArguments } from './operations/backfill.ts'
 export type { EditArguments } from './operations/edit-message.ts'
+export type { EraseArguments, EraseOutcome } from './operations/erase.ts'
 export type { LinesArguments } from './operations/lines.ts'
 export type { PauseArguments } from './operations/pause.ts'
 export type { PurgeArguments } from './operations/purge.ts'
@@ -22,6 +23,13 @@ export { listOperations, type OperationRecord, type OperationRequest, operate } 
 export { type BrokerAccess, brokerAccess, type Member, provision, provisionPlan } from './provision.ts'
 export { type Audit, type AuditFinding, auditFindings, auditOf, listAudits } from './reads/audits.ts'
 export { type DeadLetterGroup, deadLetterGroups } from './reads/dead-letter-groups.ts'
+export {
+  type ErasureReceipt,
+  type ErasureRecord,
+  type ErasureRegister,
+  erasureRegister,
+  type HolderRecord,
+} from './reads/erasure-register.ts'
 export { type ExportedDeadLetter, exportDeadLetters } from './reads/export-dead-letters.ts'
 export { type Backfill, listBackfills } from './reads/list-backfills.ts'
 export { type DeadLetter, listDeadLetters } from './reads/list-dead-letters.ts'
@@ -30,6 +38,7 @@ export { listTenants, TENANT_SORTS, type TenantReport, type TenantSort } from '.
 export { type NewestEnded, newestEnded } from './reads/newest-ended.ts'
 export type { Page, PageOptions } from './reads/page.ts'
 export { type BackfillPlan, planBackfill } from './reads/plan-backfill.ts'
+export { type ErasurePlan, planErasure } from './reads/plan-erasure.ts'
 export { type ShownLine, showDeadLetter, type WaitingMessage } from './reads/show-dead-letter.ts'
 export { type MessageLife, type SubscriptionLife, trace } from './reads/trace.ts'
 export { type MovingSubscription, type TransportMove, transportMove } from './reads/transport-move.ts'

@@ -11,6 +11,7 @@ import { audit } from './operations/audit.ts'
 import { cancelBackfill, pauseBackfill, resumeBackfill, startBackfill } from './operations/backfill.ts'
 import { cancelJob } from './operations/cancel-job.ts'
 import { editMessage } from './operations/edit-message.ts'
+import { erase } from './operations/erase.ts'
 import { discard, retry, skip } from './operations/lines.ts'
 import type { Operation } from './operations/operation.ts'
 import { pause, resume } from './operations/pause.ts'
@@ -47,6 +48,7 @@ const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     pauseBackfill,
     resumeBackfill,
     cancelBackfill,
+    erase,
   ].map((operation) => [operation.kind, operation as Operation]),
 )
 

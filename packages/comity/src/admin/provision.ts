@@ -2,6 +2,7 @@ import { topicOf, topicsOf } from '@comity/contract'
 import { contractsPublishedBy, type Declaration, inNamespace, subscriptionsOf } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
 import { copyingSubscriptions, copyingTopics } from '../control/copying-topics.ts'
+import { erasureSubscriptions, erasureTopics } from '../control/erasure-topics.ts'
 import { SYSTEM_BUCKETS, systemSubscriptions, systemTopics } from '../control/system-topics.ts'
 import type { ProvisionPlan, ProvisionStep, SubscriptionPlan, TopicPlan } from '../transport/index.ts'
 import { NoAccessForm } from './errors.ts'
@@ -30,8 +31,11 @@ export function provisionPlan(declaration: Declaration, namespace: string): Prov
     add(topic, sender, SYSTEM_BUCKETS)
     return subscription(name, topic)
   })
-  for (const { name, team, senders } of copyingTopics(declaration)) add(name, team, SYSTEM_BUCKETS, senders)
-  const copying = copyingSubscriptions(declaration).map(({ name, topic }) => subscription(name, topic))
+  for (const { name, team, senders } of [...copyingTopics(declaration), ...erasureTopics(declaration)])
+    add(name, team, SYSTEM_BUCKETS, senders)
+  const copying = [...copyingSubscriptions(declaration), ...erasureSubscriptions(declaration)].map(({ name, topic }) =>
+    subscription(name, topic),
+  )
   return { topics: [...topics.values()], subscriptions: [...subscriptions, ...control, ...copying] }
 }
 

@@ -53,6 +53,10 @@ const RUNNING = [
   'canonical_json(jsonb)',
   'canonical_json_of(jsonb)',
   'canonical_double(numeric)',
+  'state_key(text, text)',
+  'erase_own(text, text, bigint)',
+  'erase_withheld(text, text, bigint)',
+  'erase_messages(text, text, bigint, text)',
   'inbox_floor()',
   'waiting_floor()',
 ]
@@ -111,6 +115,8 @@ const RUNNER: readonly Grant[] = [
   { rights: 'select, insert, update, delete', on: 'comity.audit_findings', why: 'keys that are not as their owner has them' },
   { rights: 'select, insert, delete', on: 'comity.audit_answers', why: 'what owners answer, until it is read' },
   { rights: 'select, insert, delete', on: 'comity.audit_marks', why: 'versions up to which another team waits for marks' },
+  { rights: 'select, insert, update', on: 'comity.erasures, comity.holders', why: 'what this team has erased, and who reads what of it' },
+  { rights: 'select, insert', on: 'comity.erasure_receipts, comity.erased', why: 'what was removed, here and elsewhere' },
   { rights: 'select, insert, update, delete', on: 'comity.processes', why: 'what each process is doing' },
   { rights: 'select, insert, update', on: 'comity.announced, comity.teams', why: 'what this team and others say of themselves' },
   {

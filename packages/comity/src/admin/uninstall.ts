@@ -1,6 +1,7 @@
 import { type Declaration, inNamespace, subscriptionsOf } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
 import { copyingSubscriptions } from '../control/copying-topics.ts'
+import { erasureSubscriptions } from '../control/erasure-topics.ts'
 import { systemSubscriptions } from '../control/system-topics.ts'
 import { releaseSql, runWithLockTimeout } from '../outbox/capture/index.ts'
 import type { Queryable } from '../postgres/index.ts'
@@ -63,9 +64,12 @@ async function operationsLost(database: Queryable): Promise<readonly string[]> {
 }
 
 function remains(replicas: readonly string[], declaration: Declaration, { namespace, team }: Environment): readonly string[] {
-  const subscriptions = [...subscriptionsOf(declaration), ...systemSubscriptions(declaration), ...copyingSubscriptions(declaration)].map(
-    ({ name }) => inNamespace(namespace, name),
-  )
+  const subscriptions = [
+    ...subscriptionsOf(declaration),
+    ...systemSubscriptions(declaration),
+    ...copyingSubscriptions(declaration),
+    ...erasureSubscriptions(declaration),
+  ].map(({ name }) => inNamespace(namespace, name))
   const { writer, runner, bus } = teamRoles(team, namespace)
   return [
     ...replicas.map((table) => `${table}: a plain table, no longer kept up to date`),

@@ -60,6 +60,7 @@ export class Delivery {
     const held = new Map<string, number>()
     const topics = new Map<string, Prepared[]>()
     for (const row of rows) {
+      if (row.kind === 'erased') continue
       const follows = row.kind === 'event' ? (held.get(nameOf(row)) ?? (which === 'new' ? withholding.heldBy(row) : undefined)) : undefined
       const reason = this.#judge(row, contracts, follows) ?? this.#prepare(row, contracts, topics)
       if (reason === undefined) continue

@@ -6,7 +6,8 @@ export interface OutboxRow {
   readonly id: number
   readonly topic: string
   readonly key: string
-  readonly kind: 'created' | 'updated' | 'deleted' | 'event'
+  /** `erased`: an event that was erased before it was sent, and is not sent. */
+  readonly kind: 'created' | 'updated' | 'deleted' | 'event' | 'erased'
   readonly tenant: string | null
   readonly payload: string | null
   /** JSON object of strings: `traceparent` and the like; `withheld` where the owner's side knew already. */

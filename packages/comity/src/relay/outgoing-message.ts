@@ -1,4 +1,4 @@
-import { messageId, sourceOf, toAttributes } from '@comity/contract'
+import { type MessageKind, messageId, sourceOf, toAttributes } from '@comity/contract'
 import type { OutgoingMessage } from '../transport/transport.ts'
 import type { OutboxRow } from './outbox-reader.ts'
 
@@ -23,7 +23,7 @@ export function messageOf(team: string, row: OutboxRow, route: Route): OutgoingM
       subject: row.key,
       time: row.time,
       version: row.id,
-      kind: row.kind,
+      kind: row.kind as MessageKind,
       ...(row.tenant === null ? {} : { tenant: row.tenant }),
       ...(traceparent === undefined ? {} : { traceparent }),
       ...(row.headers === null ? {} : { extra }),

@@ -14,6 +14,8 @@ export interface ReplicaSql {
   readonly remove: string
   /** $1 keys, $2 versions, $3 states (one JSON array): of what was not applied, the versions that are no mere repetition, and why. */
   readonly suspects: string
+  /** $1 key, $2 version: whether there is a row of it that is older (`found`). */
+  readonly has: string
   /** $1 key, $2 replica: the version of the row or of its tombstone. */
   readonly version: string
 }
@@ -71,6 +73,7 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
         select ${keyText('r', keys)} as key from ${table} r
         where r.${VERSION_COLUMN} < $1::text::bigint and not exists (select from comity.backfill_left i where i.replica = $2::text and ${isKey})
         limit $3::int) o`,
+    has: `select exists (select from ${table} r, (select $1::text as key) i where ${isKey} and r.${VERSION_COLUMN} < $2::text::bigint) as found`,
     // The row goes, its version stays: without it a late older state would bring the row back.
     remove: `
       with incoming as materialized (select * from unnest($1::text::text[], $2::text::bigint[]) i(key, version)),

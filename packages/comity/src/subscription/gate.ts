@@ -12,6 +12,8 @@ export interface Gate {
   readonly waiting: ReadonlySet<string>
   /** Which of the tenants are paused. */
   readonly paused: ReadonlySet<string>
+  /** Of keys that their owner has erased, the version up to which. */
+  readonly erased: ReadonlyMap<string, number>
 }
 
 const GATE = `
@@ -20,7 +22,9 @@ const GATE = `
     (select coalesce(json_agg(w.key), '[]'::json)::text from unnest($2::text::text[]) k(key)
       join comity.waiting_keys w on w.subscription = s.name and w.key = k.key) as waiting,
     (select coalesce(json_agg(p.tenant), '[]'::json)::text from comity.pauses p
-      where p.subscription in (s.name, '') and p.tenant <> '' and p.tenant = any ($3::text::text[])) as paused
+      where p.subscription in (s.name, '') and p.tenant <> '' and p.tenant = any ($3::text::text[])) as paused,
+    (select coalesce(json_object_agg(e.key, e.version), '{}'::json)::text from (
+      select e.key, max(e.version) as version from comity.erased e where e.topic = s.topic and e.key = any ($2::text::text[]) group by e.key) e) as erased
   from comity.subscriptions s where s.name = $1::text`
 
 export interface GateQuestion {
@@ -34,7 +38,7 @@ export interface GateQuestion {
 
 /** Under the lane's lock the answer about keys stays true until the end of the transaction. */
 export async function gateOf(sql: Queryable, { subscription, generation, keys, tenants, probing }: GateQuestion): Promise<Gate> {
-  const { rows } = await sql.query<{ open: boolean; waiting: string; paused: string }>(GATE, [
+  const { rows } = await sql.query<{ open: boolean; waiting: string; paused: string; erased: string }>(GATE, [
     subscription,
     arrayLiteral(keys),
     arrayLiteral(tenants),
@@ -43,8 +47,9 @@ export async function gateOf(sql: Queryable, { subscription, generation, keys, t
   ])
   const row = rows[0]
   // Removed while it was consumed.
-  if (row === undefined) return { open: false, waiting: new Set(), paused: new Set() }
-  return { open: row.open, waiting: setOf(row.waiting), paused: setOf(row.paused) }
+  if (row === undefined) return { open: false, waiting: new Set(), paused: new Set(), erased: new Map() }
+  const erased = new Map(Object.entries(JSON.parse(row.erased) as Record<string, number>))
+  return { open: row.open, waiting: setOf(row.waiting), paused: setOf(row.paused), erased }
 }
 
 function setOf(json: string): ReadonlySet<string> {

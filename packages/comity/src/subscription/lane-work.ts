@@ -1,5 +1,6 @@
 import type { Queryable } from '../postgres/database.ts'
 import type { Consumer } from './consumer.ts'
+import { isErased, recordErased } from './erased.ts'
 import { NotYetError } from './errors.ts'
 import { recordOf } from './failure.ts'
 import { type Gate, gateOf } from './gate.ts'
@@ -48,8 +49,8 @@ export class LaneWork<Tx> {
       this.#options.mayBegin(message)
     }
     const newest = messages.reduce((time, { envelope }) => (envelope.time > time ? envelope.time : time), '')
-    return this.#throughGate(messages, { time: newest }, async (gate, tx, sql) => {
-      const go = this.#allowed(messages, gate)
+    return this.#throughGate(messages, { time: newest }, async (left, gate, tx, sql) => {
+      const go = this.#allowed(left, gate)
       const outcomes =
         go.length === 0
           ? []
@@ -57,17 +58,17 @@ export class LaneWork<Tx> {
               consumer.consume({ messages: go, subscription, generation, attempt, tx, sql, signal, mayBegin, replayedUntil }),
             )
       onBegin(undefined)
-      if (go.length === messages.length) return outcomes
+      if (go.length === left.length) return outcomes
       const ended = new Map(go.map((message, i) => [message, outcomes[i] as Outcome]))
-      const others = messages.filter((message) => !ended.has(message))
+      const others = left.filter((message) => !ended.has(message))
       for (const [i, outcome] of (await this.#join(sql, others, gate)).entries()) ended.set(others[i] as Message, outcome)
-      return messages.map((message) => ended.get(message) as Outcome)
+      return left.map((message) => ended.get(message) as Outcome)
     })
   }
 
   /** All of them join the lines of their keys, to make room for others. */
   putAside(messages: readonly Message[]): Promise<readonly Outcome[] | undefined> {
-    return this.#throughGate(messages, {}, (gate, _tx, sql) => this.#join(sql, messages, gate))
+    return this.#throughGate(messages, {}, (left, gate, _tx, sql) => this.#join(sql, left, gate))
   }
 
   /**
@@ -86,16 +87,17 @@ export class LaneWork<Tx> {
     const wants = error instanceof NotYetError ? error.until : undefined
     const standing = { ...this.#standing(reason), failure: recordOf(error), attempts, ...(wants === undefined ? {} : { wants }) }
     const counting = { failed: reason === 'parked' ? 1 : 0 }
-    return this.#throughGate([message], counting, async (_gate, _tx, sql) => {
+    return this.#throughGate([message], counting, async (_left, _gate, _tx, sql) => {
       const done = 'envelope' in message ? await consumer.done?.({ messages: [message], subscription, generation, sql }) : undefined
       return done?.has(incoming.id) ? ['duplicate'] : append(sql, [incoming], standing)
     })
   }
 
-  async #throughGate(
-    messages: readonly Pick<Message, 'incoming'>[],
+  /** @param work gets those that have not been erased meanwhile, at least one */
+  async #throughGate<Of extends Pick<Message, 'incoming'>>(
+    messages: readonly Of[],
     counting: { readonly time?: string; readonly failed?: number },
-    work: (gate: Gate, tx: Tx, sql: Queryable) => Promise<readonly Outcome[]>,
+    work: (left: readonly Of[], gate: Gate, tx: Tx, sql: Queryable) => Promise<readonly Outcome[]>,
   ): Promise<readonly Outcome[] | undefined> {
     const { subscription, generation, probing } = this.#options
     const keys = messages.map(({ incoming }) => incoming.key)
@@ -104,7 +106,14 @@ export class LaneWork<Tx> {
     const outcomes = await inLane(this.#options, counting, async (tx, sql) => {
       const gate = await gateOf(sql, { subscription, generation, keys, tenants, probing })
       open = gate.open
-      return open ? work(gate, tx, sql) : []
+      if (!open) return []
+      const gone = gate.erased.size === 0 ? [] : messages.filter(({ incoming }) => isErased(incoming, gate.erased))
+      if (gone.length === 0) return work(messages, gate, tx, sql)
+      await recordErased(sql, subscription, gone)
+      const left = messages.filter((message) => !gone.includes(message))
+      const ended = left.length === 0 ? [] : await work(left, gate, tx, sql)
+      const outcomeOf = new Map(left.map((message, i) => [message, ended[i] as Outcome]))
+      return messages.map((message): Outcome => outcomeOf.get(message) ?? 'discarded')
     })
     return open ? outcomes : undefined
   }

@@ -15,6 +15,7 @@ import { control } from '../control/control.ts'
 import { movingMarks } from '../control/moving-marks.ts'
 import { patienceFor } from '../control/progress-tracker.ts'
 import { admitRelay } from '../control/transport-moves.ts'
+import { erasures } from '../erasure/erasures.ts'
 import { type Loop, logEvent, loop, systemClock } from '../foundation/index.ts'
 import { outsideOfSpans, telemetry } from '../foundation/telemetry/index.ts'
 import { type Mover, scheduledMover } from '../outbox/scheduled-mover.ts'
@@ -96,6 +97,7 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
   const announcing = relaying === undefined ? NOTHING : ownerBackfills({ ...copying, relay: relaying, heard: [audited.handler as never] })
   // Their turns are as long as an audit: no probe counts their seconds.
   const comparing = [...(fillers.length > 0 ? [audits.loop] : []), ...(announcing.services.length > 0 ? [audited.loop] : [])]
+  const erasing = erasures({ ...copying, relay: relaying, receives: settings.subscriptions, permit: permits.of('erasures', 1) })
   const attending = attention({ team, database, subscriptions, mayRun: () => cleared.identity !== undefined, logger })
   const jobs = jobRunner({ holder, database, subscriptions, logger })
 
@@ -137,6 +139,7 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
     ...(subscriptions.size > 0 ? [...attending, jobs] : []),
     ...filling.loops,
     ...announcing.loops,
+    ...erasing.loops,
   ]
   const side = [
     ...subscriptions.values(),
@@ -145,6 +148,7 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
     ...controlling,
     ...filling.services,
     ...announcing.services,
+    ...erasing.services,
     ...comparing,
   ]
   const services = [cleared, ...(relaying ? [relaying] : []), ...side]

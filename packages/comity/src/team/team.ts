@@ -8,6 +8,7 @@ import { verifySubscribed } from '../admin/verify-subscribed.ts'
 import { type Declaration, inNamespace } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
 import { copyingSubscriptions } from '../control/copying-topics.ts'
+import { erasureSubscriptions } from '../control/erasure-topics.ts'
 import { type CommandAnswer, type CommandOptions, giveCommand } from '../control/give-command.ts'
 import { type OperatedTeam, operatedTeams } from '../control/operated-teams.ts'
 import { systemSubscriptions } from '../control/system-topics.ts'
@@ -119,7 +120,12 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
     name,
     options,
     () => declaring.longestHandler,
-    () => [...systemSubscriptions(declaring.declaration), ...copyingSubscriptions(declaring.declaration)].map(({ name: one }) => one),
+    () =>
+      [
+        ...systemSubscriptions(declaring.declaration),
+        ...copyingSubscriptions(declaring.declaration),
+        ...erasureSubscriptions(declaring.declaration),
+      ].map(({ name: one }) => one),
   )
   const publishers = new Map<Contract, Publisher<Contract>>()
   const applied = new Map<string, AppliedKeys>()

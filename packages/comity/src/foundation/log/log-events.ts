@@ -40,6 +40,7 @@ export const LOG_FIELDS = {
 export type LogField = keyof typeof LOG_FIELDS
 
 export const LOG_EVENTS = {
+  'comity.erasure.done': { level: 'info', message: 'an owner has erased a key: what was held of it is gone', fields: ['sender', 'job'] },
   'comity.migrated': { level: 'info', message: 'migrated', fields: ['step'] },
   'comity.superuser': {
     level: 'warn',

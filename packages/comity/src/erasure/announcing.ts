@@ -1,0 +1,61 @@
+import { type CopyingSpeaker, sayAboutCopy } from '../control/copying-channel.ts'
+import { erasuresTopic } from '../control/erasure-topics.ts'
+import { type Clock, type Logger, type Loop, loop, silentLogger, systemClock } from '../foundation/index.ts'
+import type { Queryable } from '../postgres/database.ts'
+import type { RelayProgress } from '../relay/relay.ts'
+import { ERASURE, ERASURE_VERSION, type Erasure } from './contracts.ts'
+
+const OPEN = `
+  select id::text as id, topic, key, version::text as version from comity.erasures where announced_at is null order by version limit 20`
+/* What the relay had read before the erasure, it may have recorded after it. */
+const AGAIN = 'select comity.erase_withheld($1::text, $2::text, $3::text::bigint) as withheld'
+const ANNOUNCED = `
+  update comity.erasures set announced_at = $2::text::timestamptz, broker_until = $3::text::timestamptz
+  where id = $1::text::uuid and announced_at is null`
+
+/**
+ * Whoever relays tells the holders of an erasure, once its checkpoint has passed the version: from then on nothing of the key that is older can be
+ * sent any more, so the date until which the broker keeps it is true.
+ */
+export function announcing(options: {
+  readonly database: Queryable
+  readonly speaker: CopyingSpeaker
+  readonly progress: () => RelayProgress
+  /** The checkpoint is waited for. */
+  readonly settleSoon: () => void
+  readonly mayRun: () => boolean
+  readonly clock?: Clock
+  readonly logger?: Logger
+}): Loop {
+  const { database, speaker, progress, settleSoon, mayRun, clock = systemClock, logger = silentLogger } = options
+
+  async function runOnce(): Promise<'busy' | 'idle' | number> {
+    if (!mayRun() || !progress().leading) return 'idle'
+    const { rows } = await database.query<{ id: string; topic: string; key: string; version: string }>(OPEN)
+    let waits = false
+    for (const { id, topic, key, ...row } of rows) {
+      const version = Number(row.version)
+      if (progress().checkpoint < version) {
+        settleSoon()
+        waits = true
+        continue
+      }
+      await database.query(AGAIN, [topic, key, row.version])
+      const now = clock.now()
+      const data: Erasure = { v: ERASURE_VERSION, id, topic, key, version, at: now.toISOString() }
+      await sayAboutCopy(speaker, erasuresTopic(speaker.team), [{ contract: ERASURE, replica: topic, data, id }])
+      await database.query(ANNOUNCED, [id, now.toISOString(), brokerUntil(now, speaker.transport.guarantees.redeliveryWindow)])
+    }
+    return waits ? LOOK_AGAIN : 'idle'
+  }
+
+  return loop({ name: `erasures of ${speaker.team}`, poll: { min: 1000, max: 1000 }, clock, logger, runOnce })
+}
+
+/** What was read before and is sent a moment later, is within an hour of it. */
+export function brokerUntil(announced: Date, window: number): string {
+  return new Date(announced.getTime() + window + 3_600_000).toISOString()
+}
+
+/** For the checkpoint, in milliseconds. */
+const LOOK_AGAIN = 20
