@@ -1,12 +1,12 @@
-/** The one thing that the three teams share. Here a file; among real teams a package, or a copied file. */
+/** The one thing that the teams share. Here a file; among real teams a package, or a copied file. */
 import { entity, event } from '@comity/contract'
 import { z } from 'zod'
 
-/** CRM's customers. Marketing is granted `email` and `name`; a field that nobody is granted never leaves CRM. */
+/** CRM's customers. Marketing is granted `email` and `name`, Billing `name`; a field that nobody is granted never leaves CRM. */
 export const Customer = entity('crm.customer', {
   key: 'id',
   tenant: 'agencyId',
-  audiences: { marketing: ['email', 'name'] },
+  audiences: { marketing: ['email', 'name'], billing: ['name'] },
   state: z.object({ id: z.string(), agencyId: z.string(), email: z.email(), name: z.string(), phone: z.string().nullable() }),
 })
 

@@ -22,7 +22,7 @@ test('npm start -- --once --json: one line with figures, every comparison holds'
   expect(told.out.split('\n'), told.err).toEqual([expect.stringMatching(/^\{.*\}$/), ''])
   const figures = JSON.parse(told.out)
   expect(figures, told.err).toMatchObject({ story: 'agency', ok: true, phoneNumbersOutside: 0, superuserSessions: 0 })
-  expect(figures.comparisons).toHaveLength(6)
+  expect(figures.comparisons).toHaveLength(7)
   for (const { rows, mismatches } of figures.comparisons) {
     expect(rows).toBeGreaterThan(0)
     expect(mismatches).toBe(0)
@@ -30,9 +30,13 @@ test('npm start -- --once --json: one line with figures, every comparison holds'
   expect(figures.parked.keys).toBe(1)
   expect(figures.parked.messages).toBeGreaterThanOrEqual(2)
   expect(figures.parked.othersMeanwhile).toBeGreaterThan(1000)
+  expect(figures.joined.rows).toBeGreaterThan(1000)
+  const { copies, drift } = figures.audited
+  expect(copies.map(({ verdict }: { verdict: string }) => verdict)).toEqual(['true', 'true'])
+  expect(drift).toEqual({ corrupted: expect.any(String), found: [{ key: drift.corrupted, class: 'different' }], repaired: true })
   expect(figures.killed.missedRows).toBeGreaterThan(0)
   expect(code).toBe(0)
-  expect(processesIn(told.err)).toHaveLength(5) // Marketing twice
+  expect(processesIn(told.err)).toHaveLength(6) // Marketing twice, and Billing
   await allEnded(told.err)
 })
 

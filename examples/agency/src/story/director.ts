@@ -3,7 +3,7 @@ import type { TeamStatus } from 'comity'
 import { TooSlow } from './errors.ts'
 import type { Narrator } from './narrator.ts'
 import { panelLines } from './panel.ts'
-import type { Installation, TeamName } from './set-up.ts'
+import type { Founder, Installation, Ready, TeamName } from './set-up.ts'
 import { startTeamProcess, type TeamProcess } from './team-process.ts'
 
 /** Between two looks at the teams, in milliseconds. */
@@ -23,9 +23,10 @@ export interface Holdings {
     readonly delivered: number
   }
   readonly 'data-analysis': { readonly campaigns: number; readonly sent: number; readonly delivered: number }
+  readonly billing?: { readonly copies: number }
 }
 export interface Look {
-  readonly status: Readonly<Record<TeamName, TeamStatus>>
+  readonly status: Readonly<Record<Founder, TeamStatus>> & { readonly billing?: TeamStatus }
   readonly holds: Holdings
 }
 
@@ -45,7 +46,8 @@ export class Director implements AsyncDisposable {
   /** Resolves when the team's process has started. */
   async start(name: TeamName): Promise<TeamProcess> {
     this.#signal.throwIfAborted()
-    const process = startTeamProcess(name, this.#installation.teams[name].env)
+    const { env } = this.#installation.teams[name] as Ready
+    const process = startTeamProcess(name, env)
     this.#processes.set(name, process)
     await process.ready
     return process
@@ -63,30 +65,28 @@ export class Director implements AsyncDisposable {
   /** Looks at every team, and shows it. */
   async look(): Promise<Look> {
     this.#signal.throwIfAborted()
-    const { teams } = this.#installation
+    const teams = Object.values(this.#installation.teams)
     const lost = [...this.#processes.values()].map((process) => process.lost)
     const read = async (): Promise<Look> => {
-      const [crm, marketing, analysis, holds] = await Promise.all([
-        teams.crm.team.status(),
-        teams.marketing.team.status(),
-        teams['data-analysis'].team.status(),
-        this.#holdings(),
-      ])
-      return { status: { crm, marketing, 'data-analysis': analysis }, holds }
+      const asked = Promise.all(teams.map(async ({ name, team }) => [name, await team.status()] as const))
+      const [status, holds] = await Promise.all([asked, this.#holdings()])
+      return { status: Object.fromEntries(status) as Look['status'], holds }
     }
     const look = await Promise.race([read(), ...lost])
     this.#show(look)
     return look
   }
 
-  /** Looks until `happened` says so; `progress` says how far it is. Throws COMITY_EXAMPLE_TOO_SLOW. */
+  /** Looks until `happened` says so; `progress` says how far it is, `alsoLook` is what else has to be looked at each time. Throws COMITY_EXAMPLE_TOO_SLOW. */
   async until(
     what: string,
     happened: (look: Look) => boolean,
     progress?: (look: Look) => { readonly done: number; readonly of: number },
+    alsoLook?: () => Promise<void>,
   ): Promise<Look> {
     for (const started = performance.now(); ; await delay(LOOK_EVERY)) {
       const look = await this.look()
+      await alsoLook?.()
       if (happened(look)) {
         this.#narrator.done()
         return look
@@ -113,8 +113,8 @@ export class Director implements AsyncDisposable {
 
   async #holdings(): Promise<Holdings> {
     const { teams } = this.#installation
-    const row = async (name: TeamName, sql: string): Promise<unknown> => (await teams[name].database.query(sql)).rows[0]
-    const [crm, marketing, analysis] = await Promise.all([
+    const row = async (name: TeamName, sql: string): Promise<unknown> => (await teams[name]?.database.query(sql))?.rows[0]
+    const [crm, marketing, analysis, billing] = await Promise.all([
       row('crm', `select (select count(*)::int from customers) as customers, (select count(*)::int from third_party_log) as "thirdParty"`),
       row(
         'marketing',
@@ -126,13 +126,14 @@ export class Director implements AsyncDisposable {
         'data-analysis',
         'select (select count(*)::int from campaigns) as campaigns, (select count(*)::int from emails_sent) as sent, (select count(*)::int from emails_delivered) as delivered',
       ),
+      row('billing', 'select count(*)::int as copies from crm_customer'),
     ])
-    return { crm, marketing, 'data-analysis': analysis } as Holdings
+    return { crm, marketing, 'data-analysis': analysis, ...(billing === undefined ? {} : { billing }) } as Holdings
   }
 
   #show({ status, holds }: Look): void {
     const say = (count: number, what: string): string => `${count.toLocaleString('en')} ${what}`
-    const held: Record<TeamName, string[]> = {
+    const held: Partial<Record<TeamName, string[]>> = {
       crm: [say(holds.crm.customers, 'customers'), say(holds.crm.thirdParty, 'emails handed to third parties')],
       marketing: [
         say(holds.marketing.copies, 'copies'),
@@ -140,24 +141,12 @@ export class Director implements AsyncDisposable {
         say(holds.marketing.delivered, 'delivered'),
       ],
       'data-analysis': [say(holds['data-analysis'].sent, 'emails sent'), say(holds['data-analysis'].delivered, 'delivered')],
+      ...(holds.billing === undefined ? {} : { billing: [say(holds.billing.copies, 'copies')] }),
     }
     const names = Object.keys(held) as TeamName[]
-    const views = names.map((name) => ({ name, status: status[name], holds: held[name], pid: this.#processes.get(name)?.pid }))
+    const views = names.map((name) => ({ name, status: status[name], holds: held[name] ?? [], pid: this.#processes.get(name)?.pid }))
     this.#narrator.panel(panelLines(views, this.#narrator))
   }
-}
-
-/** Everything that was announced has reached everybody, or waits. */
-export function isSettled({ status, holds }: Look): boolean {
-  const { unfinished, sent, delivered, copies } = holds.marketing
-  const waiting = status['data-analysis'].subscriptions.reduce((sum, subscription) => sum + subscription.waiting, 0)
-  const arrived = copies === holds.crm.customers && holds.crm.thirdParty === sent && holds['data-analysis'].sent + waiting >= sent
-  const idle = Object.values(status).every(
-    ({ outbox, subscriptions }) =>
-      // What was put aside to make room goes on by itself; a dead letter and its followers wait for somebody.
-      outbox.pending === 0 && subscriptions.every(({ lag, waitingKeys, waitingFor }) => lag === 0 && waitingKeys === waitingFor.parked),
-  )
-  return idle && arrived && unfinished === 0 && sent === delivered
 }
 
 function summary({ team, outbox, subscriptions }: TeamStatus): string {

@@ -21,12 +21,29 @@ export interface Figures {
   readonly killed: { readonly emailsBefore: number; readonly missedRows: number; readonly catchUpSeconds: number }
   /** The bad message: keys and messages that waited, and the emails of other customers that went through meanwhile. */
   readonly parked: { readonly keys: number; readonly messages: number; readonly othersMeanwhile: number }
+  /** Billing, which joined while the others wrote: rows of its backfill, and seconds from an empty database to a complete copy. */
+  readonly joined: Joined
+  readonly audited: Audited
   /** Rows outside of CRM with a phone number, and sessions of a team as superuser: both must be 0. */
   readonly phoneNumbersOutside: number
   readonly superuserSessions: number
   /** Each event as announced by Marketing's outbox and as counted in the tables of those who handle it. */
   readonly eventCounts: readonly EventCount[]
   readonly comparisons: readonly Comparison[]
+}
+
+export interface Joined {
+  readonly rows: number
+  readonly seconds: number
+}
+/** What the audits said of each copy, and of one whose row was corrupted on purpose. */
+export interface Audited {
+  readonly copies: readonly { readonly replica: string; readonly verdict: string | null; readonly rows: number }[]
+  readonly drift: {
+    readonly corrupted: string
+    readonly found: readonly { readonly key: string; readonly class: string }[]
+    readonly repaired: boolean
+  }
 }
 
 export interface EventCount {

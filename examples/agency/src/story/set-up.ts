@@ -7,6 +7,8 @@ import type { Team } from 'comity'
 import { teamRoles, teamRolesSql } from 'comity/admin'
 import { rolesSql } from 'comity/transport'
 import pg from 'pg'
+import billing from '../billing/comity.config.ts'
+import * as billingTables from '../billing/tables.ts'
 import crm from '../crm/comity.config.ts'
 import * as crmTables from '../crm/tables.ts'
 import dataAnalysis from '../data-analysis/comity.config.ts'
@@ -14,7 +16,9 @@ import * as dataAnalysisTables from '../data-analysis/tables.ts'
 import marketing from '../marketing/comity.config.ts'
 import * as marketingTables from '../marketing/tables.ts'
 
-export type TeamName = 'crm' | 'marketing' | 'data-analysis'
+/** They are there from the beginning. */
+export type Founder = 'crm' | 'marketing' | 'data-analysis'
+export type TeamName = Founder | 'billing'
 
 interface Member {
   readonly team: Team
@@ -53,6 +57,7 @@ const members: Readonly<Record<TeamName, Member>> = {
       grant select on campaigns, emails_sent, emails_delivered to data_analysis_analyst;
       grant select, insert on campaign_years to data_analysis_analyst;`,
   },
+  billing: { team: billing, tables: billingTables.tables, variable: 'BILLING_URL', grants: '' },
 }
 
 /** One team, ready to be started, and what an operator knows of it. */
@@ -67,30 +72,37 @@ export interface Ready {
   /** Connections as somebody who works for that team; whoever takes them ends them. */
   poolAs(role: string): pg.Pool
 }
+export type Teams = Readonly<Record<Founder, Ready>> & { readonly billing?: Ready }
 export interface Installation extends AsyncDisposable {
-  readonly teams: Readonly<Record<TeamName, Ready>>
+  readonly teams: Teams
   /** The superuser's connections to the bus, where that is a Postgres. */
   readonly bus: pg.Pool | undefined
+  /** Billing, later than the others. */
+  join(): Promise<Ready>
 }
 
 /** @param broker URL of another broker than the embedded default */
 export async function setUp(postgres: EmbeddedPostgres, broker?: string): Promise<Installation> {
-  const names = Object.keys(members) as TeamName[]
   if (broker === undefined) await createDatabase(postgres, 'bus')
-  for (const name of names) await createDatabase(postgres, name)
-  for (const name of names) await migrate(postgres, name, broker ?? postgres.databaseUrl('bus', 'bus_owner'))
-
   const bus = broker === undefined ? poolOf(postgres.databaseUrl('bus')) : undefined
-  await bus?.query(
-    rolesSql(
-      names.map((team) => ({ role: teamRoles(team, '').bus, team })),
-      { database: 'bus' },
-    ),
-  )
-  const teams = Object.fromEntries(names.map((name) => [name, ready(postgres, name, broker)])) as Record<TeamName, Ready>
+  const add = async (name: TeamName): Promise<Ready> => {
+    await createDatabase(postgres, name)
+    await migrate(postgres, name, broker ?? postgres.databaseUrl('bus', 'bus_owner'))
+    await bus?.query(rolesSql([{ role: teamRoles(name, '').bus, team: name }], { database: 'bus' }))
+    return ready(postgres, name, broker)
+  }
+  const teams: { -readonly [Name in keyof Teams]: Teams[Name] } = {
+    crm: await add('crm'),
+    marketing: await add('marketing'),
+    'data-analysis': await add('data-analysis'),
+  }
   return {
     teams,
     bus,
+    async join() {
+      teams.billing = await add('billing')
+      return teams.billing
+    },
     async [Symbol.asyncDispose]() {
       await Promise.all(Object.values(teams).map(({ team }) => team.stop()))
       await Promise.all([bus, ...Object.values(teams).map(({ database }) => database)].map((pool) => pool?.end()))

@@ -1,8 +1,10 @@
 import { launchPostgres } from '@comity/embedded-postgres'
-import { EmailSent } from '../contracts.ts'
+import { auditCopies } from './auditing.ts'
 import { AGENCIES, type Changes, changeCustomers, importCustomers } from './customer-changes.ts'
-import { Director, isSettled, type Look } from './director.ts'
+import { Director } from './director.ts'
 import type { Figures } from './figures.ts'
+import { billingJoins } from './joining.ts'
+import { campaignIsOver, caughtUpSince, emailsSentOf, isSettled, lagOfMarketing, waitingAt } from './looks.ts'
 import { measureLag } from './measure-lag.ts'
 import type { Narrator } from './narrator.ts'
 import { type Installation, setUp } from './set-up.ts'
@@ -116,6 +118,8 @@ export async function tellStory({ narrator, signal, seed, installSeconds, broker
   )
   await director.pause()
 
+  const joined = await billingJoins(installation, director, narrator)
+
   narrator.chapter('Marketing is killed in the middle of its largest campaign')
   for (const agencyId of AGENCIES) {
     await director.ask('marketing', 'launch', { id: `${agencyId}-summer-2026`, agencyId, title: 'Summer insurance' })
@@ -174,6 +178,8 @@ export async function tellStory({ narrator, signal, seed, installSeconds, broker
   await director.until('the line is empty', (look) => waitingAt(look).messages === 0 && isSettled(look))
   await director.pause()
 
+  const audited = await auditCopies(installation, director, narrator)
+
   narrator.chapter('The director compares every copy with its owner, row by row')
   const comparisons = await compareWhenSettled()
   const eventCounts = await countEvents(installation)
@@ -201,7 +207,18 @@ export async function tellStory({ narrator, signal, seed, installSeconds, broker
   const held =
     comparisons.every(({ rows, mismatches }) => rows > 0 && mismatches === 0) &&
     eventCounts.every((counts) => counts.announced > 0 && sameCounts(counts))
-  const sound = keys === 1 && messages >= 2 && phones.inside > 0 && phones.outside === 0 && sessions > 0 && superusers === 0
+  const proven = audited.copies.length === 2 && audited.copies.every(({ verdict, rows }) => verdict === 'true' && rows > 0)
+  const sound =
+    proven &&
+    audited.drift.repaired &&
+    audited.drift.found.length === 1 &&
+    joined.rows > 0 &&
+    keys === 1 &&
+    messages >= 2 &&
+    phones.inside > 0 &&
+    phones.outside === 0 &&
+    sessions > 0 &&
+    superusers === 0
   const figures: Figures = {
     story: 'agency',
     ok: held && sound,
@@ -219,6 +236,8 @@ export async function tellStory({ narrator, signal, seed, installSeconds, broker
     lagMs,
     killed: { emailsBefore: middle.holds.marketing.sent, missedRows, catchUpSeconds },
     parked: { keys, messages, othersMeanwhile },
+    joined,
+    audited,
     phoneNumbersOutside: phones.outside,
     superuserSessions: superusers,
     eventCounts,
@@ -236,39 +255,6 @@ export async function tellStory({ narrator, signal, seed, installSeconds, broker
   narrator.chapter(figures.ok ? `Every copy is equal to its owner. ${figures.seconds} s.` : 'Something differs: see ✗ above.')
   await onVerdict?.(figures, director)
   return figures
-}
-
-/** All emails were sent and delivered, and all others know it. */
-function campaignIsOver({ holds, status }: Look): boolean {
-  const { unfinished, sent, delivered } = holds.marketing
-  const waiting = status['data-analysis'].subscriptions.reduce((sum, subscription) => sum + subscription.waiting, 0)
-  return (
-    unfinished === 0 && sent > 0 && sent === delivered && holds['data-analysis'].sent + waiting === sent && holds.crm.thirdParty === sent
-  )
-}
-
-/** Is nothing that was sent before that moment still on its way? */
-function caughtUpSince(look: Look, since: number): boolean {
-  const copy = look.status.marketing.subscriptions[0]
-  const elapsed = (performance.now() - since) / 1000
-  const oldest = copy?.oldestSeconds ?? Number.POSITIVE_INFINITY
-  // Processes that have nothing say little before they have had something.
-  const heard = copy?.lagFrom === 'broker' || Date.parse(copy?.lastAt ?? '') > Date.now() - elapsed * 1000
-  return heard && (lagOfMarketing(look) === 0 || oldest < elapsed)
-}
-
-/** Marketing has one subscription, of its copy. */
-function lagOfMarketing({ status }: Look): number {
-  return status.marketing.subscriptions[0]?.lag ?? Number.POSITIVE_INFINITY
-}
-
-function emailsSentOf({ status }: Look): { readonly name: string; readonly waitingKeys: number; readonly waiting: number } {
-  return status['data-analysis'].subscriptions.find(({ topic }) => topic === EmailSent.name) ?? { name: '', waitingKeys: 0, waiting: 0 }
-}
-
-function waitingAt(look: Look): { readonly keys: number; readonly messages: number } {
-  const { waitingKeys, waiting } = emailsSentOf(look)
-  return { keys: waitingKeys, messages: waiting }
 }
 
 async function anyCustomer({ teams }: Installation): Promise<string> {

@@ -17,6 +17,16 @@ export async function compareAll({ teams }: Pick<Installation, 'teams'>): Promis
       { database: crm, sql: 'select id, agency_id, email, name from customers' },
       { database: marketing, sql: 'select id, agency_id, email, name from crm_customer' },
     ),
+    ...(teams.billing === undefined
+      ? []
+      : [
+          await compareRows(
+            'customers: CRM and the copy of Billing',
+            1,
+            { database: crm, sql: 'select id, agency_id, name from customers' },
+            { database: teams.billing.database, sql: 'select id, agency_id, name from crm_customer' },
+          ),
+        ]),
     await compareRows('emails sent: Marketing and Data Analysis', 2, sends, {
       database: analysis,
       sql: 'select campaign_id, customer_id, agency_id from emails_sent',
@@ -79,9 +89,10 @@ export async function countEvents({ teams }: Pick<Installation, 'teams'>): Promi
   ]
 }
 
-/** Rows with a phone number of a customer: in all tables of Marketing, Data Analysis and a bus in Postgres, Comity's own included; and in CRM. */
+/** Rows with a phone number of a customer: in all tables of the other teams and of a bus in Postgres, Comity's own included; and in CRM. */
 export async function findPhoneNumbers({ teams, bus }: Installation): Promise<{ readonly inside: number; readonly outside: number }> {
-  const outside = [teams.marketing.database, teams['data-analysis'].database, ...(bus === undefined ? [] : [bus])]
+  const others = Object.values(teams).filter(({ name }) => name !== 'crm')
+  const outside = [...others.map(({ database }) => database), ...(bus === undefined ? [] : [bus])]
   const found = await Promise.all(outside.map(rowsWithPhoneNumbers))
   return { inside: await rowsWithPhoneNumbers(teams.crm.database), outside: found.reduce((sum, rows) => sum + rows, 0) }
 }
