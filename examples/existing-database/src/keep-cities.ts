@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { launchPostgres } from '@comity/embedded-postgres'
 import type { TeamStatus } from 'comity'
-import { listBackfills } from 'comity/admin'
 import pg from 'pg'
 import { copyCities, table } from './cities.ts'
 import { atlas, travel } from './comity.config.ts'
@@ -26,12 +25,12 @@ export interface Figures {
   readonly seconds: number
   readonly installSeconds: number
   readonly postgres: string
-  /** Rows of the table before there was Comity, and rows at the end. */
+  /** Rows that COPY wrote into the captured table, and rows at the end. */
   readonly copied: number
   readonly rows: number
   /** Meanwhile, by plain SQL. */
   readonly changes: Changes
-  /** `copy`: into the table; `flow`: into the other database, since both teams run, while the changes are made. */
+  /** `copy`: into the captured table; `flow`: into the other database, from that COMMIT on, while the changes are made. */
   readonly rates: { readonly copy: number; readonly flow: number }
   /** From a single COMMIT until the row can be read in the copy, when everything has arrived. */
   readonly lagMs: { readonly p50: number; readonly p99: number; readonly samples: number }
@@ -62,11 +61,7 @@ export async function keepCities({ seed, installSeconds, signal, say, progress, 
   const copy = poolOf(urls.TRAVEL_URL)
   await using _pools = closing(owner, copy)
   await owner.query(table)
-  const client = await owner.connect()
-  const filled = await copyCities(client)
-  say(
-    `Postgres ${postgres.version} (pid ${postgres.pid}); Atlas has an ordinary table "cities" with ${filled.rows.toLocaleString('en')} rows, and knows nothing of Comity.`,
-  )
+  say(`Postgres ${postgres.version} (pid ${postgres.pid}); Atlas has an ordinary table "cities", still empty.`)
 
   for (const command of ['migrate', 'provision']) {
     await using once = comity([command], urls)
@@ -79,9 +74,13 @@ export async function keepCities({ seed, installSeconds, signal, say, progress, 
   await using consuming = comity(['run', '--team', 'travel'], urls)
   using _watchdog = watchOver([relaying, consuming])
   await Promise.all([relaying.said('running'), consuming.said('running')])
-  const running = performance.now()
   signal.throwIfAborted()
   say(`comity run --team atlas (pid ${relaying.pid}) and comity run --team travel (pid ${consuming.pid}) are running.`)
+
+  const client = await owner.connect()
+  const filled = await copyCities(client)
+  const committed = performance.now()
+  say(`COPY wrote ${filled.rows.toLocaleString('en')} cities in ${seconds(filled.ms)} s.`)
 
   const changes: Changes = { transactions: 0, rows: 0, rolledBack: 0 }
   const changing = changeCities(client, { seed, transactions: TRANSACTIONS, signal }, changes).finally(() => client.release())
@@ -96,12 +95,10 @@ export async function keepCities({ seed, installSeconds, signal, say, progress, 
     progress(`cities in Travel (${changes.rows.toLocaleString('en')} rows changed)`, arrived, filled.rows)
     return arrived >= filled.rows * NEARLY_ALL
   })
-  const flow = rate(arrived, performance.now() - running)
+  const flow = rate(arrived, performance.now() - committed)
   await changing
   await until('the changes reach Travel', watched.settled)
-  say(
-    `Travel's copy has filled by itself, at ${flow.toLocaleString('en')} rows/s; ${changes.rows.toLocaleString('en')} rows were changed meanwhile.`,
-  )
+  say(`Travel holds them, at ${flow.toLocaleString('en')} rows/s; ${changes.rows.toLocaleString('en')} rows were changed meanwhile.`)
 
   const lags = await measureLag(owner, copy, LAG_SAMPLES)
   const lagMs = { p50: tenths(percentile(lags, 0.5)), p99: tenths(percentile(lags, 0.99)), samples: lags.length }
@@ -133,7 +130,7 @@ export async function keepCities({ seed, installSeconds, signal, say, progress, 
 }
 
 interface Watched extends AsyncDisposable {
-  /** Has the copy filled, and is everything announced in it? */
+  /** Is everything announced in the copy? */
   settled(): Promise<boolean>
   summary(): Promise<string>
 }
@@ -149,8 +146,7 @@ function watching(urls: { readonly ATLAS_URL: string; readonly TRAVEL_URL: strin
   return {
     async settled() {
       const { pending, lag } = await look()
-      const filled = (await listBackfills(keeping.environment)).some(({ state }) => state === 'ready')
-      return filled && pending === 0 && lag === 0
+      return pending === 0 && lag === 0
     },
     async summary() {
       const { pending, lag } = await look()
