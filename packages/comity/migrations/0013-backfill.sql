@@ -108,12 +108,12 @@ begin
 end $$;
 
 -- What stands in a captured topic's state view, or in heads, behind a place, in the order of its key's index: one statement, so one snapshot.
--- `place` is the raw text of the key. Rows end where they have max_bytes of state together. Nobody's table is locked.
+-- By the index alone: a plan that sorts reads all that is left for each stretch. `place` is the raw text of the key. Rows end where they have max_bytes of state together. Nobody's table is locked.
 create function comity.backfill_rows(topic text, after text[], most integer, max_bytes integer)
   returns table (place text, key text, state text, withheld text)
   language plpgsql volatile security definer
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex'
-  set lc_monetary = 'C' set row_security = off set enable_seqscan = off set jit = off set search_path = pg_catalog, pg_temp as $$
+  set lc_monetary = 'C' set row_security = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off set search_path = pg_catalog, pg_temp as $$
 declare
   contract comity.contracts;
   prefix text;
