@@ -1,3 +1,4 @@
+import { CHUNK_BYTES } from '../backfill/contracts.ts'
 import { BackfillRefused } from '../backfill/errors.ts'
 import { type PublishedEntity, publishedEntity } from '../backfill/published-entity.ts'
 import type { Heard } from '../control/copying-channel.ts'
@@ -76,7 +77,7 @@ export async function answerAudit({ from, replica, data }: Heard<AuditAsked>, op
       case 'states': {
         const version = await drawAndWait(database, options)
         const states = await patiently(database, (sql) => saidStates(sql, entity, what.keys, published))
-        return inParts(states, STATES_AT_ONCE, (some) => ({ kind: 'states', version, states: some }))
+        return bySize(states).map((some) => ({ kind: 'states', version, states: some }))
       }
     }
   } catch (error) {
@@ -136,10 +137,25 @@ async function lostRanges(database: Queryable): Promise<readonly LostRange[]> {
   return rows.map(({ above, below }): LostRange => [Number(above), Number(below)])
 }
 
-/** At least one part: also nothing is an answer. A state may have a megabyte. */
+/** At least one part: also nothing is an answer. */
 function inParts<Item>(items: readonly Item[], most: number, answerOf: (some: readonly Item[]) => AuditAnswer): readonly AuditAnswer[] {
   const parts: AuditAnswer[] = []
   for (let from = 0; from === 0 || from < items.length; from += most) parts.push(answerOf(items.slice(from, from + most)))
   return parts
 }
-const STATES_AT_ONCE = 50
+
+/** A state may have a megabyte: parts of about as much as a backfill's chunk. */
+function bySize(states: readonly SaidState[]): readonly (readonly SaidState[])[] {
+  const parts: SaidState[][] = [[]]
+  let bytes = 0
+  for (const said of states) {
+    const size = JSON.stringify(said).length
+    if (bytes > 0 && bytes + size > CHUNK_BYTES) {
+      parts.push([])
+      bytes = 0
+    }
+    parts.at(-1)?.push(said)
+    bytes += size
+  }
+  return parts
+}
