@@ -85,11 +85,13 @@ interface Ahead {
   readonly read: Promise<Stretch | undefined>
 }
 
+/* The state is asked for twice: of a row that is paused meanwhile only what is outside of the subselect is looked at again. */
 const NEXT = `
   update comity.backfills b set state = 'running', term = $2::text::bigint, began_at = coalesce(b.began_at, clock_timestamp())
   where b.id = (
     select o.id from comity.backfills o where o.state in ('waiting', 'running') and o.term <= $2::text::bigint and not o.id::text = any ($1::text::text[])
     order by o.moved_at nulls first, o.asked_at limit 1)
+    and b.state in ('waiting', 'running')
   returning b.id::text as id, b.asked_by, b.replica, b.entity, b.audience, b.fields::text as fields, b.place::text as place,
     b.first_version::text as first, b.last_version::text as last, b.rate::text as rate`
 const SAVE = `
