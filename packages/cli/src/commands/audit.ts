@@ -79,15 +79,17 @@ function runAudits(options: RunOptions, replica?: string): Promise<ExitCode> {
   })
 }
 
-/** So long nobody may have begun it, in milliseconds. */
-const PATIENCE = 10_000
+/** Between two looks whether anybody is there to do it, in milliseconds. */
+const LOOK_AROUND = 10_000
 
 async function follow(team: Team, id: string): Promise<Audit> {
-  const since = performance.now()
-  for (;;) {
+  for (let lookedAt = performance.now(); ; ) {
     const audit = await auditOf(team.environment, id)
     if (audit.state === 'ended') return audit
-    if (audit.state === 'asked' && performance.now() - since > PATIENCE && !(await isRunning(team))) return audit
+    if (performance.now() - lookedAt > LOOK_AROUND) {
+      if (!(await isRunning(team))) return audit
+      lookedAt = performance.now()
+    }
     await delay(100)
   }
 }

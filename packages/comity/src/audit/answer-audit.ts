@@ -1,5 +1,6 @@
+import { CHUNK_BYTES } from '../backfill/contracts.ts'
 import { BackfillRefused } from '../backfill/errors.ts'
-import { publishedEntity } from '../backfill/published-entity.ts'
+import { type PublishedEntity, publishedEntity } from '../backfill/published-entity.ts'
 import type { Heard } from '../control/copying-channel.ts'
 import { drawAndWait, type Holder } from '../outbox/consistent-read.ts'
 import { arrayLiteral } from '../postgres/array-literal.ts'
@@ -66,26 +67,47 @@ export async function answerAudit({ from, replica, data }: Heard<AuditAsked>, op
       case 'keys': {
         const version = await drawAndWait(database, options)
         const [, row] = secretsOf(secret)
-        const keys = await patiently(database, (sql) => heldKeys(sql, [...own, row, arrayLiteral(what.keys), String(version)]))
+        const keys = await patiently(database, async (sql) => {
+          const held = await heldKeys(sql, [...own, row, arrayLiteral(what.keys), String(version)])
+          return withWithheld(held, await saidStates(sql, entity, what.keys, published))
+        })
         await database.query(MARK, [entity, audience ?? null, String(version)])
         return [{ kind: 'keys', version, keys, lost: await lostRanges(database) }]
       }
       case 'states': {
         const version = await drawAndWait(database, options)
-        const { rows } = await patiently(database, (sql) => sql.query<StateRow>(STATES, [entity, arrayLiteral(what.keys)]))
-        const states = rows.map((row): SaidState => {
-          if (row.state === null && row.withheld === null) return { key: row.key, state: null }
-          const said = published.stateOf(row.state, row.withheld)
-          if (!('text' in said)) return { key: row.key, state: null, withheld: row.withheld ?? 'it breaks its contract' }
-          return { key: row.key, state: JSON.parse(said.text) }
-        })
-        return inParts(states, STATES_AT_ONCE, (some) => ({ kind: 'states', version, states: some }))
+        const states = await patiently(database, (sql) => saidStates(sql, entity, what.keys, published))
+        return bySize(states).map((some) => ({ kind: 'states', version, states: some }))
       }
     }
   } catch (error) {
     if (error instanceof BackfillRefused) return [{ kind: 'refused', reason: describeError(error).split('\n', 1)[0] as string }]
     throw error
   }
+}
+
+/** The newest states as the copy gets them. */
+async function saidStates(
+  sql: Queryable,
+  entity: string,
+  keys: readonly string[],
+  published: PublishedEntity,
+): Promise<readonly SaidState[]> {
+  const { rows } = await sql.query<StateRow>(STATES, [entity, arrayLiteral(keys)])
+  return rows.map(({ key, state, withheld }): SaidState => {
+    if (state === null && withheld === null) return { key, state: null }
+    const said = published.stateOf(state, withheld)
+    return 'text' in said ? { key, state: JSON.parse(said.text) } : { key, state: null, withheld: withheld ?? 'it breaks its contract' }
+  })
+}
+
+/** A row that can't be said need not have been announced: it may be older than Comity. */
+function withWithheld(held: readonly HeldKey[], said: readonly SaidState[]): readonly HeldKey[] {
+  const withheld = new Map(said.flatMap(({ key, withheld: why }) => (why === undefined ? [] : [[key, why] as const])))
+  return held.map((one) => {
+    const why = one.withheld ?? withheld.get(one.key)
+    return why === undefined ? one : { ...one, withheld: why }
+  })
 }
 
 interface StateRow {
@@ -115,10 +137,25 @@ async function lostRanges(database: Queryable): Promise<readonly LostRange[]> {
   return rows.map(({ above, below }): LostRange => [Number(above), Number(below)])
 }
 
-/** At least one part: also nothing is an answer. A state may have a megabyte. */
+/** At least one part: also nothing is an answer. */
 function inParts<Item>(items: readonly Item[], most: number, answerOf: (some: readonly Item[]) => AuditAnswer): readonly AuditAnswer[] {
   const parts: AuditAnswer[] = []
   for (let from = 0; from === 0 || from < items.length; from += most) parts.push(answerOf(items.slice(from, from + most)))
   return parts
 }
-const STATES_AT_ONCE = 50
+
+/** A state may have a megabyte: parts of about as much as a backfill's chunk. */
+function bySize(states: readonly SaidState[]): readonly (readonly SaidState[])[] {
+  const parts: SaidState[][] = [[]]
+  let bytes = 0
+  for (const said of states) {
+    const size = JSON.stringify(said).length
+    if (bytes > 0 && bytes + size > CHUNK_BYTES) {
+      parts.push([])
+      bytes = 0
+    }
+    parts.at(-1)?.push(said)
+    bytes += size
+  }
+  return parts
+}

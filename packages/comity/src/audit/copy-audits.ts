@@ -6,6 +6,7 @@ import type { Database } from '../postgres/database.ts'
 import type { Validator } from '../schema/index.ts'
 import type { Permit } from '../subscription/permits.ts'
 import { auditedCopy, auditedFields, shapeOf } from './audited-copy.ts'
+import { confirmBackfill } from './confirm-backfill.ts'
 import { AuditTakenOver } from './errors.ts'
 import { answersKept, questions } from './questions.ts'
 import { auditRecords, type OpenAudit } from './records.ts'
@@ -42,7 +43,11 @@ export function copyAudits(options: {
   readonly schedule?: AuditSchedule
   readonly clock?: Clock
   readonly logger?: Logger
-}): { readonly handlers: readonly CopyingHandler<never>[]; readonly loop: Loop } {
+}): {
+  readonly handlers: readonly CopyingHandler<never>[]
+  readonly confirmed: (backfill: string) => Promise<boolean>
+  readonly loop: Loop
+} {
   const { team, holder, database, speaker, permit, mayRun, patience = 120_000, clock = systemClock, logger = silentLogger } = options
   const records = auditRecords(database, holder)
   const { schedule = AUDIT_SCHEDULE } = options
@@ -102,6 +107,8 @@ export function copyAudits(options: {
   const auditing = loop({ name: `audits of ${team}`, poll: { min: 0, max: 1000 }, clock, logger, runOnce })
   return {
     handlers: [answersKept(database) as never, wantedHeard(database, () => auditing.wake()) as never],
+    /** Of a copy that was filled. */
+    confirmed: (backfill) => confirmBackfill(database, backfill, () => auditing.wake()),
     loop: auditing,
   }
 }

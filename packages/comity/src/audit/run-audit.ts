@@ -2,8 +2,9 @@ import { ComityError } from '@comity/contract'
 import type { Clock } from '../foundation/index.ts'
 import type { AuditedCopy } from './audited-copy.ts'
 import { DRIFT, type FindingClass } from './classify.ts'
+import { unpackDigest, unpackRow } from './contracts.ts'
 import { copiedVersion } from './copied-version.ts'
-import { findSuspects } from './find-suspects.ts'
+import { type Buckets, findSuspects } from './find-suspects.ts'
 import type { Questions } from './questions.ts'
 import type { AuditRecords, OpenAudit, Verdict } from './records.ts'
 import { type RepairedCopy, repairKeys } from './repair-keys.ts'
@@ -40,13 +41,13 @@ export async function runAudit(work: AuditWork): Promise<AuditOutcome> {
   const { audit, records, copy, questions, signal } = work
   try {
     const theirs = {
-      async digests(depth: number, within?: { readonly depth: number; readonly buckets: readonly number[] }) {
+      async digests(depth: number, within?: Buckets) {
         const parts = await questions.ask<'digests'>({ kind: 'digests', depth, ...(within === undefined ? {} : { within }) })
-        return parts.flatMap(({ digests }) => digests.map(([bucket, count, a, b]) => ({ bucket, count, a, b })))
+        return parts.flatMap(({ digests }) => digests.map(unpackDigest))
       },
-      async rows(of: { readonly depth: number; readonly buckets: readonly number[] }) {
+      async rows(of: Buckets) {
         const parts = await questions.ask<'rows'>({ kind: 'rows', of })
-        return parts.flatMap(({ rows }) => rows.map(([bucket, key, hash]) => ({ bucket, key, hash })))
+        return parts.flatMap(({ rows }) => rows.map(unpackRow))
       },
     }
     const { keys, ...found } = await findSuspects(copy, theirs, MOST_NAMED)

@@ -61,6 +61,8 @@ export function asking(options: {
   readonly copies: readonly KeptCopy[]
   readonly mayRun: () => boolean
   readonly permit: Permit
+  /** Whether an audit has found the copy true since it was filled; asked again and again. Default: nobody audits. */
+  readonly confirmed?: (backfill: string) => Promise<boolean>
   readonly clock?: Clock
   readonly logger?: Logger
 }): Loop {
@@ -76,7 +78,12 @@ export function asking(options: {
     const { rows: settling } = await database.query<{ id: string; replica: string; first: string; last: string }>(SETTLING, [names])
     let found = false
     for (const { id, replica, first, last } of settling) {
-      const state = await settle(database, { id, replica, first: Number(first), last: Number(last) }, permit)
+      const state = await settle(
+        database,
+        { id, replica, first: Number(first), last: Number(last) },
+        permit,
+        () => options.confirmed?.(id) ?? Promise.resolve(true),
+      )
       if (state === undefined) continue
       found = true
       logEvent(logger, 'comity.backfill.ended', { subscription: replica, job: id, state, reason: 'all of it is applied' })

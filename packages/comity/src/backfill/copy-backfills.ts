@@ -30,6 +30,8 @@ export interface CopyBackfillsOptions {
   readonly permit: Permit
   readonly mayRun: () => boolean
   readonly cleared: (signal: AbortSignal) => Promise<AbortSignal>
+  /** See {@link asking}. */
+  readonly confirmed?: (backfill: string) => Promise<boolean>
   /** What else an owner says to a copy, on the same topics. */
   readonly heard?: readonly CopyingHandler<never>[]
   readonly clock?: Clock
@@ -43,7 +45,16 @@ export function copyBackfills(options: CopyBackfillsOptions): { readonly loops: 
   const common = { ...(options.clock ? { clock: options.clock } : {}), ...(options.logger ? { logger: options.logger } : {}) }
   const { team } = declaration
   const speaker = { team, transport, topicNamed: brokerName }
-  const asks = asking({ team, database, speaker, copies: fillers, mayRun, permit, ...common })
+  const asks = asking({
+    team,
+    database,
+    speaker,
+    copies: fillers,
+    mayRun,
+    permit,
+    ...(options.confirmed ? { confirmed: options.confirmed } : {}),
+    ...common,
+  })
   const subscriptions = new Map(copyingSubscriptions({ ...declaration, owns: [] }).map((each) => [each.replica, each]))
   const receivers = fillers.flatMap(({ name, entity, validator, onApplied }) => {
     const subscription = subscriptions.get(name)

@@ -93,7 +93,9 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
   const audits = copyAudits({ ...auditing, copies: fillers, permit: permits.of('audits', 1), schedule: settings.audit })
   const audited = ownerAudits(auditing)
   const filling =
-    fillers.length === 0 ? NOTHING : copyBackfills({ ...copying, fillers, permit: permits.of('backfills', 1), heard: audits.handlers })
+    fillers.length === 0
+      ? NOTHING
+      : copyBackfills({ ...copying, fillers, permit: permits.of('backfills', 1), heard: audits.handlers, confirmed: audits.confirmed })
   const announcing = relaying === undefined ? NOTHING : ownerBackfills({ ...copying, relay: relaying, heard: [audited.handler as never] })
   // Their turns are as long as an audit: no probe counts their seconds.
   const comparing = [...(fillers.length > 0 ? [audits.loop] : []), ...(announcing.services.length > 0 ? [audited.loop] : [])]

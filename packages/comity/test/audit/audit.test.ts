@@ -1,5 +1,6 @@
 /** Drift is found and named, key by key, and repaired, without one team reading another's database. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { full } from '../../../../test/support/full.ts'
 import { tellWanted } from '../../src/audit/wanted.ts'
 import { type AuditedTeams, auditedTeams } from './audited-teams.ts'
 
@@ -60,10 +61,20 @@ test('an entity that is published by code, with a composite key and JSON, is com
   await marketing.db.query(`update crm_seat set tags = '{"vip": false, "ratio": [0.10, 1e21, 1.00000001]}' where number = 2`)
   await marketing.db.query(`update crm_seat set comity_version = 9007199254740991, guest = 'nobody' where number = 3`)
   await marketing.db.query(`update crm_seat set number = 44 where number = 4`)
-  const expected = ['["A \\"x\\"",2]: different', '["A \\"x\\"",3]: ahead', '["A \\"x\\"",44]: extra', '["A \\"x\\"",4]: missing']
+  await marketing.db.query('delete from crm_seat where number = 1')
+  await marketing.db.query(
+    `insert into comity.tombstones (replica, key, version) values ('marketing.crm-seat', '["A \\"x\\"",1]', 9007199254740991)`,
+  )
+  const expected = [
+    '["A \\"x\\"",1]: ahead',
+    '["A \\"x\\"",2]: different',
+    '["A \\"x\\"",3]: ahead',
+    '["A \\"x\\"",44]: extra',
+    '["A \\"x\\"",4]: missing',
+  ]
   expect(await on.audit('marketing.crm-seat')).toMatchObject({ verdict: 'drift', findings: expected })
   // Which rows there are is seen without their fields.
-  expect((await on.audit('marketing.crm-seat', { extent: 'keys' })).findings).toEqual(expected.slice(2))
+  expect((await on.audit('marketing.crm-seat', { extent: 'keys' })).findings).toEqual([expected[0], ...expected.slice(3)])
   expect(await on.audit('marketing.crm-seat', { repair: true })).toMatchObject({ verdict: 'true', findings: expected })
   // The version that no history has was lowered: the owner's next change arrives.
   await on.seat({ row: 'A "x"', number: 3, guest: 'Ann', tags: {} })
@@ -86,7 +97,7 @@ test('what is withheld at the owner, and what waits here, is named as such and i
   expect((await on.audit(undefined, { repair: true })).after).toEqual(['c21: true'])
 })
 
-test('no key is named while writers write, and a row that nobody writes is', async () => {
+test('no key is named while writers write, and a row that nobody writes is', { timeout: 600_000 }, async () => {
   const { crm, marketing } = on
   await marketing.db.query(`update crm_customer set email = 'corrupted' where id = 'c299'`)
   let writing = true
@@ -101,7 +112,7 @@ test('no key is named while writers write, and a row that nobody writes is', asy
     }
   })
   const found = []
-  for (let n = 0; n < 4; n++) found.push(await on.audit())
+  for (let n = 0; n < (full ? 100 : 3); n++) found.push(await on.audit())
   writing = false
   await Promise.all(writers)
   for (const { findings } of found) expect(findings.filter((one) => !one.endsWith(': moving'))).toEqual(['c299: different'])
@@ -124,4 +135,14 @@ test('a copy is compared by itself when its owner, or its own team, has begun an
   await tellWanted(crm.db, speaker) // told once
   const expected = ['marketing.crm-customer', 'marketing.crm-seat'].map((replica) => ({ replica, author: 'crm', verdict: 'true' }))
   await expect.poll(() => of('incarnation'), { timeout: 10_000 }).toEqual(expected)
+})
+
+test('an audit whose process has ended is begun anew by another one', async () => {
+  const { marketing } = on
+  await marketing.db.query(
+    `insert into comity.audits (replica, cause, author, reason, state, holder, held_until)
+     values ('marketing.crm-seat', 'operator', 'ann', 'left behind', 'settling', 'a process that is gone', clock_timestamp() + interval '300 milliseconds')`,
+  )
+  const left = async () => (await marketing.db.query(`select state, verdict from comity.audits where reason = 'left behind'`)).rows
+  await expect.poll(left, { timeout: 10_000 }).toEqual([{ state: 'ended', verdict: 'true' }])
 })

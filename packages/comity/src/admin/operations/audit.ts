@@ -1,4 +1,5 @@
 import type { JsonSchema } from '@comity/contract'
+import { arrayLiteral } from '../../postgres/array-literal.ts'
 import { CopyNotHere } from '../errors.ts'
 import type { Operation } from './operation.ts'
 
@@ -23,16 +24,18 @@ const ARGUMENTS: JsonSchema = {
 const BEGIN = `
   insert into comity.audits (replica, extent, repair, cause, author, reason)
   select r.name, $2::text, $3::text::boolean, 'operator', $4::text, $5::text from comity.replicas r
-  where $1::text is null or r.name = $1::text order by r.name returning id::text as id, replica`
+  where r.name = any ($1::text::text[]) order by r.name returning id::text as id, replica`
 
 /** Has copies compared with their owners. Throws COMITY_COPY_NOT_HERE. */
 export const audit: Operation<AuditArguments> = {
   kind: 'audit',
   arguments: ARGUMENTS,
   async run(sql, { declaration, author, reason }, { replica, repair = false, extent = 'full' }) {
-    const { rows } = await sql.query<{ id: string; replica: string }>(BEGIN, [replica ?? null, extent, String(repair), author, reason])
+    const kept = declaration.keeps.map(({ name }) => name)
+    const wanted = kept.filter((name) => replica === undefined || name === replica)
+    const values = [arrayLiteral(wanted), extent, String(repair), author, reason]
+    const { rows } = await sql.query<{ id: string; replica: string }>(BEGIN, values)
     if (rows.length > 0) return { audits: rows } as never
-    const known = (await sql.query<{ name: string }>('select name from comity.replicas order by name')).rows.map(({ name }) => name)
-    throw new CopyNotHere({ team: declaration.team, replica: replica ?? '', copies: known.join(', ') || 'none' })
+    throw new CopyNotHere({ team: declaration.team, replica: replica ?? 'of anything', copies: kept.join(', ') || 'none' })
   },
 }

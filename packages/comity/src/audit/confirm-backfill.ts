@@ -1,0 +1,29 @@
+import type { Queryable } from '../postgres/database.ts'
+
+/* What the last audit since the copy was filled says; rows that this team can't take are no reason to ask. */
+const SAID = `
+  select b.refused > 0 as refused, a.state, a.verdict, a.ended_at < clock_timestamp() - interval '30 seconds' as old
+  from comity.asked_backfills b left join lateral (
+    select s.state, s.verdict, s.ended_at from comity.audits s
+    where s.replica = b.replica and s.cause = 'backfill' and s.asked_at >= coalesce(b.filled_at, b.asked_at) order by s.asked_at desc limit 1) a on true
+  where b.id = $1::text::uuid`
+const ASK = `
+  insert into comity.audits (replica, repair, cause, author, reason)
+  select b.replica, true, 'backfill', 'comity', 'it has been filled' from comity.asked_backfills b where b.id = $1::text::uuid`
+
+/**
+ * Whether a copy that was filled is as its owner has it: an audit is asked for, which also repairs; one that was not true is repeated half a
+ * minute later.
+ */
+export async function confirmBackfill(database: Queryable, backfill: string, onAsked: () => void): Promise<boolean> {
+  const { rows } = await database.query<{ refused: boolean; state: string | null; verdict: string | null; old: boolean | null }>(SAID, [
+    backfill,
+  ])
+  const { refused, state, verdict, old } = rows[0] ?? { refused: false, state: null, verdict: null, old: null }
+  if (refused || verdict === 'true') return true
+  if (state === null || (state === 'ended' && old === true)) {
+    await database.query(ASK, [backfill])
+    onAsked()
+  }
+  return false
+}
