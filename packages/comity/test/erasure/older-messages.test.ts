@@ -123,6 +123,36 @@ test('a retry of a line under way: its attempt ends first, and nothing of it is 
   expect(rows).toEqual([{ waiting: 0, discarded: 2 }])
 })
 
+test('what failed before the erasure and is recorded after it leaves no word of it', { timeout: 60_000 }, async () => {
+  const bus = testBus()
+  await using crm = await newCrm(bus)
+  const erased = gate()
+  const failing = gate()
+  let waits = false
+  await using marketing = await newMarketing(bus, {
+    refuses: () => true,
+    async before(text) {
+      if (!waits || !text.includes('k.failures + 1')) return
+      failing.open()
+      await erased.opened
+    },
+  })
+  await settled(crm, marketing)
+  await crm.db.query(NAMED)
+  await marketing.caughtUp()
+  waits = true
+  const retrying = marketing.team.retry('marketing.customers-heard', 'c1')
+  await failing.opened
+  await eraseCustomer(crm)
+  erased.open()
+  await retrying
+  await marketing.caughtUp()
+  expect((await marketing.db.query('select reason, failures, error from comity.waiting_keys')).rows).toEqual([
+    { reason: 'parked', failures: 0, error: null },
+  ])
+  expect(await tablesWith(marketing.db, MARKER)).toEqual([])
+})
+
 test('a holder that was away removes it, and answers, when it is back', { timeout: 60_000 }, async () => {
   const bus = testBus()
   await using crm = await newCrm(bus)
