@@ -215,6 +215,7 @@ test('what was not sent yet: a state becomes a deletion, an event is not sent, a
   await expect.poll(async () => (await relaying.db.query('select from comity.erasures where announced_at is null')).rows.length).toBe(0)
   expect(await tablesWith(relaying.db, MARKER)).toEqual([])
   expect(await called()).toBe(0)
+  expect((await relaying.db.query(`select code from comity.withheld where topic = 'crm.customer-called'`)).rows).toEqual([])
   // One that is withheld, with one behind it.
   await relaying.db.query(bad)
   await relaying.db.query(good(MARKER))
@@ -246,13 +247,7 @@ test('a row that is created again beside the erasure is not taken for the one th
     () => 'erased',
     ({ code }) => code,
   )
-  const drawn = async () =>
-    (
-      await crm.db.query<{ n: number }>(
-        `select count(*)::int as n from pg_stat_activity where query like '%from comity.contracts%' and state = 'idle in transaction'`,
-      )
-    ).rows[0]?.n
-  await expect.poll(drawn, { timeout: 5000, interval: 10 }).toBe(1)
+  await new Promise((resolve) => setTimeout(resolve, 500)) // it waits, or has long been done
   committing.open()
   await creating
   expect(await erasing).toBe('COMITY_ERASURE_STATE_THERE')
