@@ -316,6 +316,32 @@ describe('jobs and operations', () => {
     expect((await comity('dead-letters')).code).toBe(0)
   })
 
+  test('a key is erased when it is said again; the register has who holds what, and the receipts', async () => {
+    const register = async () => JSON.parse((await comity('erase', 'register', '-t', 'crm', '--json')).stdout).teams[0]
+    const { holders } = await until('the owner knows who reads it', async () => {
+      const known = await register()
+      return known.holders.length > 0 && known
+    })
+    expect(holders).toMatchObject([{ team: 'marketing', subscription: 'marketing.crm-thanked', kind: 'handler', topic: 'crm.thanked', fields: [] }])
+    const erase = ['erase', 'crm.thanked', 'good', ...WHY]
+    expect((await comity(...erase, '--dry-run')).stdout).toContain('this erases crm.thanked good: 1 rows of the outbox, 0 withheld, 0 scheduled here, and what marketing holds')
+    expect(await comity(...erase)).toMatchObject({ code: 1, stderr: expect.stringContaining('COMITY_NOT_CONFIRMED') })
+    const erased = await comity(...erase, '--yes', 'good')
+    expect(erased.code, erased.stderr).toBe(0)
+    expect(erased.stdout).toContain('crm: erased crm.thanked good up to version ')
+    expect(erased.stdout).toMatch(/ {2}marketing: marketing\.crm-thanked 0 rows, \d messages, 0 edits; the broker has it until 20\d\d-/)
+    const csv = (await comity('erase', 'register', 'crm.thanked', '-t', 'crm', '--csv')).stdout.split('\r\n')
+    expect(csv.map((line) => line.split(',', 5))).toMatchObject([
+      ['record', 'owner', 'topic', 'key', 'team'],
+      ['holder (handler)', 'crm', 'crm.thanked', '', 'marketing'],
+      ['erasure', 'crm', 'crm.thanked', 'good', 'crm'],
+      ['receipt', 'crm', 'crm.thanked', 'good', 'marketing'],
+    ])
+    const shown = await comity('erase', 'register', '-t', 'crm')
+    expect(shown.code).toBe(0)
+    expect(shown.stdout).toMatch(/crm\.thanked +marketing\.crm-thanked +handler/)
+  })
+
   test('every act is recorded with who and why', async () => {
     const { operations } = JSON.parse((await comity('operations', '-t', 'crm', '--limit', '100', '--json')).stdout).teams[0]
     const kinds = new Set(operations.map(({ kind }: { kind: string }) => kind))

@@ -123,6 +123,16 @@ onEachPostgres('comity migrate --roles', (server) => {
     const status = await comity(['status', '-c', CRM], { env: env.crm })
     expect(status.code, status.stdout).toBe(3)
     expect(status.stdout).toContain('1 keys wait in crm.marketing-email-sent')
+    // Each at its owner: what its application has deleted, and an event that waits at another team.
+    await crmApp.query(`delete from customers where id = 'c1'`)
+    for (const [config, own, topic, key] of [
+      [CRM, env.crm, 'crm.customer', 'c1'],
+      [MARKETING, env.marketing, 'marketing.email-sent', 'bad'],
+    ] as const) {
+      const erased = await comity(['erase', topic, key, '--reason', 'a test', '--yes', key, '-c', config], { env: own })
+      expect(erased.code, erased.stdout + erased.stderr).toBe(0)
+    }
+    expect((await agency.crm.query('select key from comity.waiting_keys')).rows).toEqual([])
     expect((await crmRun.stop('SIGTERM')).code).toBe(0)
     await start(CRM, env.crm).line(/leading/)
     for (const { lines } of running) expect(lines.filter((line) => /permission denied|"level":"error"/.test(line))).toEqual([])

@@ -7,6 +7,7 @@ import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { until } from '../../../test/chaos/until.ts'
 import { CUSTOMERS, insertCustomer } from './support/agency.ts'
 import { buildCli, comity, fixture, type Started, startComity } from './support/comity.ts'
+import { inProcess } from './support/in-process.ts'
 
 beforeAll(buildCli, 120_000)
 
@@ -19,7 +20,10 @@ beforeEach(async () => {
   const output = fileURLToPath(new URL('../../../test/output/', import.meta.url))
   await mkdir(output, { recursive: true })
   workspace = await mkdtemp(join(output, 'teams-'))
-  await cp(dirname(fixture('contracts.ts')), workspace, { recursive: true, filter: (path) => !/fixtures.(both|broken|operated)/.test(path) })
+  await cp(dirname(fixture('contracts.ts')), workspace, {
+    recursive: true,
+    filter: (path) => !/fixtures.(both|broken|operated)/.test(path),
+  })
   await writeFile(join(workspace, 'package.json'), '{\n    "type": "module"\n}\n')
 })
 afterEach(async () => {
@@ -29,8 +33,8 @@ afterEach(async () => {
   await rm(workspace, { recursive: true, force: true })
 })
 
-function add(...args: string[]): ReturnType<typeof comity> {
-  return comity(['teams', 'add', ...args], { cwd: workspace })
+function add(...args: string[]): ReturnType<typeof inProcess> {
+  return inProcess('teams', 'add', ...args, '--in', workspace)
 }
 
 async function connectTo(started: Started, team: string): Promise<pg.Client> {
@@ -49,7 +53,7 @@ test('a new team runs with the others, and has what was there before it', { time
   await before.line(/crm +running/)
   await before.stop('SIGTERM')
 
-  const added = await add('billing', '--keeps', 'crm.customer', '--fields', 'email,name')
+  const added = await comity(['teams', 'add', 'billing', '--keeps', 'crm.customer', '--fields', 'email,name'], { cwd: workspace })
   expect(added.code, added.stderr).toBe(0)
   expect(added.stdout).toContain('Written: billing/comity.config.ts, billing/README.md, package.json')
   expect(await readFile(join(workspace, 'billing', 'comity.config.ts'), 'utf8')).toMatchInlineSnapshot(`
@@ -100,7 +104,10 @@ test('what can not run is refused before anything is written', { timeout: 60_000
   expect(await refused('Billing', '--keeps', 'crm.customer', '--fields', 'email')).toContain('COMITY_INVALID_NAME')
   expect(await refused('marketing', '--keeps', 'crm.customer', '--fields', 'email')).toContain('COMITY_TEAM_FOLDER_TAKEN')
   const contracts = join(workspace, 'contracts.ts')
-  await writeFile(contracts, (await readFile(contracts, 'utf8')).replace("tenant: 'agencyId',", "tenant: 'agencyId', audiences: { sales: ['email'] },"))
+  await writeFile(
+    contracts,
+    (await readFile(contracts, 'utf8')).replace("tenant: 'agencyId',", "tenant: 'agencyId', audiences: { sales: ['email'] },"),
+  )
   await rm(join(workspace, 'marketing'), { recursive: true })
   expect(await refused('billing', '--keeps', 'crm.customer', '--fields', 'email')).toContain('COMITY_AUDIENCE_MISSING')
   const sales = await add('sales', '--keeps', 'crm.customer', '--fields', 'email', '--json')

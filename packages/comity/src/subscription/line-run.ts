@@ -51,11 +51,12 @@ const HEAD = `
   select key, seq::text as seq, generation, attempts, message, attributes, data, appended_at::text as sent_at from comity.waiting w
   where subscription = $1::text and key = $2::text and seq > $3::text::bigint order by w.seq limit 1`
 const RELEASE = 'delete from comity.waiting_keys where subscription = $1::text and key = $2::text'
+/* Only of the line whose head it was ($12): what was erased meanwhile leaves nothing behind, and its error may have named somebody. */
 /* $5: why it waits now, or 'transient': a line that runs by itself may try that as often as a message may be tried in place ($6). */
 const RECORD_FAILURE = `
   with head as (
     select k.subscription, k.key, (select min(w.seq) from comity.waiting w where w.subscription = k.subscription and w.key = k.key and w.seq > k.done) as seq
-    from comity.waiting_keys k where k.subscription = $1::text and k.key = $2::text
+    from comity.waiting_keys k where k.subscription = $1::text and k.key = $2::text and coalesce(k.message, $12::text) = $12::text
   ), failed as (
     update comity.waiting w set attempts = w.attempts + 1, error_code = $3::text, error = $4::text from head
     where w.subscription = head.subscription and w.key = head.key and w.seq = head.seq returning w.attempts, w.message
@@ -67,7 +68,7 @@ const RECORD_FAILURE = `
       when $5::text <> 'transient' then $5::text
       when k.reason <> 'parked' and (select attempts from failed) < $6::int then 'not-yet'
       else 'parked' end
-  where k.subscription = $1::text and k.key = $2::text`
+  where k.subscription = $1::text and k.key = $2::text and coalesce(k.message, $12::text) = $12::text`
 
 /** Runs a key's line in order, each message in a transaction of its own, until it is empty or its head fails. */
 export async function runLine<Tx>(runner: LineRunner<Tx>, key: string): Promise<LineRun> {
@@ -77,6 +78,7 @@ export async function runLine<Tx>(runner: LineRunner<Tx>, key: string): Promise<
   let stale = 0
   let contended = 0
   let attempt = 0
+  let message = ''
   while (!signal.aborted) {
     try {
       const ended = await inLane(lane, { waited: true }, async (tx, sql): Promise<readonly Outcome[]> => {
@@ -89,6 +91,7 @@ export async function runLine<Tx>(runner: LineRunner<Tx>, key: string): Promise<
           return []
         }
         attempt = head.attempts + 1
+        message = head.message
         const { generation, attempts } = head
         const outcomes = await consumer.consume({
           ...{ messages: [runner.read(incoming(head))], subscription, generation, attempt: attempts, tx, sql, signal },
@@ -109,7 +112,7 @@ export async function runLine<Tx>(runner: LineRunner<Tx>, key: string): Promise<
         await clock.sleep(backoff(contended, { min: 20, max: 2000 }), signal)
         continue
       }
-      if (failure !== 'outage' && failure !== 'contended') await recordFailure(runner, key, failure, error, attempt)
+      if (failure !== 'outage' && failure !== 'contended') await recordFailure(runner, { key, message }, failure, error, attempt)
       return { ran, stale, error }
     }
   }
@@ -118,7 +121,7 @@ export async function runLine<Tx>(runner: LineRunner<Tx>, key: string): Promise<
 
 async function recordFailure<Tx>(
   { lane, attempts }: LineRunner<Tx>,
-  key: string,
+  { key, message }: { readonly key: string; readonly message: string },
   failure: 'permanent' | 'not-yet' | 'transient',
   error: unknown,
   attempt: number,
@@ -137,6 +140,7 @@ async function recordFailure<Tx>(
     record.frame,
     wants === undefined ? null : JSON.stringify({ topic: wants.topic, key: wants.key, version: wants.version ?? 0 }),
     `${Math.round(1000 + backoff(attempt, NOT_YET_WAIT))} ms`,
+    message,
   ])
 }
 

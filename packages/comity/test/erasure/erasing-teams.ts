@@ -6,6 +6,7 @@ import { expect } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
 import { act } from '../admin/act.ts'
+import { type Before, watched } from '../backfill/customers.ts'
 
 export const Customer = entity('crm.customer', {
   key: 'id',
@@ -41,9 +42,10 @@ export async function newCrm(bus: TestBus, options: { rows?: number; batch?: num
 /** Keeps customers, and hears of everything; what its handlers can't take waits in lines. */
 export async function newMarketing(
   bus: TestBus,
-  options: { url?: string; refuses?: () => boolean; heard?: (message: { kind: string; version: number }) => void } = {},
+  options: { url?: string; refuses?: () => boolean; heard?: (message: { kind: string; version: number }) => void; before?: Before } = {},
 ): Promise<TestTeam<Queryable>> {
-  const { refuses = () => false, heard = () => undefined } = options
+  const { refuses = () => false, heard = () => undefined, before } = options
+  const url = options.url ?? (await freshDatabase()).url
   const config = team<Queryable>('marketing', { allowEdit: true })
     .keeps(Customer, { fields: ['email', 'name'] })
     .keeps(Profile, { fields: ['about'] })
@@ -51,14 +53,14 @@ export async function newMarketing(
       Customer,
       (message) => {
         heard(message)
-        if (refuses() && message.kind !== 'deleted') throw new PermanentError('not now')
+        if (refuses() && message.kind !== 'deleted') throw new PermanentError(`not now, ${MARKER}`)
       },
       { name: 'customers-heard', breaker: false },
     )
     .on(Called, () => {
-      if (refuses()) throw new PermanentError('not now')
+      if (refuses()) throw new PermanentError(`not now, ${MARKER}`)
     })
-  return testTeam<Queryable>(config, { bus, url: options.url ?? (await freshDatabase()).url })
+  return testTeam<Queryable>(config, { bus, url, ...(before === undefined ? {} : { database: () => watched(url, before) }) })
 }
 
 /** The owner's own row is its own business: this is what its application does before it erases. */

@@ -36,7 +36,7 @@ test('no table of either team holds it afterwards', { timeout: 60_000 }, async (
     'public.customers',
   ])
   expect(parents(await tablesWith(marketing.db, MARKER))).toEqual([
-    ...['comity.edited', 'comity.operations', 'comity.waiting', 'public.crm_customer', 'public.crm_profile'],
+    ...['comity.edited', 'comity.operations', 'comity.waiting', 'comity.waiting_keys', 'public.crm_customer', 'public.crm_profile'],
   ])
 
   const customer = await eraseCustomer(crm)
