@@ -443,7 +443,7 @@ export const MUTANTS: readonly Mutant[] = [
     caughtBy: { test: 'packages/comity/test/audit/golden-vectors.test.ts', title: 'are met by' },
     edits: [
       {
-        file: `${migrations}/0015-audit.sql`,
+        file: `${migrations}/0014-audit.sql`,
         find: 'comity.audit_sum(sum(%s)), comity.audit_sum(sum(%s))',
         replace: 'comity.audit_sum(bit_xor(%s)), comity.audit_sum(bit_xor(%s))',
       },
@@ -455,7 +455,7 @@ export const MUTANTS: readonly Mutant[] = [
     caughtBy: { test: 'packages/comity/test/audit/audit.test.ts', title: 'corruption of eight kinds' },
     edits: [
       {
-        file: `${migrations}/0015-audit.sql`,
+        file: `${migrations}/0014-audit.sql`,
         find: `string_agg('f' || i, ', ' order by i)`,
         replace: `string_agg(format('coalesce(f%s, '''')', i), ', ' order by i)`,
       },
@@ -477,7 +477,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'an audit by snapshot only',
     harm: 'a row newer than the drawn version is compared with an older one: a false alarm',
     caughtBy: { test: 'packages/comity/test/audit/settling.test.ts', title: 'a key with a change above' },
-    edits: [{ file: `${migrations}/0015-audit.sql`, find: 'bool_or(o.id > $4) as moving', replace: 'false as moving' }],
+    edits: [{ file: `${migrations}/0014-audit.sql`, find: 'bool_or(o.id > $4) as moving', replace: 'false as moving' }],
   },
   {
     name: 'an audit that does not let the copy catch up',
