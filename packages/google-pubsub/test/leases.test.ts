@@ -1,5 +1,5 @@
+import { systemClock } from 'comity/transport'
 import { expect, test, vi } from 'vitest'
-import { systemClock } from '../../comity/src/foundation/index.ts'
 import { Leases } from '../src/leases.ts'
 
 class Passing extends Error {}
