@@ -14,6 +14,7 @@ import { purgeCommand } from './commands/purge.ts'
 import { releaseCommand } from './commands/release.ts'
 import { replayCommand } from './commands/replay.ts'
 import { runCommand } from './commands/run.ts'
+import { seedCommand } from './commands/seed.ts'
 import { statusCommand } from './commands/status.ts'
 import { subscriptionsCommand } from './commands/subscriptions.ts'
 import { tenantsCommand } from './commands/tenants.ts'
@@ -37,7 +38,7 @@ const COMMANDS = [
     traceCommand,
   ],
   ...[pauseCommand, resumeCommand, replayCommand, purgeCommand, jobsCommand, operationsCommand],
-  ...[transportCommand],
+  ...[seedCommand, transportCommand],
   ...[devCommand, releaseCommand, uninstallCommand],
 ]
 

@@ -40,6 +40,7 @@ const RUNNING = [
   'draw_version()',
   'backfill_rows(text, text[], integer, integer)',
   'backfill_estimate(text)',
+  'seed(text, text[])',
   'inbox_floor()',
   'waiting_floor()',
 ]
