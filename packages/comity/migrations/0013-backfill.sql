@@ -138,7 +138,7 @@ begin
   select c.prefix into prefix from comity.captures c where c.topic = backfill_rows.topic and c.released_at is null;
   view := to_regclass(format('comity.%I', prefix || ' state'));
   if view is null then
-    perform comity.refuse('CM010', format('the view of "%s" is gone, which Comity reads', backfill_rows.topic), 'run "comity migrate" to capture its table again');
+    perform comity.refuse('CM009', format('the view of "%s" is gone, which Comity reads', backfill_rows.topic), 'run "comity migrate" to capture its table again');
   end if;
   for i in 1 .. cardinality(contract.key_fields) loop
     columns := columns || format('v.key_%s', i);
