@@ -335,7 +335,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'the last to arrive wins',
     harm: 'an older state takes the place of a newer one',
     caughtBy: { stage: 'copies' },
-    edits: [{ file: `${comity}/replica/replica-sql.ts`, find: ' where r.${VERSION_COLUMN} < excluded.${VERSION_COLUMN}`', replace: '`' }],
+    edits: [
+      { file: `${comity}/replica/replica-sql.ts`, find: ` where r.\${VERSION_COLUMN} < excluded.\${VERSION_COLUMN}\``, replace: '`' },
+    ],
   },
   {
     name: 'no lane lock',
