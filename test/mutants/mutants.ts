@@ -336,7 +336,7 @@ export const MUTANTS: readonly Mutant[] = [
     harm: 'an older state takes the place of a newer one',
     caughtBy: { stage: 'copies' },
     edits: [
-      { file: `${comity}/replica/replica-sql.ts`, find: `where r.\${VERSION_COLUMN} < excluded.\${VERSION_COLUMN}\n`, replace: '\n' },
+      { file: `${comity}/replica/replica-sql.ts`, find: ` where r.\${VERSION_COLUMN} < excluded.\${VERSION_COLUMN}\``, replace: '`' },
     ],
   },
   {

@@ -39,13 +39,20 @@ export function askedInbox(options: {
 }): CopyingHandler<Asked> {
   const { database, speaker, onAsked, logger = silentLogger } = options
 
+  /** Who can't be told asks again; it stops nobody else. */
+  async function tell(replica: string, id: string, state: Omit<OwnerState, 'v' | 'id'>): Promise<void> {
+    await tellState(speaker, replica, id, state).catch((error: unknown) =>
+      logEvent(logger, 'comity.control.not_sent', { kind: 'backfill', error }),
+    )
+  }
+
   async function take({ from, replica, data }: Heard<Asked>): Promise<void> {
     try {
       await publishedEntity(database, { from, replica, ...data })
     } catch (error) {
       if (!(error instanceof BackfillRefused)) throw error
       logEvent(logger, 'comity.backfill.refused', { sender: from, subscription: replica, error })
-      await tellState(speaker, replica, data.id, { state: 'failed', reason: error.message.split('\n', 1)[0] as string })
+      await tell(replica, data.id, { state: 'failed', reason: error.message.split('\n', 1)[0] as string })
       return
     }
     const own = [data.id, replica]
@@ -64,9 +71,9 @@ export function askedInbox(options: {
     )
     const row = rows[0]
     // Cancelled before it was heard of.
-    if (row === undefined) return tellState(speaker, replica, data.id, { state: 'cancelled' })
+    if (row === undefined) return tell(replica, data.id, { state: 'cancelled' })
     onAsked()
-    return tellState(speaker, replica, data.id, {
+    return tell(replica, data.id, {
       state: told(row.state),
       estimate: Number(row.estimate),
       ...(row.error === null ? {} : { reason: row.error }),

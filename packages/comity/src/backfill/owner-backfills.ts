@@ -45,5 +45,6 @@ export function ownerBackfills(options: OwnerBackfillsOptions): { readonly loops
     ...{ subscription: brokerName(asked.name), transport, cleared, ...common },
     handler: copyingHeard({ sender: undefined, handlers: [inbox as never, ...(options.heard ?? [])], ...common }),
   })
-  return { loops: [worker, marks], services: [receiver] }
+  // The worker may wait for a transaction of the owner's as long as that takes: no probe takes it for stuck.
+  return { loops: [marks], services: [worker, receiver] }
 }

@@ -94,6 +94,8 @@ test('a team that was not started is alive and not ready; started, it is both', 
     'attention of marketing',
     'lines of marketing',
     'jobs',
+    'backfills of marketing',
+    'marks for copies of marketing',
     'relay of marketing',
     'subscription marketing.crm-customer',
   ])
