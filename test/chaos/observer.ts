@@ -1,5 +1,5 @@
 import { fromAttributes } from '@comity/contract'
-import type { Delivery, DeliveryResult, IncomingMessage, Transport } from 'comity/transport'
+import { type Delivery, type DeliveryResult, type IncomingMessage, type Transport, unmarkedTransport } from 'comity/transport'
 import { CONTRACTS } from './contracts.ts'
 import { monotonic, type Recorder } from './recorder.ts'
 
@@ -13,7 +13,8 @@ export class Observer {
   readonly #seen = new Set<string>()
 
   constructor(transport: Transport, recorder: Recorder) {
-    this.#transport = transport
+    // What a relay says of itself is nobody's data.
+    this.#transport = unmarkedTransport(transport)
     this.#recorder = recorder
   }
 

@@ -90,6 +90,10 @@ export const raisedBySql: Readonly<Record<string, Meaning>> = {
     cause: 'an entity was published for later, or a time is more than ten years ahead or none at all',
     remedy: 'leave not_before out for entities; give a time within ten years',
   },
+  CM011: {
+    cause: 'states were given to be seeded of something that is no entity published by code',
+    remedy: 'seed entities without a table; a captured table needs no seed, a backfill reads it',
+  },
   CB001: { cause: 'the bus has no such topic', remedy: 'run "comity provision" of the team that owns it' },
   CB002: { cause: 'the bus has no such subscription', remedy: 'run "comity provision" of its team' },
   CB003: {

@@ -122,6 +122,10 @@ suite(
     test('none fires while everything is well', async () => {
       let healthy: ReadonlyMap<string, number> = new Map()
       await crm.db.transaction((tx) => crm.team.publish(tx, Customer, { id: 'c1', email: 'c1@example.com' }))
+      // What is said again has a version of its own.
+      const filled = async () =>
+        (await marketing.db.query<{ state: string }>('select state from comity.asked_backfills')).rows.map(({ state }) => state)
+      await expect.poll(filled, WAIT).toEqual(['ready', 'ready'])
       await crm.db.transaction((tx) => crm.team.publish(tx, Product, { id: 'p1', name: 'Hammer' }))
       await crm.db.transaction((tx) => crm.team.publish(tx, Bounced, { id: 'c1' }))
       await crm.team.drained()

@@ -138,7 +138,7 @@ begin
   select c.prefix into prefix from comity.captures c where c.topic = backfill_rows.topic and c.released_at is null;
   view := to_regclass(format('comity.%I', prefix || ' state'));
   if view is null then
-    perform comity.refuse('CM010', format('the view of "%s" is gone, which Comity reads', backfill_rows.topic), 'run "comity migrate" to capture its table again');
+    perform comity.refuse('CM009', format('the view of "%s" is gone, which Comity reads', backfill_rows.topic), 'run "comity migrate" to capture its table again');
   end if;
   for i in 1 .. cardinality(contract.key_fields) loop
     columns := columns || format('v.key_%s', i);
@@ -155,6 +155,31 @@ begin
     order by m.n$sql$,
     view, array_to_string(columns, ', '), array_to_string(places, ', '),
     case when after is null then 'true' else format('(%s) > (%s)', array_to_string(columns, ', '), array_to_string(bounds, ', ')) end, most, max_bytes);
+end $$;
+
+-- States of a published entity from before its first publication: heads that nobody has announced, for backfills to say. What has been published
+-- already is newer, and stays. Answers how many were taken.
+create function comity.seed(topic text, states text[]) returns integer
+  language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  contract comity.contracts;
+  drawn bigint;
+  taken integer;
+begin
+  select * into contract from comity.contracts c where c.topic = seed.topic;
+  if not found or contract.kind <> 'entity' or contract.source <> 'published' then
+    perform comity.refuse('CM011', format('"%s" is no entity that this team publishes by code', seed.topic), 'a captured table needs no seed: a backfill reads it');
+  end if;
+  perform comity.begin_publish();
+  drawn := nextval('comity.outbox_id');
+  insert into comity.heads (topic, key, version, state, deleted)
+    select distinct on (s.key) seed.topic, s.key, drawn, s.state, false
+    from (select comity.key_of(comity.object_of(t.state, contract.max_bytes), contract.key_fields) as key, t.state, t.n
+      from unnest(states) with ordinality t(state, n)) s
+    order by s.key, s.n desc
+  on conflict do nothing;
+  get diagnostics taken = row_count;
+  return taken;
 end $$;
 
 -- About how many rows there are, as Postgres' own statistics have it.

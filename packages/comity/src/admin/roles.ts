@@ -53,6 +53,7 @@ const RUNNING = [
   'canonical_json(jsonb)',
   'canonical_json_of(jsonb)',
   'canonical_double(numeric)',
+  'seed(text, text[])',
   'inbox_floor()',
   'waiting_floor()',
 ]

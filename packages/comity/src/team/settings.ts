@@ -73,7 +73,7 @@ export interface BackfillOptions {
   readonly rate?: Frequency
   /** Rows that are read at once. Default 4000. */
   readonly batch?: number
-  /** What a small statement may take; while it takes longer, backfills make room. Default '50ms'. */
+  /** What a small statement may take; while it takes longer, backfills make room. Default '100ms'. */
   readonly latency?: Duration
 }
 
@@ -156,7 +156,7 @@ export class Settings<Tx> {
       return given === false ? undefined : given === undefined ? AUDIT_SCHEDULE[name] : parseDuration(given, `team.audit.${name}`)
     }
     this.audit = { full: every('full'), keys: every('keys') }
-    const { rate, batch, latency = '50ms' } = options.backfill ?? {}
+    const { rate, batch, latency = '100ms' } = options.backfill ?? {}
     checkOptions(options.backfill ?? {}, ['rate', 'batch', 'latency'], 'team.backfill')
     if (batch !== undefined && !(Number.isSafeInteger(batch) && batch >= 1 && batch <= 10_000))
       throw new BadOption({ option: 'team.backfill.batch', expected: 'a whole number from 1 to 10000' }, { path: 'team.backfill.batch' })

@@ -75,9 +75,24 @@ test('states that code publishes come from their heads, deletions do not come ba
   for (const id of ['b', 'a', 'c']) await publish(id)
   await publish('c', true)
   await crm.team.drained()
+  // What existed before code published it first; what was published stays as it is.
+  const state = (id: string, name = id) => ({ id, agencyId: 'a1', email: `${id}@example.com`, name })
+  expect(await act(crm, 'seed', { entity: 'crm.customer', states: [state('d'), state('a', 'older'), state('d', 'newest')] })).toEqual({
+    ...{ entity: 'crm.customer', states: 3, taken: 1 },
+  })
+  expect(await act(crm, 'seed', { entity: 'crm.customer', states: [{ ...state('e'), email: 'none' }] })).toEqual({
+    error: 'COMITY_SEED_REFUSED',
+  })
+  expect(await act(crm, 'seed', { entity: 'crm.other', states: [state('e')] })).toEqual({ error: 'COMITY_NOT_SEEDABLE' })
+  const sent = (await crm.db.query('select count(*)::int as n from comity.outbox')).rows
+  expect(sent).toEqual([{ n: 4 }])
   await using marketing = await newMarketing(bus)
   await ready(marketing.db)
-  expect((await copied(marketing.db)).map(({ id }) => id)).toEqual(['a', 'b'])
+  expect((await copied(marketing.db)).map(({ id, name }) => [id, name])).toEqual([
+    ['a', 'a'],
+    ['b', 'b'],
+    ['d', 'newest'],
+  ])
 })
 
 test('what breaks its contract is withheld by name, and the older row of the copy stays; what nobody has goes', async () => {
