@@ -186,7 +186,7 @@ begin
   end if;
   select to_regclass(format('comity_public.%I', c.prefix)) into view from comity.captures c where c.topic = contract.topic and c.released_at is null;
   if view is null then
-    perform comity.refuse('CM010', format('the view of "%s" is gone, which Comity reads', contract.topic), 'run "comity migrate" to capture its table again');
+    perform comity.refuse('CM009', format('the view of "%s" is gone, which Comity reads', contract.topic), 'run "comity migrate" to capture its table again');
   end if;
   select string_agg(case when cardinality(contract.key_fields) = 1 or format_type(a.atttypid, null) in ('smallint', 'integer', 'bigint')
       then format('v.%I::text', f.name) else format('to_json(v.%I::text)::text', f.name) end, ' || '','' || ' order by f.i) into key
@@ -262,7 +262,7 @@ begin
   end if;
   select to_regclass(format('comity.%I', c.prefix || ' state')) into view from comity.captures c where c.topic = contract.topic and c.released_at is null;
   if view is null then
-    perform comity.refuse('CM010', format('the view of "%s" is gone, which Comity reads', contract.topic), 'run "comity migrate" to capture its table again');
+    perform comity.refuse('CM009', format('the view of "%s" is gone, which Comity reads', contract.topic), 'run "comity migrate" to capture its table again');
   end if;
   select string_agg(format('v.key_%s = %s::%s', i,
       case when cardinality(contract.key_fields) = 1 then '$1' else format('($1::jsonb ->> %s)', i - 1) end, format_type(a.atttypid, a.atttypmod)), ' and ')

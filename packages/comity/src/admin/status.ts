@@ -52,6 +52,8 @@ export interface ReplicaStatus {
   /** What the team declared with `freshness`; null = nothing. */
   readonly freshnessObjectiveSeconds: number | null
   readonly conflicts: number
+  /** The last comparison with its owner that has ended; null = none. `named`: keys that were not as the owner has them. */
+  readonly audit: { readonly verdict: 'true' | 'drift' | 'inconclusive'; readonly at: string; readonly named: number } | null
   /** The last time that it was filled by its owner; null = never since this version. */
   readonly backfill: Pick<Backfill, 'state' | 'paused' | 'rows' | 'estimate' | 'rate' | 'eta' | 'reason'> | null
 }
@@ -69,7 +71,10 @@ const OUTBOX = `
 
 const REPLICA = (table: string): string => `
   select case when c.reltuples > 1000000 then c.reltuples::float8 else (select count(*)::float8 from ${table}) end as rows,
-    (select count(*)::int from comity.conflicts where replica = $1::text) as conflicts
+    (select count(*)::int from comity.conflicts where replica = $1::text) as conflicts,
+    (select json_build_object('verdict', a.verdict, 'at', to_char(a.ended_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+        'named', (select count(*) from comity.audit_findings f where f.audit = a.id and f.class not in ('withheld', 'waiting', 'moving') and f.after is distinct from 'true'))::text
+      from comity.audits a where a.replica = $1::text and a.state = 'ended' order by a.ended_at desc limit 1) as audit
   from pg_class c where c.oid = $2::text::regclass`
 
 const HOLDERS = `
@@ -91,7 +96,7 @@ export async function teamStatus(
     declaration.keeps.map(async (kept): Promise<ReplicaStatus> => {
       const own = subscriptions.find(({ name }) => name === kept.name) as SubscriptionStatus
       const table = `${quoteIdentifier(kept.schema)}.${quoteIdentifier(kept.table)}`
-      const { rows } = await database.query<{ rows: number; conflicts: number }>(REPLICA(table), [kept.name, table])
+      const { rows } = await database.query<{ rows: number; conflicts: number; audit: string | null }>(REPLICA(table), [kept.name, table])
       return {
         entity: kept.entity.name,
         table: `${kept.schema}.${kept.table}`,
@@ -100,6 +105,7 @@ export async function teamStatus(
         freshnessSeconds: own.lag === null ? null : own.lag === 0 ? 0 : own.oldestSeconds,
         freshnessObjectiveSeconds: kept.freshness === undefined ? null : kept.freshness / 1000,
         conflicts: rows[0]?.conflicts ?? 0,
+        audit: rows[0]?.audit ? JSON.parse(rows[0].audit) : null,
         backfill: await newestBackfill(environment, kept.name),
       }
     }),
@@ -157,13 +163,17 @@ function problemsOf(status: Omit<TeamStatus, 'problems'>): readonly string[] {
   const everywhere = status.subscriptions[0]?.pausedTenants.filter((pause) => pause.everywhere) ?? []
   if (everywhere.length > 0) problems.push(`${everywhere.length} tenants are paused in all subscriptions (${few(everywhere)})`)
   for (const subscription of status.subscriptions) problems.push(...subscriptionProblems(subscription))
-  for (const { table, conflicts, freshnessSeconds: behind, freshnessObjectiveSeconds: objective, backfill } of status.replicas) {
+  for (const { table, conflicts, audit, freshnessSeconds: behind, freshnessObjectiveSeconds: objective, backfill } of status.replicas) {
     if (backfill?.state === 'refused') problems.push(`${table} was not filled: ${backfill.reason}`)
     if (backfill?.state === 'incomplete')
       problems.push(`${table} lacks rows that this team could not take: is its contract its owner's? Then "comity backfill start"`)
     if (behind !== null && objective !== null && behind > objective)
       problems.push(`${table} is ${Math.round(behind)} s behind its owner, and its objective is ${objective} s`)
     if (conflicts > 0) problems.push(`${conflicts} versions of ${table} came with two contents`)
+    if (audit?.verdict === 'drift')
+      problems.push(
+        `${audit.named} rows of ${table} are not as their owner has them: "comity audit list" shows which; "comity audit --repair" mends them`,
+      )
   }
   return problems
 }

@@ -44,6 +44,10 @@ test('corruption of eight kinds is found, named and repaired', async () => {
   const found = await on.audit()
   expect(found).toMatchObject({ verdict: 'drift', findings: expected })
 
+  const status = await marketing.team.status()
+  expect(status.replicas[0]?.audit).toMatchObject({ verdict: 'drift', named: 9 })
+  expect(status.problems).toEqual([expect.stringContaining('9 rows of public.crm_customer are not as their owner has them')])
+
   const repaired = await on.audit(undefined, { repair: true })
   expect(repaired).toMatchObject({ verdict: 'true', findings: expected })
   expect(new Set(repaired.after.map((one) => one.split(': ')[1]))).toEqual(new Set(['true']))
@@ -51,6 +55,7 @@ test('corruption of eight kinds is found, named and repaired', async () => {
     { author: 'a test', reason: 'to know', keys: 9, clean: 9, ended: true },
   ])
   expect(await on.audit()).toMatchObject({ verdict: 'true', findings: [] })
+  expect((await marketing.team.status()).problems).toEqual([])
 })
 
 test('an entity that is published by code, with a composite key and JSON, is compared from its heads', async () => {

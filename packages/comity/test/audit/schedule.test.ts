@@ -42,6 +42,10 @@ test('a turn is one audit, not two at once; the next comes after the time betwee
   expect(await due('24 hours')).toEqual(copies.map(() => 'schedule full'))
   await scheduleAudits(database, copies, DAY)
   expect(await asked()).toHaveLength(40)
+  // Not done for days: it is not asked for again and again.
+  await database.query(`update comity.audits set asked_at = now() - interval '3 days'`)
+  await scheduleAudits(database, copies, DAY)
+  expect(await asked()).toHaveLength(40)
   await database.query(
     `update comity.audits set state = 'ended', verdict = 'true', ended_at = now(), asked_at = now() - interval '61 minutes'`,
   )
