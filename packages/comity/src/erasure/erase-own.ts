@@ -51,7 +51,11 @@ interface Registered {
  * @param database for the draw, which must be no part of the transaction
  * @param sql the transaction
  */
-export async function eraseOwn(database: Database, sql: Queryable, { id, topic, key, author, ...options }: OwnErasure): Promise<OwnRemoved & { readonly version: number }> {
+export async function eraseOwn(
+  database: Database,
+  sql: Queryable,
+  { id, topic, key, author, ...options }: OwnErasure,
+): Promise<OwnRemoved & { readonly version: number }> {
   const registered = (await sql.query<Registered>(KIND, [topic])).rows[0] as Registered
   const drawn = await drawVersion(database)
   const deleted = options.delete && registered.kind === 'entity' && (await deleteState(sql, topic, key, registered))

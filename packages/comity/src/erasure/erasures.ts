@@ -41,7 +41,8 @@ export function erasures(options: ErasuresOptions): { readonly loops: readonly L
   const loops: Loop[] = []
   for (const { name, owner } of erasureSubscriptions(declaration)) {
     if (owner === undefined ? relay === undefined : !receives) continue
-    const isTheirs = (topic: string): boolean => (contracts.find(({ name: one }) => one === topic)?.owner ?? topic.split('.', 1)[0]) === owner
+    const isTheirs = (topic: string): boolean =>
+      (contracts.find(({ name: one }) => one === topic)?.owner ?? topic.split('.', 1)[0]) === owner
     const handlers =
       owner === undefined
         ? [receiptsHeard(database) as CopyingHandler<never>, holdingsHeard(database) as CopyingHandler<never>]
