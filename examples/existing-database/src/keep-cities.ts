@@ -25,12 +25,12 @@ export interface Figures {
   readonly seconds: number
   readonly installSeconds: number
   readonly postgres: string
-  /** Rows that COPY wrote into the captured table, and rows at the end. */
+  /** Rows that COPY wrote into the table, and rows at the end. */
   readonly copied: number
   readonly rows: number
   /** Meanwhile, by plain SQL. */
   readonly changes: Changes
-  /** `copy`: into the captured table; `flow`: into the other database, from that COMMIT on, while the changes are made. */
+  /** `copy`: into the table, before it is captured; `flow`: into the other database, from when both teams run, while the changes are made. */
   readonly rates: { readonly copy: number; readonly flow: number }
   /** From a single COMMIT until the row can be read in the copy, when everything has arrived. */
   readonly lagMs: { readonly p50: number; readonly p99: number; readonly samples: number }
@@ -61,7 +61,11 @@ export async function keepCities({ seed, installSeconds, signal, say, progress, 
   const copy = poolOf(urls.TRAVEL_URL)
   await using _pools = closing(owner, copy)
   await owner.query(table)
-  say(`Postgres ${postgres.version} (pid ${postgres.pid}); Atlas has an ordinary table "cities", still empty.`)
+  const client = await owner.connect()
+  const filled = await copyCities(client)
+  say(
+    `Postgres ${postgres.version} (pid ${postgres.pid}); COPY wrote ${filled.rows.toLocaleString('en')} cities into an ordinary table of Atlas.`,
+  )
 
   for (const command of ['migrate', 'provision']) {
     await using once = comity([command], urls)
@@ -77,11 +81,7 @@ export async function keepCities({ seed, installSeconds, signal, say, progress, 
   signal.throwIfAborted()
   say(`comity run --team atlas (pid ${relaying.pid}) and comity run --team travel (pid ${consuming.pid}) are running.`)
 
-  const client = await owner.connect()
-  const filled = await copyCities(client)
-  const committed = performance.now()
-  say(`COPY wrote ${filled.rows.toLocaleString('en')} cities in ${seconds(filled.ms)} s.`)
-
+  const begun = performance.now()
   const changes: Changes = { transactions: 0, rows: 0, rolledBack: 0 }
   const changing = changeCities(client, { seed, transactions: TRANSACTIONS, signal }, changes).finally(() => client.release())
   changing.catch(() => undefined)
@@ -95,10 +95,13 @@ export async function keepCities({ seed, installSeconds, signal, say, progress, 
     progress(`cities in Travel (${changes.rows.toLocaleString('en')} rows changed)`, arrived, filled.rows)
     return arrived >= filled.rows * NEARLY_ALL
   })
-  const flow = rate(arrived, performance.now() - committed)
+  const flow = rate(arrived, performance.now() - begun)
   await changing
+  await until('the copy is ready', watched.ready)
   await until('the changes reach Travel', watched.settled)
-  say(`Travel holds them, at ${flow.toLocaleString('en')} rows/s; ${changes.rows.toLocaleString('en')} rows were changed meanwhile.`)
+  say(
+    `Travel has been filled with what was there before Comity, at ${flow.toLocaleString('en')} rows/s; ${changes.rows.toLocaleString('en')} rows were changed meanwhile.`,
+  )
 
   const lags = await measureLag(owner, copy, LAG_SAMPLES)
   const lagMs = { p50: tenths(percentile(lags, 0.5)), p99: tenths(percentile(lags, 0.99)), samples: lags.length }
@@ -130,6 +133,8 @@ export async function keepCities({ seed, installSeconds, signal, say, progress, 
 }
 
 interface Watched extends AsyncDisposable {
+  /** Has the copy been filled with what its owner had? */
+  ready(): Promise<boolean>
   /** Is everything announced in the copy? */
   settled(): Promise<boolean>
   summary(): Promise<string>
@@ -144,6 +149,9 @@ function watching(urls: { readonly ATLAS_URL: string; readonly TRAVEL_URL: strin
     return { pending: from?.outbox.pending ?? 0, lag: to?.subscriptions[0]?.lag }
   }
   return {
+    async ready() {
+      return (await keeping.status()).replicas[0]?.backfill?.state === 'ready'
+    },
     async settled() {
       const { pending, lag } = await look()
       return pending === 0 && lag === 0

@@ -15,6 +15,7 @@ import { purgeCommand } from './commands/purge.ts'
 import { releaseCommand } from './commands/release.ts'
 import { replayCommand } from './commands/replay.ts'
 import { runCommand } from './commands/run.ts'
+import { seedCommand } from './commands/seed.ts'
 import { statusCommand } from './commands/status.ts'
 import { subscriptionsCommand } from './commands/subscriptions.ts'
 import { teamsCommand } from './commands/teams.ts'
@@ -39,7 +40,7 @@ const COMMANDS = [
     traceCommand,
   ],
   ...[pauseCommand, resumeCommand, replayCommand, purgeCommand, eraseCommand, jobsCommand, operationsCommand],
-  ...[transportCommand],
+  ...[seedCommand, transportCommand],
   ...[devCommand, teamsCommand, releaseCommand, uninstallCommand],
 ]
 

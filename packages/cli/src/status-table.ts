@@ -65,6 +65,26 @@ function rowsOf(report: TeamReport): readonly Row[] {
       NONE,
       replica === undefined ? NONE : freshness(replica.freshnessSeconds),
     ])
+    const filling = replica?.backfill && fillingText(replica.backfill)
+    if (filling) rows.push([{ text: '  backfill' }, { text: filling, paint: pc.cyan }, NONE, NONE, NONE, NONE, NONE])
   }
   return rows
+}
+
+/** Of a copy that is being filled: `filling: 1,200 of 5,000 rows, 400 a second, 9 s left`. */
+function fillingText({
+  state,
+  paused,
+  rows,
+  estimate,
+  rate,
+  eta,
+}: NonNullable<TeamStatus['replicas'][number]['backfill']>): string | undefined {
+  if (!['asking', 'filling', 'settling'].includes(state)) return undefined
+  const of = estimate === null || estimate < rows ? '' : ` of ${estimate.toLocaleString('en')}`
+  return [
+    `${paused ? 'paused' : state}: ${rows.toLocaleString('en')}${of} rows`,
+    ...(rate === null ? [] : [`${Math.round(rate).toLocaleString('en')} a second`]),
+    ...(eta === null ? [] : [`${eta} s left`]),
+  ].join(', ')
 }

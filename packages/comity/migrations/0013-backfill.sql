@@ -108,12 +108,12 @@ begin
 end $$;
 
 -- What stands in a captured topic's state view, or in heads, behind a place, in the order of its key's index: one statement, so one snapshot.
--- `place` is the raw text of the key. Rows end where they have max_bytes of state together. Nobody's table is locked.
+-- By the index alone: a plan that sorts reads all that is left for each stretch. `place` is the raw text of the key. Rows end where they have max_bytes of state together. Nobody's table is locked.
 create function comity.backfill_rows(topic text, after text[], most integer, max_bytes integer)
   returns table (place text, key text, state text, withheld text)
   language plpgsql volatile security definer
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex'
-  set lc_monetary = 'C' set row_security = off set enable_seqscan = off set jit = off set search_path = pg_catalog, pg_temp as $$
+  set lc_monetary = 'C' set row_security = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off set search_path = pg_catalog, pg_temp as $$
 declare
   contract comity.contracts;
   prefix text;
@@ -155,6 +155,31 @@ begin
     order by m.n$sql$,
     view, array_to_string(columns, ', '), array_to_string(places, ', '),
     case when after is null then 'true' else format('(%s) > (%s)', array_to_string(columns, ', '), array_to_string(bounds, ', ')) end, most, max_bytes);
+end $$;
+
+-- States of a published entity from before its first publication: heads that nobody has announced, for backfills to say. What has been published
+-- already is newer, and stays. Answers how many were taken.
+create function comity.seed(topic text, states text[]) returns integer
+  language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  contract comity.contracts;
+  drawn bigint;
+  taken integer;
+begin
+  select * into contract from comity.contracts c where c.topic = seed.topic;
+  if not found or contract.kind <> 'entity' or contract.source <> 'published' then
+    perform comity.refuse('CM011', format('"%s" is no entity that this team publishes by code', seed.topic), 'a captured table needs no seed: a backfill reads it');
+  end if;
+  perform comity.begin_publish();
+  drawn := nextval('comity.outbox_id');
+  insert into comity.heads (topic, key, version, state, deleted)
+    select distinct on (s.key) seed.topic, s.key, drawn, s.state, false
+    from (select comity.key_of(comity.object_of(t.state, contract.max_bytes), contract.key_fields) as key, t.state, t.n
+      from unnest(states) with ordinality t(state, n)) s
+    order by s.key, s.n desc
+  on conflict do nothing;
+  get diagnostics taken = row_count;
+  return taken;
 end $$;
 
 -- About how many rows there are, as Postgres' own statistics have it.

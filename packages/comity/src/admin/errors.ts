@@ -211,3 +211,13 @@ export const BackfillNotOpen: ErrorType<'replica' | 'team'> = errorType(
   'no backfill of {replica} is under way at team {team}, or not one that this can be done to',
   'look at what there is with "comity backfill status"',
 )
+export const NotSeedable: ErrorType<'team' | 'entity' | 'entities'> = errorType(
+  'COMITY_NOT_SEEDABLE',
+  'team {team} publishes no entity {entity} by code; it publishes {entities}',
+  'name one of these; what is captured from a table needs no seed',
+)
+export const SeedRefused: ErrorType<'entity' | 'place' | 'problem'> = errorType(
+  'COMITY_SEED_REFUSED',
+  'the state at place {place} breaks the contract of {entity}: {problem}',
+  'put it right and seed again; of these nothing was taken',
+)

@@ -18,6 +18,7 @@ import { ping } from './operations/ping.ts'
 import { purge } from './operations/purge.ts'
 import { rebuildTransport } from './operations/rebuild-transport.ts'
 import { replay, skipToNow } from './operations/replay.ts'
+import { seed } from './operations/seed.ts'
 import { status } from './operations/status.ts'
 import { removeSubscription, renameSubscription } from './operations/subscriptions.ts'
 import { abandonMove, finishMove } from './operations/transport-move.ts'
@@ -43,6 +44,7 @@ const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     finishMove,
     abandonMove,
     startBackfill,
+    seed,
     pauseBackfill,
     resumeBackfill,
     cancelBackfill,

@@ -44,6 +44,7 @@ const RUNNING = [
   'erase_own(text, text, bigint)',
   'erase_withheld(text, text, bigint)',
   'erase_messages(text, text, bigint, text)',
+  'seed(text, text[])',
   'inbox_floor()',
   'waiting_floor()',
 ]

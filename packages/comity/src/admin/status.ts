@@ -3,6 +3,7 @@ import type { Environment } from '../catalog/environment.ts'
 import { captureProblems } from '../outbox/capture/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { quoteIdentifier } from '../postgres/quote.ts'
+import { type Backfill, listBackfills } from './reads/list-backfills.ts'
 import { type Pause, type SubscriptionStatus, subscriptionStatuses } from './subscription-status.ts'
 
 /** What an operator must see of one team at a glance. Times are ISO 8601, ages and lags in seconds and messages. */
@@ -51,6 +52,8 @@ export interface ReplicaStatus {
   /** What the team declared with `freshness`; null = nothing. */
   readonly freshnessObjectiveSeconds: number | null
   readonly conflicts: number
+  /** The last time that it was filled by its owner; null = never since this version. */
+  readonly backfill: Pick<Backfill, 'state' | 'paused' | 'rows' | 'estimate' | 'rate' | 'eta' | 'reason'> | null
 }
 
 const OUTBOX = `
@@ -97,12 +100,22 @@ export async function teamStatus(
         freshnessSeconds: own.lag === null ? null : own.lag === 0 ? 0 : own.oldestSeconds,
         freshnessObjectiveSeconds: kept.freshness === undefined ? null : kept.freshness / 1000,
         conflicts: rows[0]?.conflicts ?? 0,
+        backfill: await newestBackfill(environment, kept.name),
       }
     }),
   )
   const status = { team, at: new Date().toISOString(), outbox: { topics: topicsOf(declaration), ...outbox }, subscriptions, replicas }
   const problems = [...captures.map(({ topic, problem, command }) => `${topic}: ${problem}; run "${command}"`), ...problemsOf(status)]
   return { ...status, problems }
+}
+
+async function newestBackfill(environment: { readonly database: Queryable }, replica: string): Promise<ReplicaStatus['backfill']> {
+  const newest = (await listBackfills(environment, { replica }))
+    .filter(({ side }) => side === 'copy')
+    .sort((a, b) => b.askedAt.localeCompare(a.askedAt))[0]
+  if (newest === undefined) return null
+  const { state, paused, rows, estimate, rate, eta, reason } = newest
+  return { state, paused, rows, estimate, rate, eta, reason }
 }
 
 function topicsOf(declaration: Declaration): readonly string[] {
@@ -144,7 +157,10 @@ function problemsOf(status: Omit<TeamStatus, 'problems'>): readonly string[] {
   const everywhere = status.subscriptions[0]?.pausedTenants.filter((pause) => pause.everywhere) ?? []
   if (everywhere.length > 0) problems.push(`${everywhere.length} tenants are paused in all subscriptions (${few(everywhere)})`)
   for (const subscription of status.subscriptions) problems.push(...subscriptionProblems(subscription))
-  for (const { table, conflicts, freshnessSeconds: behind, freshnessObjectiveSeconds: objective } of status.replicas) {
+  for (const { table, conflicts, freshnessSeconds: behind, freshnessObjectiveSeconds: objective, backfill } of status.replicas) {
+    if (backfill?.state === 'refused') problems.push(`${table} was not filled: ${backfill.reason}`)
+    if (backfill?.state === 'incomplete')
+      problems.push(`${table} lacks rows that this team could not take: is its contract its owner's? Then "comity backfill start"`)
     if (behind !== null && objective !== null && behind > objective)
       problems.push(`${table} is ${Math.round(behind)} s behind its owner, and its objective is ${objective} s`)
     if (conflicts > 0) problems.push(`${conflicts} versions of ${table} came with two contents`)

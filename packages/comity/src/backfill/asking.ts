@@ -16,7 +16,8 @@ export interface KeptCopy {
 }
 
 /*
- * What has to be said (again). Each process may: the row's own time says who does. Who was not answered asks less and less often, up to once a
+ * What has to be said (again). Each process may: the row's own time says who does. It waits for who has the row, and passes over none: chunks
+ * that are applied have it most of the time. Who was not answered asks less and less often, up to once a
  * minute; who fills hears from its owner all the time, and asks only when that ends.
  */
 const DUE = `
@@ -27,7 +28,7 @@ const DUE = `
     where d.replica = any ($1::text::text[]) and (d.ask_at <= clock_timestamp() or d.told is distinct from d.wanted)
       and (d.state in ('asking', 'filling', 'settling')
         or d.state = 'cancelled' and d.owner_state is distinct from 'cancelled' and d.wanted = 'cancel' and d.asks < 20)
-    order by d.ask_at limit 20 for update skip locked)
+    order by d.ask_at limit 20 for update)
   returning a.id::text as id, a.replica, a.owner, a.entity, a.wanted, a.rate::text as rate, r.columns::text as columns`
 const SETTLING = `
   select id::text as id, replica, first_version::text as first, last_version::text as last

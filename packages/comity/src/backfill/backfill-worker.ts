@@ -1,13 +1,23 @@
 import { type CopyingSpeaker, JsonText, sayAboutCopy } from '../control/copying-channel.ts'
 import { copyTopic } from '../control/copying-topics.ts'
-import { type Clock, type Logger, type Loop, logEvent, loop, silentLogger, systemClock } from '../foundation/index.ts'
+import {
+  type Clock,
+  type Duration,
+  type Logger,
+  type Loop,
+  logEvent,
+  loop,
+  parseDuration,
+  silentLogger,
+  systemClock,
+} from '../foundation/index.ts'
 import { drawAndWait, type Holder } from '../outbox/consistent-read.ts'
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { describeError } from '../postgres/index.ts'
 import { acquireLease, type Lease } from '../postgres/lease.ts'
 import { Rate } from '../subscription/rate.ts'
-import { partsOf, type StretchRow } from './chunks.ts'
+import { type Parts, partsOf, type StretchRow } from './chunks.ts'
 import { CHUNK } from './contracts.ts'
 import { BackfillRefused } from './errors.ts'
 import { Latency } from './latency.ts'
@@ -20,7 +30,7 @@ import { type PublishedEntity, publishedEntity } from './published-entity.ts'
  *   waiting ──taken──▶ running ──the last row was read──▶ sent ──its marks are sent──▶ done
  *                       ⇅ paused                   cancelled, failed: at any time
  *
- * A stretch: draw a version, wait, read what follows the place, send it in parts, **then** save the new place. Whoever goes on after a crash
+ * A stretch: draw a version, wait, read what follows the place, send it in parts, **then** save the new place, while the next one is read. Whoever goes on after a crash
  * reads from the saved place again, under a new version: the copy takes the place of a stretch that was sent and not saved.
  */
 export interface BackfillWorkerOptions {
@@ -36,6 +46,8 @@ export interface BackfillWorkerOptions {
   readonly rate?: number | undefined
   /** Milliseconds that a small statement of the owner's may take, before backfills make room. */
   readonly latency: number
+  /** How long the team's other processes wait before one of them goes on instead of one that died. */
+  readonly lease: Duration
   /** Rows of a stretch at most. Default 4000. */
   readonly batch?: number
   readonly clock?: Clock
@@ -55,11 +67,31 @@ interface Job {
   readonly rate: string | null
 }
 
+/** Where a stretch begins: behind this place, after the stretch of this version. */
+interface Follows {
+  readonly place: string | null
+  readonly last: number
+}
+interface Stretch {
+  readonly version: number
+  readonly rows: number
+  readonly place: string | null
+  readonly parts: Parts
+  readonly isLast: boolean
+}
+interface Ahead {
+  readonly follows: Follows
+  readonly term: number
+  readonly read: Promise<Stretch | undefined>
+}
+
+/* The state is asked for twice: of a row that is paused meanwhile only what is outside of the subselect is looked at again. */
 const NEXT = `
   update comity.backfills b set state = 'running', term = $2::text::bigint, began_at = coalesce(b.began_at, clock_timestamp())
   where b.id = (
     select o.id from comity.backfills o where o.state in ('waiting', 'running') and o.term <= $2::text::bigint and not o.id::text = any ($1::text::text[])
     order by o.moved_at nulls first, o.asked_at limit 1)
+    and b.state in ('waiting', 'running')
   returning b.id::text as id, b.asked_by, b.replica, b.entity, b.audience, b.fields::text as fields, b.place::text as place,
     b.first_version::text as first, b.last_version::text as last, b.rate::text as rate`
 const SAVE = `
@@ -75,7 +107,6 @@ const ROWS = 'select place, key, state, withheld from comity.backfill_rows($1::t
 
 /** Bytes of states in a stretch, before their fields are picked. */
 const STRETCH_BYTES = 4_000_000
-const LEASE = '15s'
 
 export function backfillWorker(options: BackfillWorkerOptions): Loop {
   const { team, database, speaker, holder, mayRun, clock = systemClock, logger = silentLogger } = options
@@ -84,6 +115,9 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
   const latency = new Latency(options.latency, clock)
   /** Of this leadership: when a job that failed may be tried again. */
   const resting = new Map<string, number>()
+  const renewBelow = parseDuration(options.lease, 'backfill.lease') * 0.6
+  /** The next stretch of each job, while the one before it is sent. */
+  const ahead = new Map<string, Ahead>()
   let lease: Lease | undefined
 
   async function runOnce(signal: AbortSignal): Promise<'busy' | 'idle'> {
@@ -103,11 +137,54 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
     return 'busy'
   }
 
+  /** Sends one stretch and saves its place, while the next one is read. */
   async function stretch(job: Job, held: Lease, signal: AbortSignal): Promise<void> {
+    const ready = ahead.get(job.id)
+    ahead.delete(job.id)
+    const follows = { place: job.place, last: Number(job.last) }
+    const stretch =
+      ready !== undefined && ready.follows.last === follows.last && ready.term === held.term
+        ? await ready.read
+        : await read(job, follows, held, signal)
+    if (stretch === undefined) return
+    if (!stretch.isLast) readAhead(job, { place: stretch.place, last: stretch.version }, held, signal)
+    // As long as a send may take, nobody else begins.
+    if (held.validFor() < renewBelow && !(await held.renew())) return
+    await sayAboutCopy(
+      speaker,
+      copyTopic(job.replica),
+      stretch.parts.texts.map((text, i) => ({
+        ...{ contract: CHUNK, replica: job.replica, data: new JsonText(text) },
+        id: `${job.id}-${stretch.version}-${i + 1}`,
+      })),
+    )
+    const saving = clock.monotonic()
+    const { rows: saved } = await database.query<{ state: string }>(SAVE, [
+      ...[
+        job.id,
+        String(held.term),
+        stretch.place,
+        String(stretch.version),
+        stretch.rows,
+        stretch.parts.withheld,
+        String(stretch.parts.bytes),
+      ],
+      stretch.isLast ? 1 : 0,
+    ])
+    latency.observe(clock.monotonic() - saving)
+    if (saved[0]?.state === 'sent') {
+      options.onSent()
+      await tellState(speaker, job.replica, job.id, { state: 'sent', first: Number(job.first) || stretch.version, last: stretch.version })
+    }
+    await latency.makeRoom(signal)
+  }
+
+  /** What follows a place, under a version of its own. Undefined: it is not its turn yet. */
+  async function read(job: Job, { place, last }: Follows, held: Lease, signal: AbortSignal): Promise<Stretch | undefined> {
     const wanted = { ...job, from: job.asked_by, audience: job.audience ?? undefined, fields: JSON.parse(job.fields) as string[] }
     const entity: PublishedEntity = await publishedEntity(database, wanted)
     const most = await allowed(job, signal)
-    if (most === 0) return
+    if (most === 0) return undefined
     const version = await drawAndWait(database, {
       signal,
       clock,
@@ -116,35 +193,25 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
         await database.query(STUMBLED, [job.id, String(held.term), null, JSON.stringify(holders), null])
       },
     })
-    const place = job.place === null ? null : arrayLiteral((JSON.parse(job.place) as unknown[]).map(String))
-    const { rows } = await database.query<StretchRow>(ROWS, [job.entity, place, most, STRETCH_BYTES])
-    // Fewer than could be: behind the last one there was nothing, unless the bytes ended it.
-    const bytes = rows.reduce((sum, { state }) => sum + Buffer.byteLength(state ?? ''), 0)
-    const isLast = rows.length < most && bytes < STRETCH_BYTES
+    const after = place === null ? null : arrayLiteral((JSON.parse(place) as unknown[]).map(String))
+    const { rows } = await database.query<StretchRow>(ROWS, [job.entity, after, most, STRETCH_BYTES])
     giveBack(job, most - rows.length)
-    const parts = partsOf(rows, entity, { id: job.id, term: held.term, version, follows: Number(job.last) })
-    if (held.validFor() < 2000 && !(await held.renew())) return
-    await sayAboutCopy(
-      speaker,
-      copyTopic(job.replica),
-      parts.texts.map((text, i) => ({
-        contract: CHUNK,
-        replica: job.replica,
-        data: new JsonText(text),
-        id: `${job.id}-${version}-${i + 1}`,
-      })),
-    )
-    const saving = clock.monotonic()
-    const { rows: saved } = await database.query<{ state: string }>(SAVE, [
-      ...[job.id, String(held.term), rows.at(-1)?.place ?? null, String(version), rows.length, parts.withheld, String(parts.bytes)],
-      isLast ? 1 : 0,
-    ])
-    latency.observe(clock.monotonic() - saving)
-    if (saved[0]?.state === 'sent') {
-      options.onSent()
-      await tellState(speaker, job.replica, job.id, { state: 'sent', first: Number(job.first) || version, last: version })
+    const bytes = rows.reduce((sum, { state }) => sum + Buffer.byteLength(state ?? ''), 0)
+    return {
+      version,
+      rows: rows.length,
+      place: rows.at(-1)?.place ?? place,
+      parts: partsOf(rows, entity, { id: job.id, term: held.term, version, follows: last }),
+      // Fewer than could be: behind the last one there was nothing, unless the bytes ended it.
+      isLast: rows.length < most && bytes < STRETCH_BYTES,
     }
-    await latency.makeRoom(signal)
+  }
+
+  /** It is dropped if what it follows is not saved. */
+  function readAhead(job: Job, follows: Follows, held: Lease, signal: AbortSignal): void {
+    const reading = read(job, follows, held, signal)
+    reading.catch(() => undefined)
+    ahead.set(job.id, { follows, term: held.term, read: reading })
   }
 
   /** How many rows the next stretch may have; 0: it is not its turn yet. Of a slow rate, a second's worth: not row by row. */
@@ -186,15 +253,16 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
     const reason = describeError(error)
     logEvent(logger, 'comity.backfill.stumbled', { subscription: job.replica, job: job.id, error })
     resting.set(job.id, clock.monotonic() + TRY_AGAIN)
+    ahead.delete(job.id)
     const failed = error instanceof BackfillRefused
     await database.query(STUMBLED, [job.id, String(held.term), reason, null, failed ? 'failed' : null])
     if (failed) await tellState(speaker, job.replica, job.id, { state: 'failed', reason })
   }
 
   async function leads(): Promise<Lease | undefined> {
-    if (lease !== undefined && lease.validFor() < 10_000 && !(await lease.renew())) lease = undefined
+    if (lease !== undefined && lease.validFor() < renewBelow && !(await lease.renew())) lease = undefined
     if (lease === undefined || lease.validFor() === 0)
-      lease = await acquireLease(database, { name: 'backfill', holder, duration: LEASE, clock })
+      lease = await acquireLease(database, { name: 'backfill', holder, duration: options.lease, clock })
     return lease
   }
 

@@ -28,4 +28,5 @@ export class Latency {
 }
 
 const SHORTEST = 50
-const LONGEST = 5000
+/** So that it goes on, however slow: a stretch a second. */
+const LONGEST = 1000

@@ -10,7 +10,7 @@ import { askedInbox } from './asked-inbox.ts'
 import { type BackfillWorkerOptions, backfillWorker } from './backfill-worker.ts'
 import { marking } from './marking.ts'
 
-export interface OwnerBackfillsOptions extends Pick<BackfillWorkerOptions, 'rate' | 'latency' | 'batch'> {
+export interface OwnerBackfillsOptions extends Pick<BackfillWorkerOptions, 'rate' | 'latency' | 'batch' | 'lease'> {
   readonly declaration: CopyingDeclaration
   readonly holder: string
   readonly database: Database

@@ -101,17 +101,17 @@ export function copyingHeard(options: {
     }
   }
 
-  async function handle(messages: readonly IncomingMessage[]): Promise<readonly DeliveryResult[]> {
+  async function handle(messages: readonly ReturnType<typeof read>[]): Promise<readonly DeliveryResult[]> {
     const results: DeliveryResult[] = []
     for (let from = 0; from < messages.length; from = results.length) {
-      const first = read(messages[from] as IncomingMessage)
+      const first = messages[from]
       if (first === undefined) {
         results.push('ack')
         continue
       }
       const run = [first.heard]
       for (let next = from + 1; next < messages.length; next++) {
-        const other = read(messages[next] as IncomingMessage)
+        const other = messages[next]
         if (other === undefined || other.type !== first.type) break
         run.push(other.heard)
       }
@@ -123,8 +123,10 @@ export function copyingHeard(options: {
     return messages.map((_, i) => results[i] ?? 'later')
   }
 
-  return (deliveries) => {
-    const turn = busy.then(() => handle(deliveries.map(({ message }) => message)))
+  return async (deliveries) => {
+    // Read at once: a large message is taken apart while the one before it is worked on.
+    const messages = deliveries.map(({ message }) => read(message))
+    const turn = busy.then(() => handle(messages))
     busy = turn.catch(() => undefined)
     return turn
   }

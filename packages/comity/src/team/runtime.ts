@@ -82,7 +82,7 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
   const fence = () => (relaying?.progress.leading && cleared.identity ? { ...cleared.identity, term: relaying.progress.term } : undefined)
   const { subscriptions, fillers, permits } = subscribe({ ...options, cleared, signals, vitalSigns })
   const copying = {
-    ...{ declaration, holder, database: database as Database, transport, logger, fence, ...settings.backfill },
+    ...{ declaration, holder, database: database as Database, transport, logger, fence, lease: settings.lease, ...settings.backfill },
     brokerName: (name: string) => inNamespace(namespace, name),
     mayRun: () => cleared.identity !== undefined,
     cleared: (signal: AbortSignal) => cleared.cleared(signal),

@@ -70,7 +70,7 @@ export interface BackfillOptions {
   readonly rate?: Frequency
   /** Rows that are read at once. Default 4000. */
   readonly batch?: number
-  /** What a small statement may take; while it takes longer, backfills make room. Default '50ms'. */
+  /** What a small statement may take; while it takes longer, backfills make room. Default '100ms'. */
   readonly latency?: Duration
 }
 
@@ -138,7 +138,7 @@ export class Settings<Tx> {
     this.lease = options.lease ?? '15s'
     if (parseDuration(this.lease, 'team.lease') < 500)
       throw new BadOption({ option: 'team.lease', expected: "at least '500ms'" }, { path: 'team.lease' })
-    const { rate, batch, latency = '50ms' } = options.backfill ?? {}
+    const { rate, batch, latency = '100ms' } = options.backfill ?? {}
     checkOptions(options.backfill ?? {}, ['rate', 'batch', 'latency'], 'team.backfill')
     if (batch !== undefined && !(Number.isSafeInteger(batch) && batch >= 1 && batch <= 10_000))
       throw new BadOption({ option: 'team.backfill.batch', expected: 'a whole number from 1 to 10000' }, { path: 'team.backfill.batch' })

@@ -4,7 +4,8 @@ import { type TestBus, type TestTeam, testTeam } from 'comity/testing'
 import { expect } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
-import type { Database, PostgresDatabase, Queryable } from '../../src/postgres/index.ts'
+import type { Database } from '../../src/postgres/database.ts'
+import type { PostgresDatabase, Queryable } from '../../src/postgres/index.ts'
 import { connect } from '../../src/postgres/index.ts'
 
 export const Customer = entity('crm.customer', {
@@ -27,7 +28,11 @@ export function watched(url: string, before: Before): Database<Queryable> {
   })
   return {
     ...seen(database),
-    transaction: (work) => database.transaction(work),
+    async transaction(work) {
+      const result = await database.transaction(work)
+      await before('-- committed')
+      return result
+    },
     join: (tx) => seen(database.join(tx)),
     close: () => database.close(),
     [Symbol.asyncDispose]: () => database.close(),

@@ -7,7 +7,7 @@ import { decorateTransport } from '../../src/transport/decorate-transport.ts'
 import type { MemoryTransport } from '../../src/transport/index.ts'
 import { passingMarks, type RelayMark, relayMarks } from '../../src/transport/marks.ts'
 import type { Delivery, DeliveryResult } from '../../src/transport/transport.ts'
-import { asked, copied, newCrm, newMarketing, owned, ready, stateOf } from './customers.ts'
+import { copied, newCrm, newMarketing, owned, ready, stateOf } from './customers.ts'
 
 /** The same bus through transports of one's own. */
 function through(bus: TestBus, change: (transport: Transport) => Partial<Pick<Transport, 'send' | 'receive'>>): TestBus {
@@ -123,7 +123,7 @@ test('nor before they are sent: a mark stands behind everything of its owner', a
 
 test('a line with something older keeps a copy from being ready', async () => {
   const bus = testBus()
-  await using crm = await newCrm(bus, { rows: 20 })
+  await using _crm = await newCrm(bus, { rows: 20 })
   await using marketing = await newMarketing(bus)
   await ready(marketing.db)
   const waiting = `

@@ -1,4 +1,4 @@
-import type { Environment } from '../../catalog/environment.ts'
+import type { Queryable } from '../../postgres/database.ts'
 import { isoTime } from './iso-time.ts'
 
 /** One time that a copy is filled, from the side that was asked. Times are ISO 8601, ages and rates in seconds. */
@@ -55,7 +55,7 @@ type Row = Omit<Backfill, 'eta' | 'waitsFor'> & { readonly waits_for: string | n
 
 /** What is under way first, then the newest. */
 export async function listBackfills(
-  { database }: Pick<Environment, 'database'>,
+  { database }: { readonly database: Queryable },
   { replica, limit = 20 }: { readonly replica?: string; readonly limit?: number } = {},
 ): Promise<readonly Backfill[]> {
   const { rows } = await database.query<Row>(NEWEST, [replica ?? null, limit])

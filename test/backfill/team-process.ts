@@ -1,0 +1,42 @@
+import { decorateTransport } from '../../packages/comity/src/transport/decorate-transport.ts'
+import { postgresTransport } from '../../packages/comity/src/transport/index.ts'
+import { watched } from '../../packages/comity/test/backfill/customers.ts'
+import { type Side, sides } from './sides.ts'
+
+/** What a process of one of the two teams is told, as JSON in its first argument. */
+export interface TeamProcessOptions {
+  readonly side: Side
+  readonly database: string
+  readonly bus: string
+  /** It ends itself, by kill -9, at the n-th time that something of this pattern is to be done. */
+  readonly kill?: { readonly at: string; readonly times: number }
+}
+
+const options = JSON.parse(process.argv[2] as string) as TeamProcessOptions
+let seen = 0
+function before(text: string): void {
+  const { kill } = options
+  if (kill === undefined || !new RegExp(kill.at).test(text.replaceAll(/\s+/g, ' '))) return
+  if (++seen === kill.times) process.kill(process.pid, 'SIGKILL')
+}
+
+const bus = postgresTransport({ url: options.bus, allowUnsafe: true, leaseMs: 1000 })
+const transport = decorateTransport(bus, {
+  async send(topic, messages, given) {
+    before(`-- send ${topic}`)
+    const results = await bus.send(topic, messages, given)
+    before(`-- sent ${topic}`)
+    return results
+  },
+})
+const { side } = options
+const team = sides[side].with({
+  ...sides[side].options,
+  database: watched(options.database, before) as never,
+  transport,
+  allowUnsafe: true,
+  lease: '1s',
+})
+await team.start()
+process.send?.('ready')
+process.once('disconnect', () => process.exit(1))
