@@ -322,9 +322,13 @@ describe('jobs and operations', () => {
       const known = await register()
       return known.holders.length > 0 && known
     })
-    expect(holders).toMatchObject([{ team: 'marketing', subscription: 'marketing.crm-thanked', kind: 'handler', topic: 'crm.thanked', fields: [] }])
+    expect(holders).toMatchObject([
+      { team: 'marketing', subscription: 'marketing.crm-thanked', kind: 'handler', topic: 'crm.thanked', fields: [] },
+    ])
     const erase = ['erase', 'crm.thanked', 'good', ...WHY]
-    expect((await comity(...erase, '--dry-run')).stdout).toContain('this erases crm.thanked good: 1 rows of the outbox, 0 withheld, 0 scheduled here, and what marketing holds')
+    expect((await comity(...erase, '--dry-run')).stdout).toContain(
+      'this erases crm.thanked good: 1 rows of the outbox, 0 withheld, 0 scheduled here, and what marketing holds',
+    )
     expect(await comity(...erase)).toMatchObject({ code: 1, stderr: expect.stringContaining('COMITY_NOT_CONFIRMED') })
     const erased = await comity(...erase, '--yes', 'good')
     expect(erased.code, erased.stderr).toBe(0)
