@@ -27,6 +27,7 @@ const violations: Readonly<Record<string, Files>> = {
   'layer-catalog': { 'packages/comity/src/catalog/layer-catalog.ts': ['../request/x.ts'] },
   'layer-request': { 'packages/comity/src/request/layer-request.ts': ['../backfill/x.ts'] },
   'layer-backfill': { 'packages/comity/src/backfill/layer-backfill.ts': ['../audit/x.ts'] },
+  'layer-erasure': { 'packages/comity/src/erasure/layer-erasure.ts': ['../backfill/x.ts'] },
   'layer-audit': { 'packages/comity/src/audit/layer-audit.ts': ['../admin/x.ts'] },
   'layer-admin': { 'packages/comity/src/admin/layer-admin.ts': ['../team/x.ts'] },
   'layer-team': { 'packages/comity/src/team/layer-team.ts': ['../testing/x.ts'] },

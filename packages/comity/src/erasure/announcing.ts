@@ -6,7 +6,7 @@ import type { RelayProgress } from '../relay/relay.ts'
 import { ERASURE, ERASURE_VERSION, type Erasure } from './contracts.ts'
 
 const OPEN = `
-  select id::text as id, topic, key, version::text as version from comity.erasures where announced_at is null order by version limit 20`
+  select e.id::text as id, e.topic, e.key, e.version::text as version from comity.erasures e where e.announced_at is null order by e.version limit 20`
 /* What the relay had read before the erasure, it may have recorded after it. */
 const AGAIN = 'select comity.erase_withheld($1::text, $2::text, $3::text::bigint) as withheld'
 const ANNOUNCED = `

@@ -44,8 +44,12 @@ const GIVE_UP = `
   where w.topic = f.topic and w.key = f.key and w.retry_at is not null`
 
 const RESOLVE = `
-  update comity.withheld set resolution = case when kind = 'erased' then 'erased' else 'sent' end, resolved_at = clock_timestamp()
-  where id = any ($1::text::bigint[]) and resolved_at is null`
+  with erased as (
+    update comity.withheld set resolution = 'erased', resolved_at = clock_timestamp()
+    where id = any ($1::text::bigint[]) and resolved_at is null and kind = 'erased'
+  )
+  update comity.withheld set resolution = 'sent', resolved_at = clock_timestamp()
+  where id = any ($1::text::bigint[]) and resolved_at is null and kind <> 'erased'`
 
 /**
  * The ledger of what could not be published. An entity's next valid state supersedes what is withheld of its key; an event
