@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { ChangeOutcome } from 'comity/testing'
+import type { Change, ChangeOutcome } from 'comity/testing'
 import { Client } from 'pg'
-import { Moved } from './contracts.ts'
+import { Moved, Price } from './contracts.ts'
 import { monotonic, type Recorder } from './recorder.ts'
 
 /** Events a second of each tenant. */
@@ -9,6 +9,11 @@ export type Rates = Readonly<Record<string, number>>
 
 const PUBLISH = `
   select comity.publish($1::text, e.data)::text as version from jsonb_array_elements_text($2::text::jsonb) with ordinality e(data, n)`
+const REPRICE = `
+  insert into prices (sku, mark, cents) select p.sku, p.mark, p.cents
+    from jsonb_to_recordset($1::text::jsonb) as p(sku text, mark text, cents integer)
+  on conflict (sku) do update set mark = excluded.mark, cents = excluded.cents`
+const SKUS = 400
 /** Between two transactions, in milliseconds. */
 const TICK = 40
 /** Of each tenant. */
@@ -24,6 +29,7 @@ export class Load {
   readonly #recorder: Recorder
   readonly #published = new Map<string, number>()
   #transactions = 0
+  #repriced = 0
   /** mark → when its COMMIT was answered. */
   readonly committedAt: Map<string, number> = new Map()
 
@@ -62,7 +68,6 @@ export class Load {
     tenants: readonly string[],
     options: { readonly key?: string; readonly padding?: string } = {},
   ): Promise<readonly string[]> {
-    const op = `${this.name}.${++this.#transactions}`
     const events = tenants.map((agency) => {
       const n = (this.#published.get(agency) ?? 0) + 1
       this.#published.set(agency, n)
@@ -75,21 +80,43 @@ export class Load {
       }
     })
     const changes = events.map(({ parcel, mark }) => ({ topic: Moved.name, key: parcel, kind: 'event' as const, mark }))
+    const time = await this.#transact(changes, () => this.#publish(Moved.name, events))
+    for (const { mark } of events) this.committedAt.set(mark, time)
+    return events.map(({ mark }) => mark)
+  }
+
+  /** One transaction: so many prices are changed, each of another key, and their new states are published. */
+  async reprice(count: number): Promise<void> {
+    const prices = Array.from({ length: count }, () => {
+      const n = ++this.#repriced
+      return { sku: `sku-${n % SKUS}`, mark: `price:${this.name}:${n}`, cents: n }
+    })
+    const changes = prices.map(({ sku, mark }) => ({ topic: Price.name, key: sku, kind: 'state' as const, mark }))
+    await this.#transact(changes, async () => {
+      await this.#client.query(REPRICE, [JSON.stringify(prices)])
+      return this.#publish(Price.name, prices)
+    })
+  }
+
+  async #publish(topic: string, contents: readonly object[]): Promise<readonly number[]> {
+    const values = [topic, JSON.stringify(contents.map((one) => JSON.stringify(one)))]
+    const { rows } = await this.#client.query<{ version: string }>(PUBLISH, values)
+    return rows.map(({ version }) => Number(version))
+  }
+
+  /** @returns when its COMMIT was answered */
+  async #transact(changes: readonly Change[], work: () => Promise<readonly number[]>): Promise<number> {
+    const op = `${this.name}.${++this.#transactions}`
     this.#recorder.record({ f: 'write', phase: 'invoke', time: monotonic(), op, changes })
     await this.#client.query('begin')
     const at = monotonic()
-    const { rows } = await this.#client.query<{ version: string }>(PUBLISH, [
-      Moved.name,
-      JSON.stringify(events.map((one) => JSON.stringify(one))),
-    ])
-    const outcomes = rows.map(({ version }): ChangeOutcome => ({ at, version: Number(version) }))
+    const outcomes = (await work()).map((version): ChangeOutcome => ({ at, version }))
     await this.#client.query('insert into journal (op) values ($1::text)', [op])
     const committingAt = monotonic()
     await this.#client.query('commit')
     const time = monotonic()
     this.#recorder.record({ f: 'write', phase: 'ok', time, op, committingAt, outcomes })
-    for (const { mark } of events) this.committedAt.set(mark, time)
-    return events.map(({ mark }) => mark)
+    return time
   }
 
   close(): Promise<void> {

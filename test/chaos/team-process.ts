@@ -27,6 +27,8 @@ export interface TeamProcessOptions {
   readonly lease: `${number}ms`
   /** Of a bucket at the bus, in milliseconds. */
   readonly bucketLease: number
+  /** Transactions of its subscriptions at once. */
+  readonly concurrency: number
   /** How long a transaction may be idle or a statement run. */
   readonly sessionTimeout: `${number}ms`
   readonly failpoints: readonly Failpoint[]
@@ -78,6 +80,7 @@ async function main(options: TeamProcessOptions): Promise<void> {
       relay: options.relay,
       subscriptions: options.subscriptions,
       lease: options.lease,
+      concurrency: options.concurrency,
       allowUnsafe: true,
       logger: fileLogger(join(options.folder, `${options.name}.log`)),
     },

@@ -132,6 +132,7 @@ export class World {
       subscriptions: team !== 'shop',
       lease: '1500ms',
       bucketLease: 1500,
+      concurrency: 3,
       sessionTimeout: '4000ms',
       failpoints: [],
       handling: {},

@@ -26,6 +26,7 @@ export class Leases {
   readonly #held = new Set<string>()
   #done: string[] = []
   #saying: Promise<void> | undefined
+  readonly #closing = new AbortController()
 
   constructor(options: LeasesOptions) {
     this.#options = options
@@ -49,9 +50,15 @@ export class Leases {
     await this.#saying
   }
 
-  /** Extends what is held, until the signal. */
-  async keep(signal: AbortSignal): Promise<void> {
+  /** Nothing is extended or said again any more. */
+  close(): void {
+    this.#closing.abort()
+  }
+
+  /** Extends what is held, until it is closed. */
+  async keep(): Promise<void> {
     const { clock, ackDeadline } = this.#options
+    const { signal } = this.#closing
     while (!signal.aborted) {
       await clock.sleep(ackDeadline * 400, signal)
       if (!signal.aborted) await this.#modify([...this.#held], ackDeadline)
@@ -73,9 +80,10 @@ export class Leases {
 
   async #say(): Promise<void> {
     const { acknowledge, isPassing, clock } = this.#options
+    const { signal } = this.#closing
     // What ends together is said together.
     await clock.sleep(1)
-    for (let failures = 0; this.#done.length > 0; ) {
+    for (let failures = 0; this.#done.length > 0 && !signal.aborted; ) {
       const ackIds = this.#done.splice(0, MOST_IDS)
       try {
         await acknowledge(ackIds)
@@ -83,7 +91,7 @@ export class Leases {
       } catch (error) {
         if (!isPassing(error)) continue
         this.#done.unshift(...ackIds)
-        await clock.sleep(backoff(failures++, { min: 50, max: 5000 }) + 20)
+        await clock.sleep(backoff(failures++, { min: 50, max: 5000 }) + 20, signal)
       }
     }
   }

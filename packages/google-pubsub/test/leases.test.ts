@@ -46,16 +46,27 @@ test('an acknowledgement that is refused for good is not repeated: its message c
   expect(requests).toEqual([['a']])
 })
 
+test('a service that never answers is asked no more when the receive is over: else its process would never end', async () => {
+  let requests = 0
+  const { leases: held } = leases(async () => {
+    requests++
+    throw new Passing()
+  })
+  held.acknowledge(['a'])
+  await vi.waitFor(() => expect(requests).toBeGreaterThan(1))
+  held.close()
+  await held.said()
+})
+
 test('what is held is extended, what has ended or is given back is not', async () => {
   const { leases: held, modified } = leases(async () => undefined)
-  const stop = new AbortController()
   for (const ackId of ['a', 'b', 'c']) held.hold(ackId)
-  const keeping = held.keep(stop.signal)
+  const keeping = held.keep()
   await vi.waitFor(() => expect(modified).toContainEqual([['a', 'b', 'c'], 0.05]))
   held.acknowledge(['a'])
   await held.shorten(['b'], 1)
   expect(modified).toContainEqual([['b'], 1])
   await vi.waitFor(() => expect(modified.at(-1)).toEqual([['c'], 0.05]))
-  stop.abort()
+  held.close()
   await keeping
 })

@@ -14,7 +14,8 @@ export async function launchPostgresBus({ own = false, claimSilence }: LaunchBus
 
 function brokerOf(server: CrashableServer): Broker {
   const signalAll = (signal: NodeJS.Signals): void => {
-    for (const pid of [server.pid, ...childrenOf(server.pid)]) process.kill(pid, signal)
+    process.kill(server.pid, signal)
+    for (const pid of childrenOf(server.pid)) signalIfAlive(pid, signal)
   }
   return {
     get pid() {
@@ -26,6 +27,15 @@ function brokerOf(server: CrashableServer): Broker {
     // Each session has a process: a postmaster that sleeps alone would go unnoticed.
     pause: () => signalAll('SIGSTOP'),
     resume: () => signalAll('SIGCONT'),
+  }
+}
+
+/** Sessions end when they like. */
+function signalIfAlive(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }
 

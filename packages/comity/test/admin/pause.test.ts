@@ -62,9 +62,11 @@ test('a paused tenant under load: not one more of its messages is handled, other
 test('the breaker opens when too much fails, says why, tries by itself, and closes when it succeeds', async () => {
   const bus = testBus()
   let broken = true
+  let tried: string[] = []
   await using team = await crm(
     bus,
-    () => {
+    ({ n }) => {
+      tried.push(`k${n}`)
       if (broken) throw new PermanentError('a bad deploy')
     },
     { breaker: { atLeast: 20 } },
@@ -77,10 +79,14 @@ test('the breaker opens when too much fails, says why, tries by itself, and clos
     reason: expect.stringMatching(/of the last \d+ messages failed for good/),
   })
   await send(bus, ...messages.slice(40))
+  // What was failing when the breaker opened is parked; a process says that it is paused when all of it has ended.
+  await until('nothing is parked any more', async () => (await team.team.status()).subscriptions[0]?.processes[0]?.state === 'paused')
   const parked = (await waiting(team.db))[0] as { keys: number }
   // A try that fails parks nothing more.
+  tried = []
   await team.db.query(`update comity.pauses set probe_at = clock_timestamp()`)
   await until('it has tried', async () => (await team.db.query('select probes from comity.pauses where probes > 0')).rows[0])
+  await until('it has failed', () => tried.length >= 5)
   await until('what it tried has come back', async () => (await team.team.status()).subscriptions[0]?.lag === 200 - parked.keys)
   expect(await waiting(team.db)).toEqual([parked])
   broken = false
@@ -113,6 +119,7 @@ test('the breaker closes although a poison message comes first in every try', as
   await until('it closes', async () => (await pause()) === undefined, 20_000)
   await team.caughtUp()
   const [parked] = (await waiting(team.db)) as { keys: number }[]
+  expect(parked?.keys).toBeGreaterThan(20)
   expect(await effects(team.db, `k${poison}`)).toEqual([])
   expect((await count(team.db)) + (parked?.keys ?? 0)).toBe(80)
 })

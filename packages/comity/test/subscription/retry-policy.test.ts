@@ -1,7 +1,7 @@
 import { entity } from '@comity/contract'
 import { NotYetError, team } from 'comity'
 import { testBus, testTeam } from 'comity/testing'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { z } from 'zod'
 import { until } from '../../../../test/chaos/until.ts'
 import { crm, effects, message, SENT, Sent, type Sql, send } from './sent-messages.ts'
@@ -42,6 +42,9 @@ test('what waits between two attempts is visible, and so is a handler that takes
   const held = new Promise<void>((resolve) => {
     release = resolve
   })
+  // A wait is drawn from nothing up to its bound: here it is always long.
+  vi.spyOn(Math, 'random').mockReturnValue(0.99)
+  onTestFinished(() => void vi.restoreAllMocks())
   await using team = await crm(
     bus,
     async ({ customer }, { progress, key, tenant, attempt, logger }) => {
@@ -59,7 +62,7 @@ test('what waits between two attempts is visible, and so is a handler that takes
       .rows[0]?.progress.subscriptions?.[SENT]
   const seen = await until('both are shown', async () => {
     const found = await progress()
-    return (found?.running as unknown[])?.length > 0 && found
+    return (found?.running as unknown[])?.length > 0 && (found?.resting as unknown[])?.length > 0 && found
   })
   expect(seen).toMatchObject({
     running: [{ key: 'long', attempt: 1, done: 3, total: 10 }],
