@@ -10,6 +10,7 @@ import {
 } from '@nats-io/transport-node'
 import { TransportClosed, TransportFailed, TransportForbidden, TransportUnavailable } from 'comity/transport'
 import { NatsPayloadTooSmall, NatsServerTooOld } from './errors.ts'
+import { framesOf, type Publish } from './publish-frames.ts'
 
 export interface ConnectionSettings {
   readonly client: ConnectionOptions
@@ -21,6 +22,11 @@ export interface ConnectionSettings {
 
 /** What JetStream's API answers: the thing itself or an error. Source: nats-server/server/jetstream_api.go and errors.json. */
 export type ApiAnswer<T> = T & { readonly error?: { readonly code: number; readonly err_code?: number; readonly description?: string } }
+
+/** What the client library's own `publish` ends in. It is not of its public API, so the library's version is pinned. */
+interface Protocol {
+  sendCommand(bytes: Uint8Array): void
+}
 
 interface Listener {
   lost(error: Error): void
@@ -71,6 +77,12 @@ export class Connection {
         .then(resolve, (error: unknown) => reject(translate(error, subject)))
         .finally(() => this.#waiting.delete(end))
     })
+  }
+
+  /** Publishes without an answer, in order with everything else that is sent. */
+  async publish(publishes: Iterable<Publish>): Promise<void> {
+    const { protocol } = (await this.client()) as unknown as { readonly protocol: Protocol }
+    for (const bytes of framesOf(publishes)) protocol.sendCommand(bytes)
   }
 
   /** Asks JetStream; an answer that is an error is an answer. */

@@ -247,7 +247,7 @@ export function natsTransport(options: NatsTransportOptions): NatsTransport {
   return transport
 }
 
-/** Reconnects for ever; a connection that is half-open is found out by two pings without an answer. */
+/** Reconnects for ever; a connection that is half-open is found out by two pings without an answer: after half as long again as a request may take. */
 function clientOptions({ address, tls, inboxPrefix, answerTimeout }: Settings): ConstructorParameters<typeof Connection>[0]['client'] {
   const { servers, user, password, token } = address
   return {
@@ -262,7 +262,7 @@ function clientOptions({ address, tls, inboxPrefix, answerTimeout }: Settings): 
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
     reconnectJitter: 250,
-    pingInterval: 10_000,
+    pingInterval: Math.min(answerTimeout / 2, 10_000),
     maxPingOut: 2,
     ignoreAuthErrorAbort: true,
     noAsyncTraces: true,

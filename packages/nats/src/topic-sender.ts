@@ -1,16 +1,9 @@
 import { bucketOf } from '@comity/contract'
-import {
-  backoff,
-  type Clock,
-  type Fence,
-  highestVersionIn,
-  type OutgoingMessage,
-  TransportFailed,
-  TransportForbidden,
-} from 'comity/transport'
+import { backoff, type Clock, type Fence, highestVersionIn, type OutgoingMessage, TransportForbidden } from 'comity/transport'
 import { type ApiAnswer, type Connection, isPassing, refusal, unavailable } from './connection.ts'
 import type { Fences } from './fences.ts'
 import { subjectOf } from './names.ts'
+import type { Publish } from './publish-frames.ts'
 import { type TopicStream, topicStream } from './topic-stream.ts'
 import { encode, rawHeaders } from './wire-message.ts'
 
@@ -18,12 +11,6 @@ interface PublishAnswer {
   readonly stream: string
   readonly seq: number
   readonly duplicate?: boolean
-}
-
-interface Prepared {
-  readonly subject: string
-  readonly lines: string
-  readonly payload: Buffer
 }
 
 const WRONG_LAST = [10071 /* sequence */, 10070 /* message id */]
@@ -90,7 +77,7 @@ export class TopicSender {
 
   async #sendAll(messages: readonly OutgoingMessage[], fence: Fence | undefined): Promise<'stored' | 'stale'> {
     const highest = fence ? highestVersionIn(messages) : 0
-    let prepared: readonly Prepared[] = []
+    let prepared: readonly Publish[] = []
     let preparedFor = 0
     let done = 0
     let most = messages.length
@@ -144,21 +131,15 @@ export class TopicSender {
   }
 
   /** Undefined if no stream listens to the subject (any more). */
-  async #publish(batch: readonly Prepared[], base: number, send: string): Promise<ApiAnswer<PublishAnswer> | undefined> {
-    const client = await this.#connection.client()
-    const headers = (n: number): ReturnType<typeof rawHeaders> => {
+  async #publish(batch: readonly Publish[], base: number, send: string): Promise<ApiAnswer<PublishAnswer> | undefined> {
+    const publishes = batch.map(({ subject, lines, payload }, n) => {
       const after = n === 0 ? `Nats-Expected-Last-Sequence: ${base}` : `Nats-Expected-Last-Msg-Id: ${send}.${n - 1}`
-      return rawHeaders(`${after}\r\nNats-Msg-Id: ${send}.${n}\r\n${(batch[n] as Prepared).lines}`)
-    }
-    const last = batch.length - 1
+      return { subject, lines: `${after}\r\nNats-Msg-Id: ${send}.${n}\r\n${lines}`, payload }
+    })
+    const { subject, lines, payload } = publishes.pop() as Publish
+    await this.#connection.publish(publishes)
     try {
-      for (let n = 0; n < last; n++) client.publish((batch[n] as Prepared).subject, (batch[n] as Prepared).payload, { headers: headers(n) })
-    } catch (error) {
-      throw new TransportFailed({ transport: 'nats', reason: (error as Error).message }, { cause: error })
-    }
-    const { subject, payload } = batch[last] as Prepared
-    try {
-      return (await this.#connection.request(subject, payload, headers(last))).json()
+      return (await this.#connection.request(subject, payload, rawHeaders(lines))).json()
     } catch (error) {
       if (!isPassing(error)) throw error
       this.#known = undefined
@@ -171,7 +152,7 @@ export class TopicSender {
   }
 
   /** How many of this attempt are in the stream: they are a prefix, right after `base`, so halving finds its end. */
-  async #countStored({ stream }: TopicStream, batch: readonly Prepared[], base: number, send: string): Promise<number> {
+  async #countStored({ stream }: TopicStream, batch: readonly Publish[], base: number, send: string): Promise<number> {
     let [stored, absent] = [0, batch.length + 1]
     while (absent - stored > 1) {
       const middle = (stored + absent) >> 1

@@ -2,13 +2,14 @@ import type { Msg, MsgHdrs } from '@nats-io/transport-node'
 import type { IncomingMessage, OutgoingMessage } from 'comity/transport'
 
 /**
- * On the wire: CloudEvents attributes as headers of their own names, the data as the payload. Headers can carry printable ASCII only, so id, key
- * and attributes that are something else stand as JSON before the data, and `Comity-Prefix` says how many bytes of the payload that is.
+ * On the wire: CloudEvents attributes as headers of their own names, the data as the payload. The message's id and key are those of the CloudEvent
+ * unless headers say otherwise. Headers can carry printable ASCII only, so id, key and attributes that are something else stand as JSON before the
+ * data, and `Comity-Prefix` says how many bytes of the payload that is.
  */
 export interface WireMessage {
   /** Header lines, without the first and without those of one attempt to send it. */
   readonly lines: string
-  readonly payload: Buffer
+  readonly payload: string
 }
 
 interface Prefix {
@@ -35,10 +36,14 @@ function isName(name: string): boolean {
 export function encode({ id, key, attributes, data }: OutgoingMessage): WireMessage {
   let prefix: Prefix | undefined
   let lines = ''
-  if (printable.test(id)) lines += `Comity-Id: ${id}\r\n`
-  else prefix = { id }
-  if (printable.test(key)) lines += `Comity-Key: ${key}\r\n`
-  else prefix = { ...prefix, key }
+  if (attributes['ce-id'] !== id) {
+    if (printable.test(id)) lines += `Comity-Id: ${id}\r\n`
+    else prefix = { id }
+  }
+  if (attributes['ce-subject'] !== key) {
+    if (printable.test(key)) lines += `Comity-Key: ${key}\r\n`
+    else prefix = { ...prefix, key }
+  }
   for (const name in attributes) {
     const value = attributes[name] as string
     if (isName(name) && printable.test(value)) {
@@ -49,9 +54,9 @@ export function encode({ id, key, attributes, data }: OutgoingMessage): WireMess
     prefix.attributes ??= {}
     prefix.attributes[name] = value
   }
-  if (prefix === undefined) return { lines, payload: Buffer.from(data) }
-  const before = Buffer.from(JSON.stringify(prefix))
-  return { lines: `${lines}Comity-Prefix: ${before.length}\r\n`, payload: Buffer.concat([before, Buffer.from(data)]) }
+  if (prefix === undefined) return { lines, payload: data }
+  const before = JSON.stringify(prefix)
+  return { lines: `${lines}Comity-Prefix: ${Buffer.byteLength(before)}\r\n`, payload: before + data }
 }
 
 export interface ReceivedMessage {
@@ -64,8 +69,8 @@ export interface ReceivedMessage {
 export function decode(received: Msg, sequence: number, sentAt: Date): ReceivedMessage {
   const { headers, payload } = partsOf(received)
   const attributes: Record<string, string> = {}
-  let id = `nats:${sequence}`
-  let key = ''
+  let id: string | undefined
+  let key: string | undefined
   let prefixed = 0
   // The first line is the protocol's.
   for (let at = headers.indexOf('\r\n') + 2, line = 0; at > 1; line++) {
@@ -89,6 +94,8 @@ export function decode(received: Msg, sequence: number, sentAt: Date): ReceivedM
       prefixed = 0 // nobody of ours wrote that
     }
   }
+  id ??= attributes['ce-id'] ?? `nats:${sequence}`
+  key ??= attributes['ce-subject'] ?? ''
   return { message: { id, key, attributes, data: payload.toString('utf8', prefixed), sentAt }, size: headers.length + payload.length }
 }
 
