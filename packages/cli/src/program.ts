@@ -40,9 +40,9 @@ const COMMANDS = [
     backfillCommand,
     traceCommand,
   ],
-    ...[pauseCommand, resumeCommand, replayCommand, purgeCommand, eraseCommand, jobsCommand, operationsCommand],
-    ...[auditCommand, seedCommand, transportCommand],
-    ...[devCommand, teamsCommand, releaseCommand, uninstallCommand],
+  ...[pauseCommand, resumeCommand, replayCommand, purgeCommand, eraseCommand, jobsCommand, operationsCommand],
+  ...[auditCommand, seedCommand, transportCommand],
+  ...[devCommand, teamsCommand, releaseCommand, uninstallCommand],
 ]
 
 const HELP = `
