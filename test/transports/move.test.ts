@@ -14,11 +14,15 @@ interface Target {
 const targets: Readonly<Record<string, () => Promise<Target>>> = {
   'another Postgres bus': async () => ({ url: (await freshDatabase()).url, close: async () => undefined }),
   nats: () => launchBroker('nats'),
+  'google-pubsub': () => launchBroker('google-pubsub'),
 }
+const BROKERS = ['nats', 'google-pubsub'] as const
 beforeAll(buildCli, 180_000)
 
 describe.each(Object.keys(targets))('from a Postgres bus to %s', (name) => {
-  const reason = name === 'nats' && !brokerIsHere('nats') ? 'not installed' : name !== 'nats' && !full ? 'left out of the short form' : ''
+  const broker = BROKERS.find((each) => each === name)
+  const isHere = broker === undefined || brokerIsHere(broker)
+  const reason = !isHere ? 'not installed' : name !== 'nats' && !full ? 'left out of the short form' : ''
   const it = reason === '' ? test : test.skip
   let target: Target | undefined
   afterAll(async () => target?.close())

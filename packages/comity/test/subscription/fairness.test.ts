@@ -13,23 +13,27 @@ const HANDLER = 30
 test.each([
   ['what is in the process already', { prefetch: 2000 }],
   ['what is at the broker still', { prefetch: 80 }],
-])('whoever comes after a flood does not wait for %s', async (_where, options) => {
-  const bus = testBus()
-  const handled: string[] = []
-  const handle = async ({ agency }: { readonly agency: string }) => {
-    await sleep(2)
-    handled.push(agency)
-  }
-  await using team = await crm(bus, handle, options)
-  await send(bus, ...OTHERS.map((agency, n) => message(`${agency}0`, n, agency)))
-  await team.caughtUp()
-  handled.length = 0
-  await send(bus, ...Array.from({ length: FLOOD }, (_, n) => message(`f${n % 50}`, n, 'flooder')))
-  await until('the flood is under way', () => handled.length > 20)
-  await send(bus, ...OTHERS.flatMap((agency) => [1, 2].map((n) => message(`${agency}${n}`, n, agency))))
-  await until('the others have been handled', () => handled.filter((agency) => agency !== 'flooder').length >= 2 * OTHERS.length, 60_000)
-  expect(handled.filter((agency) => agency === 'flooder').length).toBeLessThan(FLOOD / 2)
-}, 90_000)
+])(
+  'whoever comes after a flood does not wait for %s',
+  async (_where, options) => {
+    const bus = testBus()
+    const handled: string[] = []
+    const handle = async ({ agency }: { readonly agency: string }) => {
+      await sleep(2)
+      handled.push(agency)
+    }
+    await using team = await crm(bus, handle, options)
+    await send(bus, ...OTHERS.map((agency, n) => message(`${agency}0`, n, agency)))
+    await team.caughtUp()
+    handled.length = 0
+    await send(bus, ...Array.from({ length: FLOOD }, (_, n) => message(`f${n % 50}`, n, 'flooder')))
+    await until('the flood is under way', () => handled.length > 20)
+    await send(bus, ...OTHERS.flatMap((agency) => [1, 2].map((n) => message(`${agency}${n}`, n, agency))))
+    await until('the others have been handled', () => handled.filter((agency) => agency !== 'flooder').length >= 2 * OTHERS.length, 60_000)
+    expect(handled.filter((agency) => agency === 'flooder').length).toBeLessThan(FLOOD / 2)
+  },
+  90_000,
+)
 
 // By the clock, so only where the machine is this test's alone; the order is what the ones above are about.
 test.runIf(full)(
