@@ -27,7 +27,8 @@ describe.each(Object.keys(targets))('from a Postgres bus to %s', (name) => {
   let target: Target | undefined
   afterAll(async () => target?.close())
 
-  it(`nothing is lost, nothing is handled twice, and order holds${reason && ` (skipped: ${reason})`}`, async () => {
+  const and = broker === 'google-pubsub' ? '' : ', and order holds'
+  it(`nothing is lost, nothing is handled twice${and}${reason && ` (skipped: ${reason})`}`, async () => {
     target = await (targets[name] as () => Promise<Target>)()
     const to = target.url
     await using agency = await Agency.create()
@@ -65,7 +66,11 @@ describe.each(Object.keys(targets))('from a Postgres bus to %s', (name) => {
     await agency.write()
     await agency.stopWriting()
     await agency.settled()
-    for (const team of ['crm', 'analysis'] as const) expect(await agency.violations(team)).toEqual([])
+    for (const team of ['crm', 'analysis'] as const) {
+      // Google's emulator gives what a dead client had after what is queued behind it (docs/transports.md): order can't be shown on it.
+      if (broker !== 'google-pubsub') expect(await agency.violations(team)).toEqual([])
+      expect(await agency.repetitions(team)).toEqual([])
+    }
     await expect(agency.run({ COMITY_TRANSPORT: from })).rejects.toThrow(/COMITY_MOVE_FINISHED/)
   }, 180_000)
 })

@@ -115,16 +115,15 @@ function readLines(headers: string): readonly string[] {
   let others: string[] | undefined
   for (let at = headers.indexOf('\r\n') + 2; at > 1 && !headers.startsWith('\r\n', at); ) {
     const guess = others === undefined ? usual.names[values.length] : undefined
-    let from = guess === undefined ? 0 : at + guess.length
-    if (guess === undefined || !headers.startsWith(guess, at) || !headers.startsWith(': ', from)) {
-      from = headers.indexOf(': ', at)
-      if (from < 0) break
+    const isGuess = guess !== undefined && headers.startsWith(guess, at) && headers.startsWith(': ', at + guess.length)
+    const colon = isGuess ? at + guess.length : headers.indexOf(': ', at)
+    const end = headers.indexOf('\r\n', colon)
+    if (colon < 0 || end < 0) break
+    if (!isGuess) {
       others ??= usual.names.slice(0, values.length)
-      others.push(headers.slice(at, from))
+      others.push(headers.slice(at, colon))
     }
-    const end = headers.indexOf('\r\n', from)
-    if (end < 0) break
-    values.push(headers.slice(from + 2, end))
+    values.push(headers.slice(colon + 2, end))
     at = end + 2
   }
   if (others !== undefined || values.length < usual.names.length) usual = shapeOf(others ?? usual.names.slice(0, values.length))
