@@ -13,7 +13,8 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // Not what a test takes, but when it has certainly failed, on a slow machine that does other things besides.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 })

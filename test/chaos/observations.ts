@@ -76,6 +76,7 @@ export async function observe(
   const outbox = await observeOutbox(shop)
   return {
     ...run,
+    fenced: transport.guarantees.fencing,
     topics: CONTRACTS.map(({ name, contractKind, ordered }) => ({
       name,
       owner: 'shop',

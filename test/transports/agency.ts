@@ -112,6 +112,10 @@ export class Agency {
     )
     return rows
   }
+  async repetitions(team: TeamName): Promise<unknown[]> {
+    const { rows } = await this.sql(team).query('select key, n, count(*) as times from effects group by key, n having count(*) > 1')
+    return rows
+  }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stopWriting()

@@ -14,16 +14,21 @@ interface Target {
 const targets: Readonly<Record<string, () => Promise<Target>>> = {
   'another Postgres bus': async () => ({ url: (await freshDatabase()).url, close: async () => undefined }),
   nats: () => launchBroker('nats'),
+  'google-pubsub': () => launchBroker('google-pubsub'),
 }
+const BROKERS = ['nats', 'google-pubsub'] as const
 beforeAll(buildCli, 180_000)
 
 describe.each(Object.keys(targets))('from a Postgres bus to %s', (name) => {
-  const reason = name === 'nats' && !brokerIsHere('nats') ? 'not installed' : name !== 'nats' && !full ? 'left out of the short form' : ''
+  const broker = BROKERS.find((each) => each === name)
+  const isHere = broker === undefined || brokerIsHere(broker)
+  const reason = !isHere ? 'not installed' : name !== 'nats' && !full ? 'left out of the short form' : ''
   const it = reason === '' ? test : test.skip
   let target: Target | undefined
   afterAll(async () => target?.close())
 
-  it(`nothing is lost, nothing is handled twice, and order holds${reason && ` (skipped: ${reason})`}`, async () => {
+  const and = broker === 'google-pubsub' ? '' : ', and order holds'
+  it(`nothing is lost, nothing is handled twice${and}${reason && ` (skipped: ${reason})`}`, async () => {
     target = await (targets[name] as () => Promise<Target>)()
     const to = target.url
     await using agency = await Agency.create()
@@ -61,7 +66,11 @@ describe.each(Object.keys(targets))('from a Postgres bus to %s', (name) => {
     await agency.write()
     await agency.stopWriting()
     await agency.settled()
-    for (const team of ['crm', 'analysis'] as const) expect(await agency.violations(team)).toEqual([])
+    for (const team of ['crm', 'analysis'] as const) {
+      // Google's emulator gives what a dead client had after what is queued behind it (docs/transports.md): order can't be shown on it.
+      if (broker !== 'google-pubsub') expect(await agency.violations(team)).toEqual([])
+      expect(await agency.repetitions(team)).toEqual([])
+    }
     await expect(agency.run({ COMITY_TRANSPORT: from })).rejects.toThrow(/COMITY_MOVE_FINISHED/)
   }, 180_000)
 })

@@ -31,6 +31,8 @@ export interface ReceiverContext {
 
 /** Acknowledgements are written down after this many milliseconds, one write at a time for all buckets of the receiver. */
 const GATHER = 10
+/** Messages that come so close to each other, in milliseconds, go to the handler together: sixteen buckets would make many small calls of it. */
+const TOGETHER = 10
 /** How long a last word to the server may take, in milliseconds. */
 const GOODBYE = 5000
 
@@ -70,6 +72,7 @@ export class Receiver {
   #writing: Promise<void> | undefined
   #failures = 0
   #pumping = false
+  #pumpedAt: number = Number.NEGATIVE_INFINITY
   #inTrouble = false
   #ending: Promise<void> | undefined
   #settle: (error?: Error) => void = () => undefined
@@ -190,18 +193,22 @@ export class Receiver {
   }
 
   /**
-   * What one read of the socket brought goes to the handler together. More is asked for even where one bucket that rests holds so much that
-   * {@link Deliveries} see no room: the others have room of their own.
+   * At once where little comes; where much does, what several reads of the socket brought goes to the handler together. More is asked for even where
+   * one bucket that rests holds so much that {@link Deliveries} see no room: the others have room of their own.
    */
   #pumpSoon(): void {
     if (this.#pumping) return
     this.#pumping = true
-    setImmediate(() => {
+    const { clock } = this.#context
+    const pump = (): void => {
       this.#pumping = false
       if (this.isEnding) return
+      this.#pumpedAt = clock.monotonic()
       this.#deliveries.pump()
       this.#readers.fill()
-    })
+    }
+    if (clock.monotonic() - this.#pumpedAt > TOGETHER) setImmediate(pump)
+    else setTimeout(pump, TOGETHER).unref()
   }
 
   #note(wait: number): void {

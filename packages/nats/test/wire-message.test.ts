@@ -23,6 +23,15 @@ test('each message has its own names, whatever the one before it had on the same
     expect(decode(received(attributes), 1, new Date(0)).message).toEqual({ id: 'i', key: 'k', attributes, data: 'x', sentAt: new Date(0) })
 })
 
+test('id and key are those of the CloudEvent unless headers say otherwise, and a line without an end is none', () => {
+  const of = (headers: string) =>
+    decode({ _rdata: Buffer.from(headers), _msg: { hdr: headers.length } } as unknown as Msg, 7, new Date(0)).message
+  expect(of('NATS/1.0\r\nce-id: a-1\r\nce-subject: k\r\n\r\n')).toMatchObject({ id: 'a-1', key: 'k' })
+  expect(of('NATS/1.0\r\nce-id: a-1\r\nce-subject: %C3%A9\r\nComity-Key: x\r\n\r\n')).toMatchObject({ id: 'a-1', key: 'x' })
+  expect(of('NATS/1.0\r\n\r\n')).toMatchObject({ id: 'nats:7', key: '', attributes: {} })
+  expect(of('NATS/1.0\r\nce-a: 1\r\nce-b: cut').attributes).toEqual({ 'ce-a': '1' })
+})
+
 test.each([
   ['of servers before 2.10', '$JS.ACK.stream.consumer'],
   ['with domain and account', '$JS.ACK.hub.ACCOUNT.stream.consumer'],

@@ -140,9 +140,11 @@ async function replicaSteps(database: Queryable, declaration: Declaration): Prom
       continue
     }
     const table = `${kept.schema}.${kept.table}`
+    // In one snapshot: since it was asked what is registered, another process that migrates may have made both.
     const taken = await database.query<{ taken: boolean }>(
-      `select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1::text and c.relname = $2::text) as taken`,
-      [kept.schema, kept.table],
+      `select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1::text and c.relname = $2::text)
+         and not exists (select from comity.replicas where name = $3::text) as taken`,
+      [kept.schema, kept.table, kept.name],
     )
     if (taken.rows[0]?.taken) throw new ReplicaTableTaken({ table, replica: kept.name })
     steps.push({

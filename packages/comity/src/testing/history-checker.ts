@@ -97,7 +97,7 @@ function judge(history: IndexedHistory, observations: Observations): Judgement {
   return reason === undefined ? { valid: true, violations: [], counts } : { valid: 'unknown', reason, violations: [], counts }
 }
 
-/** H18: once a later term (or life) of a team was heard, an older one is refused; what is settled never goes back. */
+/** H18: once a later term (or life) of a team was heard, a broker that can refuses an older one; what is settled never goes back. */
 function judgeTerms(history: IndexedHistory, observations: Observations, violations: Violations): void {
   const stored = [...history.sends.values()].flatMap(({ begin, end }) => (end?.phase === 'ok' ? [{ begin, end }] : []))
   const ended = [...stored].sort((a, b) => a.end.time - b.end.time)
@@ -110,7 +110,7 @@ function judgeTerms(history: IndexedHistory, observations: Observations, violati
       if (other === undefined || isLater(before.begin, other)) highest.set(before.begin.team, before.begin)
     }
     const newest = highest.get(begin.team)
-    if (newest !== undefined && isLater(newest, begin)) {
+    if (observations.fenced !== false && newest !== undefined && isLater(newest, begin)) {
       violations.add({
         class: 'H18',
         detail: `a send of ${begin.team} in term ${begin.incarnation}/${begin.term} was stored after one in ${newest.incarnation}/${newest.term}`,

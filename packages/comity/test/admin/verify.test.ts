@@ -190,6 +190,29 @@ describe('comity migrate refuses', () => {
   })
 })
 
+test('a replica that another process makes between two looks of a migration is left to it', async () => {
+  const inner = connect(url)
+  let others = 0
+  const one = mail({
+    database: {
+      ...inner,
+      async query<Row>(text: string, values?: readonly unknown[]) {
+        const answer = await inner.query<Row>(text, values)
+        if (text.includes('from comity.replicas') && others++ === 0) {
+          const other = mail()
+          await other.migrate()
+          await other.stop()
+        }
+        return answer
+      },
+    },
+  })
+  const { applied } = await one.migrate()
+  expect(others).toBeGreaterThan(0)
+  expect(applied.filter((step) => step.startsWith('create the replica'))).toEqual([])
+  await Promise.all([one.stop(), inner.close()])
+})
+
 test('a copy that is restored on a read replica is refused by its state of recovery', async () => {
   // The server says it of itself; here a view in front of the catalogue's function does.
   await migrated(crm())

@@ -578,6 +578,16 @@ const cases: Record<string, { caught: Record<string, (run: Run) => void>; lawful
       'the checkpoint went back': (run) => void outbox(run).checkpoints.push({ version: 80, term: 2 }),
     },
     lawful: {
+      'a send of a stale term was stored by a broker that has no fences': (run) => {
+        const send = { f: 'send', process: 'crm', team: 'crm', incarnation: 1 } as const
+        run.observations.fenced = false
+        run.operations.push(
+          { ...send, phase: 'invoke', op: 's1', time: 10, term: 2 },
+          { ...send, phase: 'ok', op: 's1', time: 11, term: 2 },
+          { ...send, phase: 'invoke', op: 's2', time: 12, term: 1 },
+          { ...send, phase: 'ok', op: 's2', time: 13, term: 1 },
+        )
+      },
       'a send of a stale term was refused, or overlapped': (run) => {
         const send = { f: 'send', process: 'crm', team: 'crm', incarnation: 1 } as const
         run.operations.push(

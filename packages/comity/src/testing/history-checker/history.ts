@@ -113,6 +113,8 @@ export interface Observations {
   /** How many faults were meant to happen. */
   readonly faultsScheduled: number
   readonly drained: boolean
+  /** False where the broker can't refuse what a zombie sends: there it is a repetition like any other. */
+  readonly fenced?: boolean
   /** The `op`s of the writes whose rows are in the owners' databases; absent where nobody looked. */
   readonly committed?: readonly string[]
   /** An owner's database was put back to an older state: acknowledged writes may be gone from it, by intention. */
