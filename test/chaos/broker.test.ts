@@ -100,8 +100,8 @@ function broker(kind: BusKind): void {
       let down = Number.NaN
       await world.fault('down while much is written', async () => {
         await DOWN.begin(world, proxy)
-        down = await businessLatency(load)
         await publish(load, WRITTEN - SMALL)
+        down = await businessLatency(load)
         await DOWN.end(world, proxy)
       })
       const ms = await drained(world)

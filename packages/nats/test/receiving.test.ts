@@ -3,6 +3,7 @@ import { bucketOf } from '@comity/contract'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { type DeliveryHandler, type Logger, type OutgoingMessage as Message, silentLogger } from 'comity/transport'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { TcpProxy } from '../../../test/support/tcp-proxy.ts'
 import { client, messages, receiving, topicOn } from './clients.ts'
 import { onNats } from './nats-server.ts'
 import { delivers, tamperingProxy } from './tampering-proxy.ts'
@@ -23,6 +24,23 @@ onNats('receiving', (server) => {
     await client(server().port).send(topic, sent)
     await vi.waitFor(() => expect(seen).toEqual(ids(sent)), 5000)
     expect(events).toContain('comity.transport.stalled')
+  })
+
+  test('a half-open connection is given up after one and a half answer timeouts, and messages come through a new one', async () => {
+    const proxy = await TcpProxy.to({ host: '127.0.0.1', port: server().port })
+    onTestFinished(() => proxy.close())
+    const sender = client(server().port)
+    const { topic, subscription } = await topicOn(sender)
+    const seen = receiving(client(proxy.port, { answerTimeout: 1000 }), subscription)
+    const [before, after] = [messages(1), messages(5)]
+    await sender.send(topic, before)
+    await vi.waitFor(() => expect(seen).toEqual(ids(before)), 5000)
+    proxy.disturb({ kind: 'black-hole' })
+    await setTimeout(2500)
+    proxy.disturb({ kind: 'none' })
+    await sender.send(topic, after)
+    // By pings every ten seconds it would take twenty.
+    await vi.waitFor(() => expect(seen).toEqual(ids([...before, ...after])), 10_000)
   })
 
   test('a message lost on its way to the receiver is noticed by the next, and comes before it', async () => {
