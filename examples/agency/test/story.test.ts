@@ -21,7 +21,12 @@ test('npm start -- --once --json: one line with figures, every comparison holds'
   const [code] = await once(child, 'close')
   expect(told.out.split('\n'), told.err).toEqual([expect.stringMatching(/^\{.*\}$/), ''])
   const figures = JSON.parse(told.out)
-  expect(figures, told.err).toMatchObject({ story: 'agency', ok: true, phoneNumbersOutside: 0, superuserSessions: 0 })
+  expect(figures, `${figures.error ?? ''}\n${told.err}`).toMatchObject({
+    story: 'agency',
+    ok: true,
+    phoneNumbersOutside: 0,
+    superuserSessions: 0,
+  })
   expect(figures.comparisons).toHaveLength(7)
   for (const { rows, mismatches } of figures.comparisons) {
     expect(rows).toBeGreaterThan(0)

@@ -46,8 +46,29 @@ export async function importCustomers(database: pg.Pool, count: number): Promise
   )
 }
 
-/** Changes customers at random until the signal aborts; the seed says how. */
-export async function changeCustomers(database: pg.Pool, seed: number, signal: AbortSignal, counted: Changes): Promise<void> {
+/** Who changes customers without end, and is sent home before the database goes, however the story ends. */
+export interface Clerks extends AsyncDisposable {
+  /** Rejects when one of their statements failed. */
+  finish(): Promise<void>
+}
+
+/** The seed says what they change. Ends the pool when they go. */
+export function startClerks(database: pg.Pool, seed: number, counted: Changes): Clerks {
+  const enough = new AbortController()
+  const working = changeCustomers(database, seed, enough.signal, counted).finally(() => database.end())
+  working.catch(() => undefined)
+  return {
+    finish() {
+      enough.abort()
+      return working
+    },
+    async [Symbol.asyncDispose]() {
+      await this.finish().catch(() => undefined)
+    },
+  }
+}
+
+async function changeCustomers(database: pg.Pool, seed: number, signal: AbortSignal, counted: Changes): Promise<void> {
   const random = randomFrom(seed)
   const upTo = (limit: number): number => Math.floor(random() * limit)
   const client = await database.connect()

@@ -77,26 +77,32 @@ export class Director implements AsyncDisposable {
     return look
   }
 
-  /** Looks until `happened` says so; `progress` says how far it is, `alsoLook` is what else has to be looked at each time. Throws COMITY_EXAMPLE_TOO_SLOW. */
+  /**
+   * Looks until `happened` says so; `progress` says how far it is, `alsoLook` is what else has to be looked at each time. Throws COMITY_EXAMPLE_TOO_SLOW when
+   * nothing has moved for a minute.
+   */
   async until(
     what: string,
     happened: (look: Look) => boolean,
     progress?: (look: Look) => { readonly done: number; readonly of: number },
     alsoLook?: () => Promise<void>,
   ): Promise<Look> {
-    for (const started = performance.now(); ; await delay(LOOK_EVERY)) {
+    let furthest = Number.NEGATIVE_INFINITY
+    for (let moved = performance.now(); ; await delay(LOOK_EVERY)) {
       const look = await this.look()
       await alsoLook?.()
       if (happened(look)) {
         this.#narrator.done()
         return look
       }
-      if (performance.now() - started > WITHIN_SECONDS * 1000) {
-        throw new TooSlow({ what, seconds: WITHIN_SECONDS, state: Object.values(look.status).map(summary).join(' | ') })
-      }
       if (progress !== undefined) {
         const { done, of } = progress(look)
         this.#narrator.progress(what, done, of)
+        if (done > furthest) moved = performance.now()
+        furthest = Math.max(furthest, done)
+      }
+      if (performance.now() - moved > WITHIN_SECONDS * 1000) {
+        throw new TooSlow({ what, seconds: WITHIN_SECONDS, state: Object.values(look.status).map(summary).join(' | ') })
       }
     }
   }

@@ -17,7 +17,7 @@ export const CommandFailed: ErrorType<'team' | 'command' | 'said'> = errorType(
 )
 export const TooSlow: ErrorType<'what' | 'seconds' | 'state'> = errorType(
   'COMITY_EXAMPLE_TOO_SLOW',
-  '{what} did not happen within {seconds} s; the teams say: {state}',
+  '{what}: nothing has moved for {seconds} s; the teams say: {state}',
   'run it again on a machine that is less busy; if that does not help, this is a fault of Comity: please report it',
 )
 export const Interrupted: ErrorType<'signal'> = errorType('COMITY_EXAMPLE_INTERRUPTED', 'the story was interrupted by {signal}', 'nothing')

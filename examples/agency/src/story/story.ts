@@ -1,6 +1,6 @@
 import { launchPostgres } from '@comity/embedded-postgres'
 import { auditCopies } from './auditing.ts'
-import { AGENCIES, type Changes, changeCustomers, importCustomers } from './customer-changes.ts'
+import { AGENCIES, type Changes, importCustomers, startClerks } from './customer-changes.ts'
 import { Director } from './director.ts'
 import type { Figures } from './figures.ts'
 import { billingJoins } from './joining.ts'
@@ -79,9 +79,7 @@ export async function tellStory({ narrator, signal, seed, installSeconds, broker
 
   narrator.chapter('From now on CRM’s clerks change customers without end')
   const changes: Changes = { transactions: 1 + 1 + lags.length, rows: CUSTOMERS + 1 + lags.length, rolledBack: 0 }
-  const enough = new AbortController()
-  const clerking = changeCustomers(clerks, seed, AbortSignal.any([signal, enough.signal]), changes)
-  clerking.catch(() => undefined)
+  await using clerking = startClerks(clerks, seed, changes)
 
   narrator.chapter('Marketing plans a campaign')
   const [first] = AGENCIES
@@ -127,6 +125,7 @@ export async function tellStory({ narrator, signal, seed, installSeconds, broker
   const middle = await director.until(
     'emails before the kill',
     ({ holds }) => holds.marketing.sent > spring.holds.marketing.sent + CUSTOMERS / 4,
+    ({ holds }) => ({ done: holds.marketing.sent - spring.holds.marketing.sent, of: CUSTOMERS / 4 }),
   )
   await director.kill('marketing')
   const before = changes.rows
@@ -157,9 +156,7 @@ export async function tellStory({ narrator, signal, seed, installSeconds, broker
     done: holds['data-analysis'].sent,
     of: Math.max(holds.marketing.sent, holds.marketing.copies + spring.holds.marketing.sent),
   }))
-  enough.abort()
-  await clerking
-  await clerks.end()
+  await clerking.finish()
   const end = await director.until('everything announced to arrive', isSettled)
   narrator.say(`The campaign went on where it had stopped: ${end.holds.marketing.sent.toLocaleString('en')} emails in all.`)
   await director.pause()
