@@ -212,10 +212,8 @@ begin
     get diagnostics commands = row_count;
     delete from comity.conflicts c where c.replica = item.name and c.key = erase_messages.key and c.version <= erase_messages.version;
     delete from comity.backfill_left l where l.replica = item.name and l.key = erase_messages.key;
-    if to_regclass('comity.audit_findings') is not null then
-      execute 'update comity.audit_findings f set detail = null from comity.audits a
-        where a.id = f.audit and a.replica = $1 and f.key = $2 and f.detail is not null' using item.name, erase_messages.key;
-    end if;
+    update comity.audit_findings f set detail = null from comity.audits a
+      where a.id = f.audit and a.replica = item.name and f.key = erase_messages.key and f.detail is not null;
     answer := answer || jsonb_build_object('subscription', item.name, 'kind', item.kind, 'messages', gone.messages, 'edited', edits + commands);
   end loop;
   return answer;

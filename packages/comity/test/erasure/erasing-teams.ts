@@ -20,14 +20,19 @@ export const Called = event('crm.customer-called', { key: 'customerId', data: z.
 /** What names the person, wherever it stands. */
 export const MARKER = 'marker-4711'
 
-export async function newCrm(bus: TestBus, options: { rows?: number; batch?: number; url?: string } = {}): Promise<TestTeam<Queryable>> {
-  const { rows = 0, batch } = options
+export async function newCrm(
+  bus: TestBus,
+  options: { rows?: number; batch?: number; url?: string; before?: Before } = {},
+): Promise<TestTeam<Queryable>> {
+  const { rows = 0, batch, before } = options
+  const url = options.url ?? (await freshDatabase()).url
   const config = team<Queryable>('crm', batch === undefined ? {} : { backfill: { batch } })
     .owns(Customer, { table: 'customers' })
     .owns(Profile)
     .publishes(Called)
   return testTeam<Queryable>(config, {
-    ...{ bus, url: options.url ?? (await freshDatabase()).url },
+    ...{ bus, url },
+    ...(before === undefined ? {} : { database: () => watched(url, before) }),
     async setup(db) {
       await db.query(
         'create table if not exists customers (id text primary key, agency_id text not null, email text not null, name text not null)',

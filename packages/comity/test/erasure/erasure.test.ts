@@ -28,6 +28,14 @@ test('no table of either team holds it afterwards', { timeout: 60_000 }, async (
   )
   await act(marketing.team as never, 'edit-message', { ...rows[0], key: 'c1', data: { ...said, said: `${MARKER}, edited` } })
 
+  // What an audit has said of it.
+  await marketing.db.query(
+    `with audit as (
+       insert into comity.audits (replica, cause, author, reason, state) values ('marketing.crm-customer', 'operator', 'a test', '', 'ended') returning id
+     ) insert into comity.audit_findings (audit, key, class, detail) select id, 'c1', 'waiting', $1 from audit`,
+    [`${MARKER} failed`],
+  )
+
   expect(parents(await tablesWith(crm.db, MARKER))).toEqual([
     'comity.heads',
     'comity.outbox',
@@ -36,7 +44,15 @@ test('no table of either team holds it afterwards', { timeout: 60_000 }, async (
     'public.customers',
   ])
   expect(parents(await tablesWith(marketing.db, MARKER))).toEqual([
-    ...['comity.edited', 'comity.operations', 'comity.waiting', 'comity.waiting_keys', 'public.crm_customer', 'public.crm_profile'],
+    ...[
+      'comity.audit_findings',
+      'comity.edited',
+      'comity.operations',
+      'comity.waiting',
+      'comity.waiting_keys',
+      'public.crm_customer',
+      'public.crm_profile',
+    ],
   ])
 
   const customer = await eraseCustomer(crm)
