@@ -182,4 +182,19 @@ export const SITUATIONS: Readonly<Record<string, Happening>> = {
     await world.settled()
     return [id]
   },
+  async "somebody changes a name in marketing's copy by hand, and deletes another row there"(world) {
+    await world.settled()
+    await world.marketing.query(`update crm_customer set name = 'Bobby' where id = 'bob'`)
+    await world.marketing.query(`delete from crm_customer where id = 'eve'`)
+  },
+  async 'it is filled'(world) {
+    await until('the copy is filled', async () => {
+      const { rows } = await world.marketing.query(`select from comity.asked_backfills where state <> 'ready'`)
+      return rows.length === 0
+    })
+  },
+  async 'the application deletes eve'(world) {
+    await world.crm.query(`delete from customers where id = 'eve'`)
+    await world.settled()
+  },
 }
