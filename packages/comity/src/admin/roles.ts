@@ -29,6 +29,8 @@ const PUBLISHING = [
 const RUNNING = [
   'identity()',
   'notice_incarnation()',
+  'life_begun()',
+  'begin_life()',
   'advance_versions(bigint)',
   'horizon()',
   'outbox_holders()',

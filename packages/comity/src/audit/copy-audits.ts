@@ -10,7 +10,7 @@ import { confirmBackfill } from './confirm-backfill.ts'
 import { AuditTakenOver } from './errors.ts'
 import { answersKept, questions } from './questions.ts'
 import { auditRecords, type OpenAudit } from './records.ts'
-import { runAudit } from './run-audit.ts'
+import { isDrift, runAudit } from './run-audit.ts'
 import { AUDIT_SCHEDULE, type AuditSchedule, scheduleAudits } from './schedule.ts'
 import { wantedHeard } from './wanted.ts'
 
@@ -100,7 +100,9 @@ export function copyAudits(options: {
     const unsettled = findings.filter((finding) => finding.class === 'moving').length
     await records.end(id, verdict, problem, unsettled, asking.bytes)
     const told = { subscription: replica, job: id, state: verdict }
-    if (verdict === 'true') logEvent(logger, 'comity.audit.true', told)
+    const repaired = verdict === 'true' ? findings.filter((finding) => isDrift(finding.class)).length : 0
+    if (repaired > 0) logEvent(logger, 'comity.audit.repaired', { ...told, reason: `${repaired} keys had drifted` })
+    else if (verdict === 'true') logEvent(logger, 'comity.audit.true', told)
     else logEvent(logger, 'comity.audit.not_true', { ...told, reason: problem ?? `${findings.length} keys are named` })
   }
 

@@ -37,11 +37,11 @@ export async function tellWanted(database: Queryable, speaker: CopyingSpeaker): 
 }
 
 const ASK = `
-  insert into comity.audits (replica, cause, author, reason)
-  select $1::text, $2::text, $3::text, $4::text
+  insert into comity.audits (replica, repair, cause, author, reason)
+  select $1::text, true, $2::text, $3::text, $4::text
   where not exists (select from comity.audits a where a.replica = $1::text and a.cause = $2::text and a.state = 'asked')`
 
-/** The copy's side: has itself compared. */
+/** The copy's side: has itself compared, and repaired: the owner has said why it may have drifted. */
 export function wantedHeard(database: Queryable, onHeard: () => void): CopyingHandler<AuditWanted> {
   return {
     contract: AUDIT_WANTED,

@@ -1,4 +1,4 @@
-import { type Clock, type Logger, type Loop, loop, systemClock } from '../foundation/index.ts'
+import { type Clock, type Logger, type Loop, logEvent, loop, systemClock } from '../foundation/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import type { Subscription } from './subscription.ts'
 
@@ -21,6 +21,9 @@ const STATE = `
       where k.subscription = s.name and k.reason in ('paused', 'overflow')
         and not exists (select from comity.pauses p where p.subscription in (k.subscription, '') and p.tenant in ('', k.tenant)))) as held`
 
+/* After a restore, or a mere restart: nobody can tell these apart. Until it has been done nothing is consumed. */
+const BEGIN_LIFE = 'select comity.begin_life() as moved'
+
 interface State {
   readonly subscriptions: readonly {
     readonly name: string
@@ -38,7 +41,7 @@ interface State {
   readonly held: readonly string[]
 }
 
-/** Looks every second, passes on what it sees, and keeps the lines going that can go on. Two loops: a long line delays no look. */
+/** Looks every second, sends subscriptions back in a new life of the database, passes on what it sees, and keeps the lines going that can go on. Two loops: a long line delays no look. */
 export function attention(options: {
   readonly team: string
   readonly database: Queryable
@@ -56,6 +59,10 @@ export function attention(options: {
     poll: { min: LOOK_EVERY, max: LOOK_EVERY },
     ...{ clock, logger },
     async runOnce() {
+      if (options.mayRun()) {
+        const { rows } = await database.query<{ moved: string | null }>(BEGIN_LIFE)
+        for (const subscription of JSON.parse(rows[0]?.moved ?? '[]')) logEvent(logger, 'comity.subscription.sent_back', { subscription })
+      }
       state = await look(database)
       for (const row of state.subscriptions) {
         const subscription = subscriptions.get(row.name)
