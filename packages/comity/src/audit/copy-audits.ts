@@ -37,7 +37,8 @@ export function copyAudits(options: {
   readonly speaker: CopyingSpeaker
   readonly copies: readonly AuditableCopy[]
   readonly permit: Permit
-  readonly mayRun: () => boolean
+  /** Which life of the database this is; undefined while this process may not speak for its team. */
+  readonly life: () => number | undefined
   /** Milliseconds that an owner may be silent, and a copy may be behind. Default two minutes. */
   readonly patience?: number
   readonly schedule?: AuditSchedule
@@ -48,16 +49,19 @@ export function copyAudits(options: {
   readonly confirmed: (backfill: string) => Promise<boolean>
   readonly loop: Loop
 } {
-  const { team, holder, database, speaker, permit, mayRun, patience = 120_000, clock = systemClock, logger = silentLogger } = options
+  const { team, holder, database, speaker, permit, life, patience = 120_000, clock = systemClock, logger = silentLogger } = options
   const records = auditRecords(database, holder)
   const { schedule = AUDIT_SCHEDULE } = options
   let scheduledAt = Number.NEGATIVE_INFINITY
+  let scheduledIn: number | undefined
   const copies = new Map(options.copies.map((copy) => [copy.name, copy]))
 
   async function runOnce(signal: AbortSignal): Promise<'busy' | 'idle'> {
-    if (!mayRun()) return 'idle'
-    if (clock.monotonic() - scheduledAt >= SCHEDULE_EVERY) {
+    const now = life()
+    if (now === undefined) return 'idle'
+    if (now !== scheduledIn || clock.monotonic() - scheduledAt >= SCHEDULE_EVERY) {
       scheduledAt = clock.monotonic()
+      scheduledIn = now
       await scheduleAudits(database, [...copies.keys()], schedule)
     }
     const audit = await records.take([...copies.keys()])

@@ -19,19 +19,23 @@ export function ownerAudits(options: {
   readonly team: string
   readonly database: Database
   readonly speaker: CopyingSpeaker
-  readonly mayRun: () => boolean
+  /** Which life of the database this is; undefined while this process may not speak for its team. */
+  readonly life: () => number | undefined
   readonly clock?: Clock
   readonly logger?: Logger
 }): { readonly handler: CopyingHandler<AuditAsked>; readonly loop: Loop } {
-  const { team, database, speaker, mayRun, clock = systemClock, logger = silentLogger } = options
+  const { team, database, speaker, life, clock = systemClock, logger = silentLogger } = options
   const waiting = new Map<string, Heard<AuditAsked>>()
   let working: string | undefined
   let lookedAt = Number.NEGATIVE_INFINITY
+  let lookedIn: number | undefined
 
   async function runOnce(signal: AbortSignal): Promise<'busy' | 'idle'> {
-    if (!mayRun()) return 'idle'
-    if (clock.monotonic() - lookedAt >= LOOK_EVERY) {
+    const now = life()
+    if (now === undefined) return 'idle'
+    if (now !== lookedIn || clock.monotonic() - lookedAt >= LOOK_EVERY) {
       lookedAt = clock.monotonic()
+      lookedIn = now
       await tellWanted(database, speaker)
     }
     const next = waiting.values().next().value
