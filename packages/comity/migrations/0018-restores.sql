@@ -61,4 +61,11 @@ begin
   return moved;
 end $$;
 
+-- Messages that the broker had removed before they were received, when a copy was last compared for that.
+create table comity.audit_gaps (
+  replica text primary key,
+  expired bigint not null
+);
+
 revoke all on all functions in schema comity from public;
+revoke all on all tables in schema comity from public;

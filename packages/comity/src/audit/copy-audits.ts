@@ -8,6 +8,7 @@ import type { Permit } from '../subscription/permits.ts'
 import { auditedCopy, auditedFields, shapeOf } from './audited-copy.ts'
 import { confirmBackfill } from './confirm-backfill.ts'
 import { AuditTakenOver } from './errors.ts'
+import { noteGaps } from './gaps.ts'
 import { answersKept, questions } from './questions.ts'
 import { auditRecords, type OpenAudit } from './records.ts'
 import { isDrift, runAudit } from './run-audit.ts'
@@ -63,6 +64,10 @@ export function copyAudits(options: {
       scheduledAt = clock.monotonic()
       scheduledIn = now
       await scheduleAudits(database, [...copies.keys()], schedule)
+      // A broker that is away says nothing, and holds up nothing.
+      await noteGaps(database, speaker.transport, [...copies.keys()], speaker.topicNamed).catch((error: unknown) =>
+        logEvent(logger, 'comity.audit.not_looked', { error }),
+      )
     }
     const audit = await records.take([...copies.keys()])
     if (audit === undefined) return 'idle'

@@ -107,6 +107,11 @@ export const LOG_EVENTS = {
     message: 'an audit was interrupted; it is begun anew',
     fields: ['subscription', 'job', 'error.code', 'error.message'],
   },
+  'comity.audit.not_looked': {
+    level: 'warn',
+    message: 'whether the broker has removed messages that had not been received could not be looked at; it is looked again',
+    fields: ['error.code', 'error.message'],
+  },
   'comity.audit.not_answered': {
     level: 'warn',
     message: "a question of another team's audit could not be answered; it will be asked again",
