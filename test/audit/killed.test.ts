@@ -48,6 +48,7 @@ async function whole(kind: BusKind): Promise<void> {
   await using marketing = connect(urls.marketing)
   await crm.query(CUSTOMERS)
   await crm.query(oldRows(600))
+  await crm.query(`insert into customers values ('c700', 'a1', 'c700@example.com', 'C'), ('c701', 'a1', 'c701@example.com', 'C')`)
   const operator = await bus.connect()
   for (const side of ['crm', 'marketing'] as const) {
     const team = sides[side].with({ database: urls[side], transport: operator, allowUnsafe: true })
@@ -57,7 +58,14 @@ async function whole(kind: BusKind): Promise<void> {
   }
   await operator.close()
   const run = (side: Side, kill?: Kill): ChildProcess => {
-    const options: TeamProcessOptions = { side, database: urls[side], bus: bus.address.url, kind, ...(kill ? { kill } : {}) }
+    const options: TeamProcessOptions = {
+      side,
+      database: urls[side],
+      bus: bus.address.url,
+      kind,
+      bucketLease: 4000,
+      ...(kill ? { kill } : {}),
+    }
     const child = spawnTypeScript(new URL('../backfill/team-process.ts', import.meta.url), [JSON.stringify(options)], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
@@ -136,7 +144,6 @@ async function ended(child: ChildProcess, kill?: 'SIGKILL'): Promise<NodeJS.Sign
 function writer(crm: PostgresDatabase): AsyncDisposable {
   let writing = true
   const work = (async () => {
-    await crm.query(`insert into customers values ('c700', 'a1', 'c700@example.com', 'C'), ('c701', 'a1', 'c701@example.com', 'C')`)
     for (let n = 0; writing; n++) {
       await crm.query(`update customers set name = $2 where id = $1`, [`c${(n * 37) % 600}`, `N${n}`])
       await new Promise((resolve) => setTimeout(resolve, 10))

@@ -10,6 +10,8 @@ export interface TeamProcessOptions {
   readonly bus: string
   /** Default: Postgres. */
   readonly kind?: BusKind
+  /** Of a bucket at the bus, in milliseconds. Default 1000. */
+  readonly bucketLease?: number
   /** It ends itself, by kill -9, at the n-th time that something of this pattern is to be done. */
   readonly kill?: { readonly at: string; readonly times: number }
 }
@@ -22,7 +24,7 @@ function before(text: string): void {
   if (++seen === kill.times) process.kill(process.pid, 'SIGKILL')
 }
 
-const bus = await openBus({ kind: options.kind ?? 'postgres', url: options.bus }, { bucketLease: 1000 })
+const bus = await openBus({ kind: options.kind ?? 'postgres', url: options.bus }, { bucketLease: options.bucketLease ?? 1000 })
 const transport = decorateTransport(bus, {
   async send(topic, messages, given) {
     before(`-- send ${topic}`)
