@@ -104,12 +104,12 @@ onEachPostgres('comity migrate --roles', (server) => {
     const shown = await comity(['audit', 'status', '--values', '-c', MARKETING], { env: env.marketing })
     expect(shown.stdout).toContain('email: here "edited by hand", at the owner "c1@example.com"')
     const application = { ...env.marketing, MARKETING_URL: as(agency.env.MARKETING_URL, 'marketing_writer') }
-    await agency.marketing.query(
-      'grant select on comity.audits, comity.audit_findings, comity.migrations, comity.database to marketing_writer',
-    )
+    const seen = 'select on comity.audits, comity.audit_findings, comity.repairs, comity.replicas, comity.migrations, comity.database'
+    await agency.marketing.query(`grant ${seen} to marketing_writer`)
     const denied = await comity(['audit', 'status', '--values', '-c', MARKETING], { env: application })
     expect(denied).toMatchObject({ code: 1, stderr: expect.stringContaining('COMITY_VALUES_NOT_ALLOWED') })
     expect(denied.stdout + denied.stderr).not.toContain('edited by hand')
+    await agency.marketing.query(`revoke ${seen} from marketing_writer`)
     const repair = await comity(['audit', 'marketing.crm-customer', '--repair', '-c', MARKETING], { env: env.marketing })
     expect(repair).toMatchObject({ code: 0, stdout: expect.stringContaining('c1  different → true') })
     expect((await comity(['audit', 'status', '-c', MARKETING], { env: env.marketing })).stdout).toContain('1 of 1 keys')

@@ -166,7 +166,7 @@ function valueLines(found: DifferingValues | undefined): readonly string[] {
   const { here, owner, fields } = found
   if (!here || !owner)
     return [`      ${here ? 'the owner has no such row' : owner ? 'there is no such row here' : 'neither has such a row'}`]
-  const shown = (value: string | null): string => (value === null ? 'null' : printable(JSON.stringify(value)))
+  const shown = (value: string | null): string => (value === null ? 'null' : JSON.stringify(value))
   return fields.map(({ field, here: own, owner: theirs }) => `      ${printable(field)}: here ${shown(own)}, at the owner ${shown(theirs)}`)
 }
 
