@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util'
 import { type BrokerName, fetchBroker, launchBroker } from '../../scripts/brokers.mjs'
 import { apply } from './apply.ts'
-import { audit } from './audit.ts'
+import { type AuditResult, audit } from './audit.ts'
+import { CURVE, curveTable, drawCurve, LONG_CURVE } from './audit-curve.ts'
 import { endToEnd } from './end-to-end.ts'
 import { idle } from './idle.ts'
 import { type Round, summarise } from './measure.ts'
@@ -34,6 +35,9 @@ const { values, positionals } = parseArgs({
     json: { type: 'boolean' },
     rounds: { type: 'string', default: '3' },
     events: { type: 'string' },
+    /** Of `audit`: the cost by rows, as a table, and as a picture in docs/; `--long` to five million. */
+    curve: { type: 'boolean' },
+    long: { type: 'boolean' },
     minutes: { type: 'string', default: '5' },
     /** Of `end-to-end` and `transport`. */
     transport: { type: 'string', default: 'postgres' },
@@ -55,6 +59,16 @@ for (const name of names) {
   }
   if (name === 'snapshot') {
     process.stdout.write(`${JSON.stringify(await snapshot(Number(values.minutes)))}\n`)
+    continue
+  }
+  if (name === 'audit' && (values.curve || values.long)) {
+    const results: AuditResult[] = []
+    for (const rows of values.long ? LONG_CURVE : CURVE) {
+      results.push(await audit(rows))
+      process.stderr.write(`${JSON.stringify(results.at(-1))}\n`)
+    }
+    drawCurve(results)
+    process.stdout.write(values.json ? `${JSON.stringify({ name: 'audit-curve', results })}\n` : `${curveTable(results)}\n`)
     continue
   }
   if (name === 'audit') {

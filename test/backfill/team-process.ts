@@ -1,6 +1,6 @@
 import { decorateTransport } from '../../packages/comity/src/transport/decorate-transport.ts'
-import { postgresTransport } from '../../packages/comity/src/transport/index.ts'
 import { watched } from '../../packages/comity/test/backfill/customers.ts'
+import { type BusKind, openBus } from '../support/buses/bus-address.ts'
 import { type Side, sides } from './sides.ts'
 
 /** What a process of one of the two teams is told, as JSON in its first argument. */
@@ -8,6 +8,10 @@ export interface TeamProcessOptions {
   readonly side: Side
   readonly database: string
   readonly bus: string
+  /** Default: Postgres. */
+  readonly kind?: BusKind
+  /** Of a bucket at the bus, in milliseconds. Default 1000. */
+  readonly bucketLease?: number
   /** It ends itself, by kill -9, at the n-th time that something of this pattern is to be done. */
   readonly kill?: { readonly at: string; readonly times: number }
 }
@@ -20,7 +24,7 @@ function before(text: string): void {
   if (++seen === kill.times) process.kill(process.pid, 'SIGKILL')
 }
 
-const bus = postgresTransport({ url: options.bus, allowUnsafe: true, leaseMs: 1000 })
+const bus = await openBus({ kind: options.kind ?? 'postgres', url: options.bus }, { bucketLease: options.bucketLease ?? 1000 })
 const transport = decorateTransport(bus, {
   async send(topic, messages, given) {
     before(`-- send ${topic}`)

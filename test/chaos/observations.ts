@@ -57,6 +57,15 @@ export interface Sources {
   readonly teams: Readonly<Record<'shop' | 'mail' | 'stock', AnyTeam>>
 }
 
+/** The rows of each copy, and those of its owner. */
+export async function copiedRows(
+  shop: Pool,
+  stock: Pool,
+): Promise<ReadonlyMap<string, Pick<ReplicaObservation, 'topic' | 'owner' | 'rows'>>> {
+  const names = Object.keys(KEPT) as (keyof typeof KEPT)[]
+  return new Map(await Promise.all(names.map(async (name) => [name, await observeReplica(shop, stock, name, 0)] as const)))
+}
+
 /** Looks at all databases when everything has drained. */
 export async function observe(
   sources: Sources,

@@ -10,8 +10,8 @@ import { freshDatabase } from '../support/postgres.ts'
 import { World } from './world.ts'
 
 export interface ScenarioOptions {
-  /** The owner's database on a server of its own, which can crash. */
-  readonly crashable?: boolean
+  /** The owner's database, or those of both consumers, on a server of their own, which can crash. */
+  readonly crashable?: boolean | 'consumers'
   readonly seed?: number
   /** How long a life of a team must be silent at the bus before another may follow, in milliseconds. */
   readonly claimSilence?: number
@@ -23,7 +23,7 @@ export interface ScenarioOptions {
 }
 export interface ScenarioContext {
   readonly world: World
-  /** The owner's, where it is crashable. */
+  /** That which is crashable. */
   readonly server: CrashableServer
   /** Drains, and asks the checker. What follows may look at the counts. */
   judge(options?: Omit<Parameters<World['judge']>[0], 'timeout'>): Promise<Judgement>
@@ -42,7 +42,12 @@ export function scenario(name: string, run: (context: ScenarioContext) => Promis
     const server = options.crashable ? await CrashableServer.start() : undefined
     const folder = fileURLToPath(new URL(`../output/scenario-${name.replace(/[^a-z0-9]+/gi, '-').slice(0, 60)}/`, import.meta.url))
     const fresh = async (): Promise<string> => (await freshDatabase()).url
-    const [shop, mail, stock] = await Promise.all([server?.createDatabase('shop') ?? fresh(), fresh(), fresh()])
+    const consumers = options.crashable === 'consumers'
+    const [shop, mail, stock] = await Promise.all([
+      (consumers ? undefined : server?.createDatabase('shop')) ?? fresh(),
+      (consumers ? server?.createDatabase('mail') : undefined) ?? fresh(),
+      (consumers ? server?.createDatabase('stock') : undefined) ?? fresh(),
+    ])
     const bus = await (options.bus ?? usual)({ claimSilence: options.claimSilence ?? 1000 })
     const world = await World.create({ seed, folder, urls: { shop, mail, stock }, bus })
     let judged = false

@@ -253,6 +253,11 @@ export class World {
     return outcome as Outcome
   }
 
+  /** Tokens are no longer waited for: what a copy has shown may be taken back. */
+  endReads(): Promise<void> {
+    return this.#tokenReader.end()
+  }
+
   /** A job that a team was asked for, as it stands. */
   job(team: TeamName, id: string): Promise<Job> {
     return jobOf(this.#teams[team].environment, id)

@@ -99,6 +99,17 @@ onEachPostgres('comity migrate --roles', (server) => {
     await agency.marketing.query(`update crm_customer set email = 'edited by hand' where id = 'c1'`)
     const audit = await comity(['audit', 'marketing.crm-customer', '-c', MARKETING], { env: env.marketing })
     expect({ ...audit, code: audit.code }).toMatchObject({ code: 3, stdout: expect.stringContaining('c1  different') })
+    expect(audit.stdout).not.toContain('edited by hand')
+    // The runner may see what differs; the application's role is told what it lacks.
+    const shown = await comity(['audit', 'status', '--values', '-c', MARKETING], { env: env.marketing })
+    expect(shown.stdout).toContain('email: here "edited by hand", at the owner "c1@example.com"')
+    const application = { ...env.marketing, MARKETING_URL: as(agency.env.MARKETING_URL, 'marketing_writer') }
+    const seen = 'select on comity.audits, comity.audit_findings, comity.repairs, comity.replicas, comity.migrations, comity.database'
+    await agency.marketing.query(`grant ${seen} to marketing_writer`)
+    const denied = await comity(['audit', 'status', '--values', '-c', MARKETING], { env: application })
+    expect(denied).toMatchObject({ code: 1, stderr: expect.stringContaining('COMITY_VALUES_NOT_ALLOWED') })
+    expect(denied.stdout + denied.stderr).not.toContain('edited by hand')
+    await agency.marketing.query(`revoke ${seen} from marketing_writer`)
     const repair = await comity(['audit', 'marketing.crm-customer', '--repair', '-c', MARKETING], { env: env.marketing })
     expect(repair).toMatchObject({ code: 0, stdout: expect.stringContaining('c1  different → true') })
     expect((await comity(['audit', 'status', '-c', MARKETING], { env: env.marketing })).stdout).toContain('1 of 1 keys')

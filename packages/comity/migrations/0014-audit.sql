@@ -110,7 +110,7 @@ create function comity.audit_sum(sum numeric) returns text
  * row is hashed as record_send writes it (in the client's encoding, so that is pinned). A row's place is the first 31 bits of the keyed hash of its key; a bucket of depth d is every place
  * that begins with the same d bits. The subqueries end with OFFSET 0 so that nothing is computed twice.
  *
- * These run what they are given, as who calls them: the consumer's side, over its copy.
+ * These run what they are given, as who calls them: the consumer's side, over its copy. In one process each: an audit takes what is left.
  */
 create function comity.audit_hashed(source text, fields integer, keyed boolean, condition text) returns text
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -141,7 +141,7 @@ create function comity.audit_word(at integer) returns text
 
 create function comity.audit_digests(source text, fields integer, key_secret text, row_secret text, depth integer, within_depth integer, within integer[])
   returns table (bucket integer, count integer, a text, b text)
-  language plpgsql stable set jit = off
+  language plpgsql stable set jit = off set max_parallel_workers_per_gather = 0
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
   set client_encoding = 'UTF8' set search_path = pg_catalog, pg_temp
   as $$
@@ -154,7 +154,7 @@ end $$;
 
 create function comity.audit_rows(source text, fields integer, key_secret text, row_secret text, depth integer, buckets integer[])
   returns table (bucket integer, key text, hash text)
-  language plpgsql stable set jit = off
+  language plpgsql stable set jit = off set max_parallel_workers_per_gather = 0
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
   set client_encoding = 'UTF8' set search_path = pg_catalog, pg_temp
   as $$

@@ -1,6 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Team } from 'comity'
-import { type Audit, type AuditBegun, type AuditFinding, auditFindings, auditOf, listAudits, listSubscriptions } from 'comity/admin'
+import {
+  type Audit,
+  type AuditBegun,
+  type AuditFinding,
+  auditFindings,
+  auditOf,
+  auditValues,
+  type DifferingValues,
+  listAudits,
+  listSubscriptions,
+} from 'comity/admin'
 import { Command } from 'commander'
 import pc from 'picocolors'
 import { type ActOptions, act } from '../act.ts'
@@ -13,7 +23,8 @@ import { type Cell, type Column, renderTable, terminalWidth } from '../table.ts'
 
 const HELP = `
 The running team asks the owners; neither side reads the other's database, and no values leave a team. Every key that differs
-is named, with its class: missing, extra, stale, ahead or different; withheld and waiting ones apart.
+is named, with its class: missing, extra, stale, ahead or different; withheld and waiting ones apart. Only --values shows values of these keys, as
+they are now, to a role that may read the copy; the owner is asked for its own.
 
 Exit codes: 0 = true; 1 = error; 2 = no process of the team works on it; 3 = drift; 4 = inconclusive.
 
@@ -32,6 +43,7 @@ Example:
 interface RunOptions extends ActOptions {
   readonly repair?: boolean
   readonly keysOnly?: boolean
+  readonly values?: boolean
 }
 
 export function auditCommand(finish: (code: ExitCode) => void): Command {
@@ -40,12 +52,14 @@ export function auditCommand(finish: (code: ExitCode) => void): Command {
     .argument('[replica]', 'e.g. marketing.crm-customer; default: each')
     .option('--repair', 'have what has drifted said anew by its owner, and look at it again')
     .option('--keys-only', 'compare only which rows there are, not their fields')
+    .option('--values', 'show what differs of the keys that are named, where this role may see it')
     .option('-r, --reason <text>', 'why; it is recorded', 'to know whether the copy is true')
     .option('--author <name>', 'who; default: $COMITY_AUTHOR, or the user of this system')
     .addHelpText('after', RUN_HELP)
   const status = new Command('status')
     .description('one audit and the keys that it names; default: the newest')
     .argument('[id]')
+    .option('--values', 'show what differs of the keys that are named, where this role may see it')
     .option('--limit <rows>', 'keys, at most', '100')
     .addHelpText('after', '\nExit codes: as of "comity audit run".\n\nExample:\n  $ comity audit status --team marketing')
   const list = new Command('list')
@@ -69,10 +83,13 @@ function runAudits(options: RunOptions, replica?: string): Promise<ExitCode> {
     for (const { id } of audits) {
       const audit = await follow(team, id)
       ended.push(audit)
-      if (!options.json) console.log(await auditText(team, audit, 20))
+      if (!options.json) console.log(await auditText(team, audit, 20, options.values))
     }
     if (options.json) {
-      const reports = ended.map(async (audit) => ({ ...audit, findings: (await auditFindings(team.environment, audit.id)).items }))
+      const reports = ended.map(async (audit) => ({
+        ...{ ...audit, findings: (await auditFindings(team.environment, audit.id)).items },
+        ...(options.values === true ? { values: await valuesOf(team, audit, 500) } : {}),
+      }))
       console.log(JSON.stringify({ team: team.name, audits: await Promise.all(reports) }))
     }
     return Math.max(...ended.map(codeOf))
@@ -102,7 +119,12 @@ function codeOf({ verdict }: Audit): ExitCode {
   return { true: 0, drift: 3, inconclusive: 4 }[verdict]
 }
 
-function showOne(options: CommonOptions & { readonly limit: string }, id?: string): Promise<ExitCode> {
+/** Of an audit that has ended, the values that still differ. */
+async function valuesOf(team: Team, { id, state }: Audit, limit: number): Promise<readonly DifferingValues[]> {
+  return state === 'ended' ? auditValues(team.environment, team.declaration, id, { limit }) : []
+}
+
+function showOne(options: CommonOptions & { readonly limit: string; readonly values?: boolean }, id?: string): Promise<ExitCode> {
   return withTeam(options, { command: 'audit status' }, async (team) => {
     const audit = id === undefined ? (await listAudits(team.environment, { limit: 1 }))[0] : await auditOf(team.environment, id)
     if (audit === undefined) {
@@ -112,22 +134,24 @@ function showOne(options: CommonOptions & { readonly limit: string }, id?: strin
     const limit = numberOf('--limit', options.limit)
     if (options.json) {
       const { items } = await auditFindings(team.environment, audit.id, { limit })
-      console.log(JSON.stringify({ team: team.name, audit, findings: items }))
-    } else console.log(await auditText(team, audit, limit))
+      const values = options.values === true ? { values: await valuesOf(team, audit, limit) } : {}
+      console.log(JSON.stringify({ team: team.name, audit, findings: items, ...values }))
+    } else console.log(await auditText(team, audit, limit, options.values))
     return codeOf(audit)
   })
 }
 
-async function auditText(team: Team, audit: Audit, limit: number): Promise<string> {
+async function auditText(team: Team, audit: Audit, limit: number, withValues = false): Promise<string> {
   const { replica, verdict, problem, ourRows, theirRows, repaired, state } = audit
   const { items, next } = await auditFindings(team.environment, audit.id, { limit })
+  const values = new Map((withValues ? await valuesOf(team, audit, limit) : []).map((one) => [one.key, one]))
   const rows = ourRows === null ? '' : `, ${ourRows} rows here and ${theirRows} at the owner`
   const said =
     repaired === null ? [] : [`  ${repaired.clean ?? 0} of ${repaired.keys} keys that had drifted are as their owner has them now`]
   return [
     `${pc.bold(replica)}: ${verdict === null ? pc.yellow(`${state}; is "comity run" of ${team.name} running?`) : painted(verdict)}${rows}`,
     ...(problem === null ? [] : [`  ${printable(problem)}`]),
-    ...items.map((finding) => `  ${findingText(finding)}`),
+    ...items.flatMap((finding) => [`  ${findingText(finding)}`, ...valueLines(values.get(finding.key))]),
     ...(next === null ? [] : [`  … and more: comity audit status ${audit.id} --limit 1000`]),
     ...said,
   ].join('\n')
@@ -135,6 +159,15 @@ async function auditText(team: Team, audit: Audit, limit: number): Promise<strin
 
 function painted(verdict: NonNullable<Audit['verdict']>): string {
   return { true: pc.green, drift: pc.red, inconclusive: pc.yellow }[verdict](verdict)
+}
+
+function valueLines(found: DifferingValues | undefined): readonly string[] {
+  if (found === undefined) return []
+  const { here, owner, fields } = found
+  if (!here || !owner)
+    return [`      ${here ? 'the owner has no such row' : owner ? 'there is no such row here' : 'neither has such a row'}`]
+  const shown = (value: string | null): string => (value === null ? 'null' : JSON.stringify(value))
+  return fields.map(({ field, here: own, owner: theirs }) => `      ${printable(field)}: here ${shown(own)}, at the owner ${shown(theirs)}`)
 }
 
 function findingText({ key, class: named, detail, after }: AuditFinding): string {

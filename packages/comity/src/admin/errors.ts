@@ -201,6 +201,11 @@ export const AuditUnknown: ErrorType<'audit'> = errorType(
   'there is no audit {audit}',
   'list them with "comity audit list"',
 )
+export const ValuesNotAllowed: ErrorType<'role' | 'replica' | 'table'> = errorType(
+  'COMITY_VALUES_NOT_ALLOWED',
+  'the role {role} may not see the values of {replica}',
+  'connect as a role that may select from {table} and take answers from comity.audit_answers, as the runner of "comity migrate --roles" may; the keys are named without "--values"',
+)
 export const CopyNotHere: ErrorType<'team' | 'replica' | 'copies'> = errorType(
   'COMITY_COPY_NOT_HERE',
   'team {team} keeps no copy {replica}; it keeps {copies}',

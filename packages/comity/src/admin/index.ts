@@ -1,3 +1,4 @@
+export type { DifferingValues } from '../audit/differing-values.ts'
 export { brokerNameOf } from '../catalog/broker-name.ts'
 export type { Environment } from '../catalog/environment.ts'
 export type { Answer, DeclarationReport, Heartbeat } from '../control/contracts.ts'
@@ -22,6 +23,7 @@ export type { ReplayArguments } from './operations/replay.ts'
 export type { SeedArguments } from './operations/seed.ts'
 export { listOperations, type OperationRecord, type OperationRequest, operate } from './operations.ts'
 export { type BrokerAccess, brokerAccess, type Member, provision, provisionPlan } from './provision.ts'
+export { auditValues } from './reads/audit-values.ts'
 export { type Audit, type AuditFinding, auditFindings, auditOf, listAudits } from './reads/audits.ts'
 export { type DeadLetterGroup, deadLetterGroups } from './reads/dead-letter-groups.ts'
 export {

@@ -29,6 +29,8 @@ const PUBLISHING = [
 const RUNNING = [
   'identity()',
   'notice_incarnation()',
+  'life_begun()',
+  'begin_life()',
   'advance_versions(bigint)',
   'horizon()',
   'outbox_holders()',
@@ -110,6 +112,11 @@ const RUNNER: readonly Grant[] = [
   { rights: 'select, insert, update, delete', on: 'comity.backfill_left', why: 'rows that a backfill could not bring' },
   { rights: 'select, insert, update, delete', on: 'comity.audits', why: 'comparisons of its copies with their owners' },
   { rights: 'select, insert, update', on: 'comity.repairs', why: 'what was said anew, for whom and why' },
+  {
+    rights: 'select, insert, update',
+    on: 'comity.audit_gaps',
+    why: 'messages that the broker has removed unread, which copies were compared for',
+  },
   { rights: 'select, insert, update', on: 'comity.audit_copies', why: 'copies of its entities, which are told when to compare themselves' },
   { rights: 'select, insert, update, delete', on: 'comity.audit_findings', why: 'keys that are not as their owner has them' },
   { rights: 'select, insert, delete', on: 'comity.audit_answers', why: 'what owners answer, until it is read' },

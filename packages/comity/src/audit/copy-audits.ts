@@ -8,9 +8,10 @@ import type { Permit } from '../subscription/permits.ts'
 import { auditedCopy, auditedFields, shapeOf } from './audited-copy.ts'
 import { confirmBackfill } from './confirm-backfill.ts'
 import { AuditTakenOver } from './errors.ts'
+import { noteGaps } from './gaps.ts'
 import { answersKept, questions } from './questions.ts'
 import { auditRecords, type OpenAudit } from './records.ts'
-import { runAudit } from './run-audit.ts'
+import { isDrift, runAudit } from './run-audit.ts'
 import { AUDIT_SCHEDULE, type AuditSchedule, scheduleAudits } from './schedule.ts'
 import { wantedHeard } from './wanted.ts'
 
@@ -37,7 +38,8 @@ export function copyAudits(options: {
   readonly speaker: CopyingSpeaker
   readonly copies: readonly AuditableCopy[]
   readonly permit: Permit
-  readonly mayRun: () => boolean
+  /** Which life of the database this is; undefined while this process may not speak for its team. */
+  readonly life: () => number | undefined
   /** Milliseconds that an owner may be silent, and a copy may be behind. Default two minutes. */
   readonly patience?: number
   readonly schedule?: AuditSchedule
@@ -48,17 +50,24 @@ export function copyAudits(options: {
   readonly confirmed: (backfill: string) => Promise<boolean>
   readonly loop: Loop
 } {
-  const { team, holder, database, speaker, permit, mayRun, patience = 120_000, clock = systemClock, logger = silentLogger } = options
+  const { team, holder, database, speaker, permit, life, patience = 120_000, clock = systemClock, logger = silentLogger } = options
   const records = auditRecords(database, holder)
   const { schedule = AUDIT_SCHEDULE } = options
   let scheduledAt = Number.NEGATIVE_INFINITY
+  let scheduledIn: number | undefined
   const copies = new Map(options.copies.map((copy) => [copy.name, copy]))
 
   async function runOnce(signal: AbortSignal): Promise<'busy' | 'idle'> {
-    if (!mayRun()) return 'idle'
-    if (clock.monotonic() - scheduledAt >= SCHEDULE_EVERY) {
+    const now = life()
+    if (now === undefined) return 'idle'
+    if (now !== scheduledIn || clock.monotonic() - scheduledAt >= SCHEDULE_EVERY) {
       scheduledAt = clock.monotonic()
+      scheduledIn = now
       await scheduleAudits(database, [...copies.keys()], schedule)
+      // A broker that is away says nothing, and holds up nothing.
+      await noteGaps(database, speaker.transport, [...copies.keys()], speaker.topicNamed).catch((error: unknown) =>
+        logEvent(logger, 'comity.audit.not_looked', { error }),
+      )
     }
     const audit = await records.take([...copies.keys()])
     if (audit === undefined) return 'idle'
@@ -100,7 +109,9 @@ export function copyAudits(options: {
     const unsettled = findings.filter((finding) => finding.class === 'moving').length
     await records.end(id, verdict, problem, unsettled, asking.bytes)
     const told = { subscription: replica, job: id, state: verdict }
-    if (verdict === 'true') logEvent(logger, 'comity.audit.true', told)
+    const repaired = verdict === 'true' ? findings.filter((finding) => isDrift(finding.class)).length : 0
+    if (repaired > 0) logEvent(logger, 'comity.audit.repaired', { ...told, reason: `${repaired} keys had drifted` })
+    else if (verdict === 'true') logEvent(logger, 'comity.audit.true', told)
     else logEvent(logger, 'comity.audit.not_true', { ...told, reason: problem ?? `${findings.length} keys are named` })
   }
 

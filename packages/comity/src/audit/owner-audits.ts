@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { Latency } from '../backfill/latency.ts'
 import type { CopyingHandler, CopyingSpeaker, Heard } from '../control/copying-channel.ts'
 import { sayAboutCopy } from '../control/copying-channel.ts'
 import { copyTopic } from '../control/copying-topics.ts'
@@ -13,25 +14,32 @@ const MOST_WAITING = 100
 
 /**
  * The owner's side of audits: questions are taken, and answered one at a time, with a rest as long as the work was, so that audits take no more
- * than half of one connection. Nothing is recorded: a question that gets lost here is asked again.
+ * than half of one connection; and not while the owner's own small statements take too long. Nothing is recorded: a question that gets lost here is asked again.
  */
 export function ownerAudits(options: {
   readonly team: string
   readonly database: Database
   readonly speaker: CopyingSpeaker
-  readonly mayRun: () => boolean
+  /** Which life of the database this is; undefined while this process may not speak for its team. */
+  readonly life: () => number | undefined
+  /** Milliseconds that a small statement of the owner's may take, before answers wait, for half a minute at most. */
+  readonly latency: number
   readonly clock?: Clock
   readonly logger?: Logger
 }): { readonly handler: CopyingHandler<AuditAsked>; readonly loop: Loop } {
-  const { team, database, speaker, mayRun, clock = systemClock, logger = silentLogger } = options
+  const { team, database, speaker, life, clock = systemClock, logger = silentLogger } = options
   const waiting = new Map<string, Heard<AuditAsked>>()
+  const latency = new Latency(options.latency, clock)
   let working: string | undefined
   let lookedAt = Number.NEGATIVE_INFINITY
+  let lookedIn: number | undefined
 
   async function runOnce(signal: AbortSignal): Promise<'busy' | 'idle'> {
-    if (!mayRun()) return 'idle'
-    if (clock.monotonic() - lookedAt >= LOOK_EVERY) {
+    const now = life()
+    if (now === undefined) return 'idle'
+    if (now !== lookedIn || clock.monotonic() - lookedAt >= LOOK_EVERY) {
       lookedAt = clock.monotonic()
+      lookedIn = now
       await tellWanted(database, speaker)
     }
     const next = waiting.values().next().value
@@ -39,10 +47,11 @@ export function ownerAudits(options: {
     const { id } = next.data
     waiting.delete(id)
     working = id
-    const began = clock.monotonic()
+    let began = clock.monotonic()
     try {
       const onWaiting = (holders: readonly object[]) => tell(next, [{ kind: 'waiting', for: JSON.stringify(holders) }])
-      await knowCopy(database, next.replica)
+      await makeRoom(next, signal)
+      began = clock.monotonic()
       await tell(next, await answerAudit(next, { database, signal, onWaiting }))
     } catch (error) {
       if (!signal.aborted) logEvent(logger, 'comity.audit.not_answered', { subscription: next.replica, error })
@@ -51,6 +60,20 @@ export function ownerAudits(options: {
     }
     await clock.sleep(Math.min(LONGEST_REST, clock.monotonic() - began), signal)
     return 'busy'
+  }
+
+  async function makeRoom(heard: Heard<AuditAsked>, signal: AbortSignal): Promise<void> {
+    const until = clock.monotonic() + LONGEST_ROOM
+    for (let told = false; ; ) {
+      const began = clock.monotonic()
+      await knowCopy(database, heard.replica)
+      latency.observe(clock.monotonic() - began)
+      if (!latency.isAbove || clock.monotonic() > until) return
+      // A sign of life: who asks is patient with an owner that is busy.
+      if (!told) await tell(heard, [{ kind: 'waiting', for: '[]' }])
+      told = true
+      await latency.makeRoom(signal)
+    }
   }
 
   async function tell({ replica, data }: Heard<AuditAsked>, parts: readonly AuditAnswer[]): Promise<void> {
@@ -84,5 +107,7 @@ export function ownerAudits(options: {
 
 /** In milliseconds. */
 const LONGEST_REST = 5000
+/** So that an audit of an owner that is always busy ends, too. In milliseconds. */
+const LONGEST_ROOM = 30_000
 /** Between two looks at what has happened here, in milliseconds. */
 const LOOK_EVERY = 30_000

@@ -14,11 +14,11 @@ import {
 } from './contracts.ts'
 import { AuditRefused, AuditUnanswered } from './errors.ts'
 
-/* Whichever process of the team receives an answer keeps it for the one that asked. */
+/* Whichever process of the team receives an answer keeps it for the one that asked; also of an audit that has ended, whose values somebody looks at. */
 const KEEP = `
   insert into comity.audit_answers (question, answer, part, parts, told)
   select $1::text::uuid, $2::text::uuid, $3::int, $4::int, $5::text
-  where exists (select from comity.audits a where a.replica = $6::text and a.state <> 'ended') on conflict do nothing`
+  where exists (select from comity.audits a where a.replica = $6::text) on conflict do nothing`
 const WHOLE = `
   select a.answer::text as answer, array_to_json(array_agg(a.told order by a.part))::text as told
   from comity.audit_answers a where a.question = $1::text::uuid group by a.answer, a.parts having count(*) = a.parts order by min(a.at)`

@@ -15,6 +15,8 @@ export interface OpenAudit {
 export type Verdict = 'true' | 'drift' | 'inconclusive'
 
 /* One at a time for each copy; an audit whose process has ended is begun anew: it has changed nothing. */
+const OPEN = `
+  select 1 from comity.audits where state <> 'ended' and replica = any ($1::text::text[]) and (held_until is null or held_until < clock_timestamp()) limit 1`
 const TAKE = `
   update comity.audits a set holder = $1::text, held_until = clock_timestamp() + interval '30 seconds', state = 'comparing',
     began_at = coalesce(a.began_at, clock_timestamp())
@@ -24,6 +26,8 @@ const TAKE = `
       and not exists (select from comity.audits r where r.replica = o.replica and r.id <> o.id and r.state <> 'ended' and r.held_until > clock_timestamp())
     order by o.asked_at limit 1 for update skip locked)
   returning a.id::text as id, a.replica, a.extent, a.repair, a.author, a.reason`
+/* Two processes that take two audits of one copy at the same moment would not see each other's. */
+const IN_TURN = `select pg_advisory_xact_lock(hashtext('comity.audits'))::text`
 const KEEP = `
   update comity.audits set held_until = clock_timestamp() + interval '30 seconds'
   where id = $1::text::uuid and holder = $2::text and state <> 'ended' returning id::text as id`
@@ -84,7 +88,14 @@ export interface AuditRecords {
 export function auditRecords(database: Database, holder: string): AuditRecords {
   return {
     async take(replicas) {
-      return (await database.query<OpenAudit>(TAKE, [holder, arrayLiteral(replicas)])).rows[0]
+      // Most looks find nothing to take.
+      const { rows } = await database.query(OPEN, [arrayLiteral(replicas)])
+      if (rows.length === 0) return undefined
+      return database.transaction(async (tx) => {
+        const sql: Queryable = database.join(tx)
+        await sql.query(IN_TURN)
+        return (await sql.query<OpenAudit>(TAKE, [holder, arrayLiteral(replicas)])).rows[0]
+      })
     },
     async keep(id) {
       return (await database.query(KEEP, [id, holder])).rows.length > 0

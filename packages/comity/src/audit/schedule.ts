@@ -24,7 +24,8 @@ const DUE = `
 
 /*
  * What can have made a copy untrue, since it was last compared for that reason: another life of this database (it was restored: what it had
- * applied is gone, and so are deliveries that it had acknowledged), another broker, an act over many lines.
+ * applied is gone, and so are deliveries that it had acknowledged), another broker, an act over many lines. The cause is known: what has drifted is
+ * repaired at once, and named all the same.
  */
 const SUSPECTED = `
   with causes as (
@@ -34,8 +35,8 @@ const SUSPECTED = `
     union all select 'retry', j.selection::jsonb ->> 'subscription', max(j.ended_at), 'an act over many lines has ended'
       from comity.jobs j where j.ended_at is not null and j.done >= 100 group by j.selection::jsonb ->> 'subscription'
   )
-  insert into comity.audits (replica, cause, author, reason)
-  select r.name, c.cause, 'comity', c.reason from comity.replicas r join causes c on c.replica is null or c.replica = r.name
+  insert into comity.audits (replica, repair, cause, author, reason)
+  select r.name, true, c.cause, 'comity', c.reason from comity.replicas r join causes c on c.replica is null or c.replica = r.name
   where r.name = any ($1::text::text[]) and c.at > r.created_at
     and not exists (select from comity.audits a where a.replica = r.name and a.cause = c.cause and a.asked_at >= c.at)`
 

@@ -5,7 +5,9 @@ import type { Queryable } from '../postgres/database.ts'
 import { AUDIT_VERSION, AUDIT_WANTED, type AuditWanted } from './contracts.ts'
 
 /* The copies that have asked for a backfill or an audit, and whatever has happened here since they were last told. */
-const KNOW = 'insert into comity.audit_copies (replica) values ($1::text) on conflict do nothing'
+const KNOW = `
+  insert into comity.audit_copies (replica, told_at)
+  select $1::text, coalesce((select min(b.asked_at) from comity.backfills b where b.replica = $1::text), '-infinity') on conflict do nothing`
 const KNOW_FILLED = `
   insert into comity.audit_copies (replica, told_at) select b.replica, min(b.asked_at) from comity.backfills b group by b.replica on conflict do nothing`
 const UNTOLD = `
@@ -20,7 +22,7 @@ const UNTOLD = `
   select c.replica, e.cause, e.reason from comity.audit_copies c join events e on e.at > c.told_at order by c.replica, e.at`
 const TOLD = 'update comity.audit_copies set told_at = clock_timestamp() where replica = any ($1::text::text[])'
 
-/** A copy that has asked is told from then on. */
+/** A copy that has asked is told from then on. One that was never filled from here was known to a life whose end this database has forgotten. */
 export async function knowCopy(database: Queryable, replica: string): Promise<void> {
   await database.query(KNOW, [replica])
 }
@@ -37,11 +39,11 @@ export async function tellWanted(database: Queryable, speaker: CopyingSpeaker): 
 }
 
 const ASK = `
-  insert into comity.audits (replica, cause, author, reason)
-  select $1::text, $2::text, $3::text, $4::text
+  insert into comity.audits (replica, repair, cause, author, reason)
+  select $1::text, true, $2::text, $3::text, $4::text
   where not exists (select from comity.audits a where a.replica = $1::text and a.cause = $2::text and a.state = 'asked')`
 
-/** The copy's side: has itself compared. */
+/** The copy's side: has itself compared, and repaired: the owner has said why it may have drifted. */
 export function wantedHeard(database: Queryable, onHeard: () => void): CopyingHandler<AuditWanted> {
   return {
     contract: AUDIT_WANTED,

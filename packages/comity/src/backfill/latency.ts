@@ -16,6 +16,10 @@ export class Latency {
     this.#clock = clock
   }
 
+  get isAbove(): boolean {
+    return this.#rest > 0
+  }
+
   observe(milliseconds: number): void {
     this.#average = this.#average === 0 ? milliseconds : this.#average * 0.7 + milliseconds * 0.3
     this.#rest = this.#average <= this.#bound ? 0 : Math.min(LONGEST, Math.max(SHORTEST, this.#rest * 2))

@@ -1,4 +1,4 @@
-import { type Clock, type Logger, type Loop, loop, systemClock } from '../foundation/index.ts'
+import { type Clock, type Logger, type Loop, logEvent, loop, systemClock } from '../foundation/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import type { Subscription } from './subscription.ts'
 
@@ -13,6 +13,7 @@ const STATE = `
       left join lateral (select sum(c.applied + c.stale + c.failed) as ended, sum(c.failed) as failed from comity.counts c where c.subscription = s.name) c on true
     ) as subscriptions,
     (select coalesce(json_agg(json_build_object('subscription', p.subscription, 'tenant', p.tenant, 'by', p.by)), '[]'::json)::text from comity.pauses p) as pauses,
+    (select count(begun_at)::text from comity.incarnations) as lives,
     (select greatest(1, count(*))::text from comity.processes p where p.beat_at > clock_timestamp() - interval '30 seconds') as processes,
     (select coalesce(json_agg(s.name), '[]'::json)::text from comity.subscriptions s where exists (select from comity.waiting_keys k
       where k.subscription = s.name and k.reason = 'not-yet' and (k.next_at <= clock_timestamp() or k.wants is not null))
@@ -20,6 +21,9 @@ const STATE = `
     (select coalesce(json_agg(s.name), '[]'::json)::text from comity.subscriptions s where exists (select from comity.waiting_keys k
       where k.subscription = s.name and k.reason in ('paused', 'overflow')
         and not exists (select from comity.pauses p where p.subscription in (k.subscription, '') and p.tenant in ('', k.tenant)))) as held`
+
+/* After a restore, or a mere restart: nobody can tell these apart. Until it has been done nothing is consumed. */
+const BEGIN_LIFE = 'select comity.begin_life() as moved'
 
 interface State {
   readonly subscriptions: readonly {
@@ -31,6 +35,8 @@ interface State {
     readonly failed: number | null
   }[]
   readonly pauses: readonly { readonly subscription: string; readonly tenant: string; readonly by: 'operator' | 'breaker' }[]
+  /** Of this database, in which subscriptions were sent back. */
+  readonly lives: number
   /** Of this team, alive. */
   readonly processes: number
   /** Names of subscriptions with lines that can go on. */
@@ -38,7 +44,7 @@ interface State {
   readonly held: readonly string[]
 }
 
-/** Looks every second, passes on what it sees, and keeps the lines going that can go on. Two loops: a long line delays no look. */
+/** Looks every second, sends subscriptions back in a new life of the database, passes on what it sees, and keeps the lines going that can go on. Two loops: a long line delays no look. */
 export function attention(options: {
   readonly team: string
   readonly database: Queryable
@@ -49,13 +55,18 @@ export function attention(options: {
   readonly logger: Logger
 }): readonly [looking: Loop, running: Loop] {
   const { team, database, subscriptions, clock = systemClock, logger } = options
-  let state: State = { subscriptions: [], pauses: [], processes: 1, due: [], held: [] }
+  let state: State = { subscriptions: [], pauses: [], lives: 0, processes: 1, due: [], held: [] }
 
   const looking = loop({
     name: `attention of ${team}`,
     poll: { min: LOOK_EVERY, max: LOOK_EVERY },
     ...{ clock, logger },
     async runOnce() {
+      if (options.mayRun()) {
+        const { rows } = await database.query<{ moved: string | null }>(BEGIN_LIFE)
+        for (const subscription of JSON.parse(rows[0]?.moved ?? '[]')) logEvent(logger, 'comity.subscription.sent_back', { subscription })
+      }
+      const before = state.lives
       state = await look(database)
       for (const row of state.subscriptions) {
         const subscription = subscriptions.get(row.name)
@@ -63,7 +74,9 @@ export function attention(options: {
         const own = state.pauses.filter((pause) => pause.subscription === row.name || pause.subscription === '')
         const pausedBy = own.find(({ tenant }) => tenant === '')?.by
         const pausedTenants = new Set(own.flatMap(({ tenant }) => (tenant === '' ? [] : [tenant])))
-        const { generation, seeking, brokerName } = row
+        const { generation, brokerName } = row
+        // Another process may have brought it to its place already: what was received before is received again.
+        const seeking = row.seeking || state.lives > before
         subscription.heed({ generation, seeking, brokerName, pausedBy, pausedTenants, processes: state.processes })
         if (pausedBy === undefined) await subscription.observe({ ended: row.ended ?? 0, failed: row.failed ?? 0 })
       }
@@ -93,6 +106,7 @@ async function look(database: Queryable): Promise<State> {
   return {
     subscriptions: JSON.parse(row.subscriptions),
     pauses: JSON.parse(row.pauses),
+    lives: Number(row.lives),
     processes: Number(row.processes),
     due: JSON.parse(row.due),
     held: JSON.parse(row.held),

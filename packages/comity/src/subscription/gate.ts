@@ -6,7 +6,7 @@ import type { Queryable } from '../postgres/database.ts'
  * commit, in every process.
  */
 export interface Gate {
-  /** False: the subscription is paused, goes back over history, or has done so since its messages were received. */
+  /** False: the subscription is paused, goes back over history (as each does when its database was restored), or has done so since its messages were received. */
   readonly open: boolean
   /** Which of the keys have a line: what comes for them joins it. */
   readonly waiting: ReadonlySet<string>
@@ -17,7 +17,7 @@ export interface Gate {
 }
 
 const GATE = `
-  select s.generation = $4::int and s.seek is null
+  select s.generation = $4::int and s.seek is null and comity.life_begun()
       and not exists (select from comity.pauses p where p.subscription = s.name and p.tenant = '' and not (p.by = 'breaker' and $5::int = 1)) as open,
     (select coalesce(json_agg(w.key), '[]'::json)::text from unnest($2::text::text[]) k(key)
       join comity.waiting_keys w on w.subscription = s.name and w.key = k.key) as waiting,

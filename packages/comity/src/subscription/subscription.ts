@@ -102,7 +102,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
         if (signal.aborted) break
         const row = await registration()
         pausedBy = row.pausedBy ?? undefined
-        if (row.seek !== null) await finishSeek(database, transport, name, brokerNameOf(row))
+        if (row.seek !== null) await finishSeek(database, transport, { name, brokerName: brokerNameOf(row), logger })
         else if (pausedBy === undefined) await receive(row, mayReceive, 'all')
         else if (pausedBy === 'breaker' && (await claimProbe(database, name))) await receive(row, mayReceive, 'probe')
         else await clock.sleep(LOOK_AGAIN, signal)

@@ -89,7 +89,12 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
     mayRun: () => cleared.identity !== undefined,
     cleared: (signal: AbortSignal) => cleared.cleared(signal),
   }
-  const auditing = { ...copying, team, speaker: { team, transport, topicNamed: copying.brokerName } }
+  const auditing = {
+    ...copying,
+    team,
+    speaker: { team, transport, topicNamed: copying.brokerName },
+    life: () => cleared.identity?.incarnation,
+  }
   const audits = copyAudits({ ...auditing, copies: fillers, permit: permits.of('audits', 1), schedule: settings.audit })
   const audited = ownerAudits(auditing)
   const filling =

@@ -1,7 +1,9 @@
 /** Drift is found and named, key by key, and repaired, without one team reading another's database. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { full } from '../../../../test/support/full.ts'
+import { auditValues } from '../../src/admin/index.ts'
 import { tellWanted } from '../../src/audit/wanted.ts'
+import { connect } from '../../src/postgres/index.ts'
 import { type AuditedTeams, auditedTeams } from './audited-teams.ts'
 
 let on: AuditedTeams
@@ -89,6 +91,40 @@ test('an entity that is published by code, with a composite key and JSON, is com
   expect(await on.audit('marketing.crm-seat')).toMatchObject({ verdict: 'true', row: { our_rows: '4', their_rows: '4' } })
 })
 
+test('values are shown on request only, and only to a role that may read the copy', async () => {
+  const { crm, marketing } = on
+  await crm.db.query(`update customers set name = 'the owner''s secret' where id = 'c30'`)
+  await marketing.caughtUp()
+  await marketing.db.query(`update crm_customer set name = 'a secret of ours', score = 1e21 where id = 'c30'`)
+  await marketing.db.query(`delete from crm_customer where id = 'c31'`)
+  const { id } = await on.audit()
+  const { environment, declaration } = marketing.team
+  expect(await auditValues(environment, declaration, id)).toEqual([
+    {
+      ...{ key: 'c30', here: true, owner: true },
+      fields: [
+        { field: 'name', here: 'a secret of ours', owner: `the owner's secret` },
+        { field: 'score', here: '1e+21', owner: '3' },
+      ],
+    },
+    expect.objectContaining({ key: 'c31', here: false, owner: true }),
+  ])
+  // Nothing of it stays.
+  expect((await marketing.db.query('select 1 from comity.audit_answers')).rows).toEqual([])
+  expect(JSON.stringify((await marketing.db.query('select * from comity.audit_findings')).rows)).not.toContain('secret')
+
+  await marketing.db.query(`create role clerk_${process.pid} login; grant usage on schema comity to clerk_${process.pid};
+    grant select on comity.audits, comity.audit_findings, comity.repairs, comity.replicas, comity.database, comity.migrations to clerk_${process.pid}`)
+  const url = new URL(marketing.url)
+  url.username = `clerk_${process.pid}`
+  await using clerk = connect(url.href)
+  await expect(auditValues({ ...environment, database: clerk as never }, declaration, id)).rejects.toMatchObject({
+    code: 'COMITY_VALUES_NOT_ALLOWED',
+    message: expect.stringContaining('connect as a role that may select from "public"."crm_customer"'),
+  })
+  expect(await on.audit(undefined, { repair: true })).toMatchObject({ verdict: 'true' })
+})
+
 test('what is withheld at the owner, and what waits here, is named as such and is no drift', async () => {
   const { crm, marketing } = on
   await crm.db.query(`update customers set score = 'NaN' where id = 'c20'`)
@@ -129,8 +165,9 @@ test('no key is named while writers write, and a row that nobody writes is', { t
   })
 })
 
-test('a copy is compared by itself when its owner, or its own team, has begun another life', async () => {
+test('a copy is compared by itself, and repaired, when its owner, or its own team, has begun another life', async () => {
   const { crm, marketing, speaker } = on
+  await marketing.db.query(`update crm_customer set name = 'of a history that is lost' where id = 'c40'`)
   const of = async (cause: string) =>
     (await marketing.db.query('select replica, author, verdict from comity.audits where cause = $1::text order by replica', [cause])).rows
   expect(await of('incarnation')).toEqual([])
@@ -140,6 +177,39 @@ test('a copy is compared by itself when its owner, or its own team, has begun an
   await tellWanted(crm.db, speaker) // told once
   const expected = ['marketing.crm-customer', 'marketing.crm-seat'].map((replica) => ({ replica, author: 'crm', verdict: 'true' }))
   await expect.poll(() => of('incarnation'), { timeout: 10_000 }).toEqual(expected)
+  const named = `select f.key, f.class, f.after from comity.audits a join comity.audit_findings f on f.audit = a.id where a.cause = 'incarnation'`
+  expect((await marketing.db.query(named)).rows).toEqual([{ key: 'c40', class: 'different', after: 'true' }])
+})
+
+test('copies are told once that their owner has filled the broker again, or has not announced everything', async () => {
+  const { crm, marketing, speaker } = on
+  const causes = async () =>
+    (
+      await marketing.db.query(
+        `select distinct cause, repair from comity.audits where author = 'crm' and cause <> 'incarnation' order by cause`,
+      )
+    ).rows
+  await crm.db.query(
+    `insert into comity.operations (id, kind, arguments, author, reason, origin, done_at, outcome)
+     values (gen_random_uuid(), 'rebuild-transport', '{}', 'ann', 'the broker was lost', 'cli', clock_timestamp(), '{}')`,
+  )
+  await tellWanted(crm.db, speaker)
+  await expect.poll(causes, { timeout: 10_000 }).toEqual([{ cause: 'transport', repair: true }])
+  await crm.db.query(
+    `update comity.captures set unannounced_since = clock_timestamp(), released_at = null, captured_at = clock_timestamp()`,
+  )
+  await tellWanted(crm.db, speaker)
+  await tellWanted(crm.db, speaker)
+  await expect.poll(causes, { timeout: 10_000 }).toEqual([
+    { cause: 'gap', repair: true },
+    { cause: 'transport', repair: true },
+  ])
+  await crm.db.query('update comity.captures set unannounced_since = null')
+  // A copy that this database has forgotten is told when it asks for something.
+  await crm.db.query('delete from comity.audit_copies; delete from comity.backfills')
+  await on.audit('marketing.crm-seat')
+  const { rows } = await crm.db.query(`select replica, told_at = '-infinity' as untold from comity.audit_copies`)
+  expect(rows).toContainEqual({ replica: 'marketing.crm-seat', untold: true })
 })
 
 test('an audit whose process has ended is begun anew by another one', async () => {

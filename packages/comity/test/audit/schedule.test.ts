@@ -1,6 +1,8 @@
 /** Copies are compared by themselves: in turns that are spread, and when something can have made them untrue. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { noteGaps } from '../../src/audit/gaps.ts'
 import { scheduleAudits } from '../../src/audit/schedule.ts'
+import type { Transport } from '../../src/transport/transport.ts'
 import { teamDatabase } from '../team-database.ts'
 
 const DAY = { full: 86_400_000, keys: 3_600_000 }
@@ -16,7 +18,8 @@ beforeAll(async () => {
 })
 afterAll(() => database.close())
 beforeEach(async () => {
-  for (const table of ['audits', 'jobs', 'asked_backfills']) await database.query(`delete from comity.${table}`)
+  for (const table of ['audits', 'jobs', 'asked_backfills', 'audit_gaps', 'transport_moves'])
+    await database.query(`delete from comity.${table}`)
 })
 
 async function due(age: string, schedule = DAY): Promise<readonly string[]> {
@@ -60,6 +63,39 @@ test('not while a copy is being filled, and never where it is switched off', asy
   expect(await due('24 hours')).toHaveLength(39)
   await database.query('delete from comity.audits')
   expect(await due('24 hours', { full: undefined, keys: undefined } as never)).toEqual([])
+})
+
+test('messages that the broker has removed unread ask for an audit, each time that there are more of them', async () => {
+  const [copy, other] = copies as [string, string]
+  for (const name of [copy, other])
+    await database.query(`insert into comity.subscriptions (name, topic, kind, lanes) values ($1::text, 'crm.customer', 'replica', 16)`, [
+      name,
+    ])
+  const removed = async (expired: number) => {
+    const stats = async (names: readonly string[]) =>
+      names.map((subscription) => ({ subscription, backlog: 0, ...(subscription === `staging.${copy}` ? { expired } : {}) }))
+    await noteGaps(database, { stats } as unknown as Transport, [copy, other], (name) => `staging.${name}`)
+    return (await database.query(`select replica, cause, repair, reason from comity.audits`)).rows
+  }
+  expect(await removed(0)).toEqual([])
+  const audit = { replica: copy, cause: 'gap', repair: true, reason: 'the broker has removed 7 messages that had not been received' }
+  expect(await removed(7)).toEqual([audit])
+  expect(await removed(7)).toEqual([audit])
+  await database.query(`update comity.audits set state = 'ended', verdict = 'true', ended_at = now()`)
+  expect(await removed(7)).toHaveLength(1)
+  expect(await removed(9)).toHaveLength(2)
+})
+
+test('a copy that is read at another broker is compared, and repaired', async () => {
+  await database.query('update comity.replicas set created_at = now()')
+  await database.query(
+    `insert into comity.transport_moves (from_name, to_name, subscription, switched_at) values ('a', 'b', $1::text, clock_timestamp())`,
+    [copies[0]],
+  )
+  for (let n = 0; n < 2; n++) await scheduleAudits(database, copies.slice(0, 1), DAY)
+  expect((await database.query('select replica, cause, repair from comity.audits')).rows).toEqual([
+    { replica: copies[0], cause: 'transport', repair: true },
+  ])
 })
 
 test('an act over many lines, and another life of the database, ask for one audit each', async () => {

@@ -80,7 +80,23 @@ export const LOG_EVENTS = {
     fields: ['subscription', 'job', 'failures', 'error.code', 'error.message'],
   },
   'comity.backfill.ended': { level: 'info', message: 'a backfill of a copy has ended', fields: ['subscription', 'job', 'state', 'reason'] },
+  'comity.subscription.sent_back': {
+    level: 'warn',
+    message: 'this database has begun another life (it was restarted or restored): what it may have forgotten is received again',
+    fields: ['subscription'],
+  },
+  'comity.subscription.not_sent_back': {
+    level: 'error',
+    message:
+      'this database has begun another life, and the broker can not go back: if it was restored, what was acknowledged since is lost here; copies are audited',
+    fields: ['subscription'],
+  },
   'comity.audit.true': { level: 'info', message: 'an audit found a copy as its owner has it', fields: ['subscription', 'job', 'state'] },
+  'comity.audit.repaired': {
+    level: 'warn',
+    message: 'an audit found keys of a copy that were not as its owner has them, and had them said anew; "comity audit status" names them',
+    fields: ['subscription', 'job', 'state', 'reason'],
+  },
   'comity.audit.not_true': {
     level: 'warn',
     message: 'an audit found a copy that differs from its owner, or could not tell; "comity audit status" names the keys',
@@ -90,6 +106,11 @@ export const LOG_EVENTS = {
     level: 'warn',
     message: 'an audit was interrupted; it is begun anew',
     fields: ['subscription', 'job', 'error.code', 'error.message'],
+  },
+  'comity.audit.not_looked': {
+    level: 'warn',
+    message: 'whether the broker has removed messages that had not been received could not be looked at; it is looked again',
+    fields: ['error.code', 'error.message'],
   },
   'comity.audit.not_answered': {
     level: 'warn',
