@@ -18,6 +18,7 @@ scenario(
     await Promise.all([world.spawn('mail'), world.spawn('stock'), world.spawn('shop')])
     await world.write({ changes: SIZE, connections: 4, mix: WIDE })
     expect(await world.drain()).toBe(true)
+    await until('the copies are filled', () => filled(world))
     const copy = await server.copyFiles()
     for (let n = 0; n < (full ? 3 : 1); n++) {
       const before = await ownersRows(world)
@@ -28,7 +29,6 @@ scenario(
       // For the restart that the copy took.
       if (n === 0) await until('the owner has told its copies', async () => (await audits(world)) >= Object.keys(KEPT).length)
 
-      const since = await now(world)
       let written = 0
       const progress = (changes: number): void => {
         written = changes
@@ -38,6 +38,7 @@ scenario(
       world.restored = true
       // The processes live on: they notice by themselves that their database has begun another life.
       await world.fault('restore the owner', () => server.restore(copy))
+      const since = await now(world)
       await writing
       expect(await world.drain()).toBe(true)
       const named = await audited(world, since, 'incarnation')
@@ -84,6 +85,11 @@ scenario(
   { crashable: 'consumers', timeout: full ? 300_000 : 90_000 },
 )
 
+async function filled(world: World): Promise<boolean> {
+  const { rows } = await world.pools.stock.query<{ state: string }>('select state from comity.asked_backfills')
+  return rows.length === Object.keys(KEPT).length && rows.every(({ state }) => state === 'ready')
+}
+
 async function audits(world: World): Promise<number> {
   const { rows } = await world.pools.stock.query<{ n: number }>(
     `select count(distinct replica)::int as n from comity.audits where cause = 'incarnation'`,
@@ -105,17 +111,16 @@ async function begun(world: World): Promise<number> {
   return (await Promise.all(both)).filter(({ rows }) => rows[0]?.sent === true).length
 }
 
-/** Waits until each copy has been compared, by itself, and is true; answers the keys that were named, with their topics. */
+/** Waits until each copy has been compared, by itself, and is true; answers the keys that audits have named since, with their topics. */
 async function audited(world: World, since: string, cause: string): Promise<ReadonlySet<string>> {
   const { stock } = world.pools
-  const values = [since, cause]
   await until(
     'every copy has been compared, and is true',
     async () => {
       const { rows } = await stock.query<{ replica: string; verdict: string | null }>(
-        `select distinct on (replica) replica, verdict from comity.audits where asked_at > $1::text::timestamptz and cause = $2::text
-         order by replica, asked_at desc`,
-        values,
+        `select distinct on (replica) replica, verdict from comity.audits where began_at > $1::text::timestamptz and cause = $2::text
+         order by replica, began_at desc`,
+        [since, cause],
       )
       return rows.length === Object.keys(KEPT).length && rows.every(({ verdict }) => verdict === 'true')
     },
@@ -123,8 +128,8 @@ async function audited(world: World, since: string, cause: string): Promise<Read
   )
   const { rows } = await stock.query<{ replica: keyof typeof KEPT; key: string }>(
     `select a.replica, f.key from comity.audits a join comity.audit_findings f on f.audit = a.id
-     where a.asked_at > $1::text::timestamptz and a.cause = $2::text and f.class not in ('moving', 'waiting', 'withheld')`,
-    values,
+     where a.ended_at > $1::text::timestamptz and f.class not in ('moving', 'waiting', 'withheld')`,
+    [since],
   )
   return new Set(rows.map(({ replica, key }) => `${KEPT[replica].entity.name} ${key}`))
 }

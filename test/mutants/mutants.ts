@@ -320,6 +320,36 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: 'a restored consumer stays where it is at the broker',
+    harm: 'what it had acknowledged after the copy of its files was taken has no effect any more',
+    caughtBy: {
+      test: 'test/chaos/restores.test.ts',
+      title: 'what they had acknowledged since is received again, has its effect once, and copies are compared',
+    },
+    edits: [
+      {
+        file: `${comity}/subscription/seek.ts`,
+        find: 'else await transport.seek(brokerName, await backTo(',
+        replace: "else if (brokerName === '') await transport.seek(brokerName, await backTo(",
+      },
+    ],
+  },
+  {
+    name: 'what a lost history wrote is only looked at',
+    harm: 'copies of an owner that was restored keep what it never had',
+    caughtBy: {
+      test: 'packages/comity/test/audit/audit.test.ts',
+      title: 'a copy is compared by itself, and repaired, when its owner, or its own team, has begun another life',
+    },
+    edits: [
+      {
+        file: `${comity}/audit/wanted.ts`,
+        find: 'select $1::text, true, $2::text, $3::text, $4::text',
+        replace: 'select $1::text, false, $2::text, $3::text, $4::text',
+      },
+    ],
+  },
+  {
     name: 'no tombstones',
     harm: 'a state that comes after its deletion brings the row back',
     caughtBy: { stage: 'copies' },

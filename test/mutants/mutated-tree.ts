@@ -17,7 +17,7 @@ import type { Edit } from './mutants.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 /** What a stage or a test runs: sources only, nothing is built. */
-const COPIED = ['packages', 'test', 'scripts', 'package.json', 'vitest.config.ts', 'tsconfig.base.json']
+const COPIED = ['packages', 'test', 'scripts', 'package.json', 'package-lock.json', 'vitest.config.ts', 'tsconfig.base.json']
 const LEFT_OUT = /\/(node_modules|dist|output|examples|bench)(\/|$)/
 
 /** A copy of the repository's sources in which a bug is seeded; its packages find each other, and everything else where it is installed. */
