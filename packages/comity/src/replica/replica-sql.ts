@@ -12,6 +12,8 @@ export interface ReplicaSql {
   readonly older: string
   /** $1 keys, $2 versions, $3 replica: answers the versions that are stale, as a JSON array. */
   readonly remove: string
+  /** $1 keys, $2 the version of all of them, $3 replica: removes rows that are older, with tombstones; of a key without a row nothing stays. */
+  readonly leave: string
   /** $1 keys, $2 versions, $3 states (one JSON array): of what was not applied, the versions that are no mere repetition, and why. */
   readonly suspects: string
   /** $1 key, $2 version: whether there is a row of it that is older (`found`). */
@@ -33,10 +35,14 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
   // A state speaks for its own key only.
   const isOwn = keys.map((key) => `${fromState(key)} = ${fromKey(key, keys.length, 'i.key')}`).join(' and ')
   const values = replica.columns.map((column) => fromState(column))
+  // A field that is on its way to a column of another name has both.
+  const fields = replica.columns.filter(({ field }, i) => replica.columns.findIndex((other) => other.field === field) === i)
+  const stateColumns = fields.map(stateColumn).join(', ')
+  const stateNames = fields.map(({ field }) => stateName(field)).join(', ')
   // The states are taken apart in one pass; escaping them into a text[] would cost both sides more than reading them.
   const states = `rows from (unnest($1::text::text[]), unnest($2::text::bigint[]),
-          json_to_recordset($3::text::json) as (${replica.columns.map(stateColumn).join(', ')}))
-          i(key, version, ${replica.columns.map(({ field }) => stateName(field)).join(', ')})`
+          json_to_recordset($3::text::json) as (${stateColumns}))
+          i(key, version, ${stateNames})`
   const set = [...others.map(({ column }) => column), VERSION_COLUMN].map(
     (column) => `${quoteIdentifier(column)} = excluded.${quoteIdentifier(column)}`,
   )
@@ -60,8 +66,8 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
     fill: `
       with incoming as materialized (
         select i.*, $2::text::bigint as version from rows from (unnest($1::text::text[]),
-          json_to_recordset($3::text::json) as (${replica.columns.map(stateColumn).join(', ')}))
-          i(key, ${replica.columns.map(({ field }) => stateName(field)).join(', ')})
+          json_to_recordset($3::text::json) as (${stateColumns}))
+          i(key, ${stateNames})
         where ${isOwn} and not exists (select from comity.tombstones t where t.replica = $4::text and t.key = i.key and t.version >= $2::text::bigint)
       ), applied as (
         ${apply}
@@ -85,6 +91,12 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
         )
       select coalesce(json_agg(i.version), '[]')::text as versions from incoming i
       where i.version not in (select version from marked) or exists (select from ${table} r where ${isKey} and r.${VERSION_COLUMN} > i.version)`,
+    leave: `
+      with removed as (
+        delete from ${table} r using (select unnest($1::text::text[]) as key) i where ${isKey} and r.${VERSION_COLUMN} < $2::text::bigint returning i.key
+      )
+      insert into comity.tombstones as t (replica, key, version) select $3::text, g.key, $2::text::bigint from removed g
+      on conflict (replica, key) do update set version = excluded.version, deleted_at = excluded.deleted_at where t.version < excluded.version`,
     suspects: `
       select i.version::text as version, not coalesce(${isOwn}, false) as other_key
       from ${states} left join ${table} r on ${isKey} and r.${VERSION_COLUMN} = i.version
