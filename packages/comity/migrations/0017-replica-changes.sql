@@ -39,22 +39,22 @@ create function comity.in_subset(subset jsonb, state jsonb) returns boolean
   language plpgsql immutable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
 declare
   condition jsonb;
-  value jsonb;
+  found_value jsonb;
   bound jsonb;
   kind text;
 begin
-  for condition in select c from jsonb_array_elements(subset) c loop
+  for condition in select c.item from jsonb_array_elements(subset) c(item) loop
     kind := condition ->> 'as';
     bound := condition -> 'value';
-    value := comity.subset_value(state -> (condition ->> 'field'), kind);
+    found_value := comity.subset_value(state -> (condition ->> 'field'), kind);
     if not coalesce(case condition ->> 'op'
-        when '=' then value = comity.subset_value(bound, kind)
-        when 'not' then value <> comity.subset_value(bound, kind)
-        when 'in' then exists (select from jsonb_array_elements(bound) b where value = comity.subset_value(b, kind))
-        when '<' then comity.subset_compare(value, comity.subset_value(bound, kind)) < 0
-        when '<=' then comity.subset_compare(value, comity.subset_value(bound, kind)) <= 0
-        when '>' then comity.subset_compare(value, comity.subset_value(bound, kind)) > 0
-        when '>=' then comity.subset_compare(value, comity.subset_value(bound, kind)) >= 0 end, false) then
+        when '=' then found_value = comity.subset_value(bound, kind)
+        when 'not' then found_value <> comity.subset_value(bound, kind)
+        when 'in' then exists (select from jsonb_array_elements(bound) b(item) where found_value = comity.subset_value(b.item, kind))
+        when '<' then comity.subset_compare(found_value, comity.subset_value(bound, kind)) < 0
+        when '<=' then comity.subset_compare(found_value, comity.subset_value(bound, kind)) <= 0
+        when '>' then comity.subset_compare(found_value, comity.subset_value(bound, kind)) > 0
+        when '>=' then comity.subset_compare(found_value, comity.subset_value(bound, kind)) >= 0 end, false) then
       return false;
     end if;
   end loop;

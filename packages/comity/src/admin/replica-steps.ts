@@ -24,7 +24,7 @@ const REGISTERED = `
 
 /**
  * What the copies of this database need to be as they are declared.
- * @param older whether a copy may have another subset of rows than is declared, if it had that before: code that is older than the database
+ * @param older whether the code may be older than the database: a copy may have wider types, and another subset of rows where it had that before
  */
 export async function replicaSteps(database: Queryable, declaration: Declaration, older = false): Promise<readonly Step[]> {
   const { rows } = await database.query<RegisteredReplica>(REGISTERED)
@@ -83,7 +83,7 @@ function changes(kept: Kept, before: RegisteredReplica, older: boolean): readonl
     throw new ReplicaChanged({ replica: kept.name, change })
   }
   if (before.table !== table) refuse(`its table is ${before.table}, not ${table}`)
-  const found = shapeChanges(JSON.parse(before.columns) as ReplicaColumn[], shape.columns)
+  const found = shapeChanges(JSON.parse(before.columns) as ReplicaColumn[], shape.columns, older)
   if (found.refused !== undefined && !before.rebuilding) refuse(found.refused)
   const subset = subsetChange(kept, before, older)
   const isChanged = found.added.length + found.widened.length > 0 || subset !== undefined

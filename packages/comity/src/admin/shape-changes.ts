@@ -25,7 +25,7 @@ const WIDER: Readonly<Record<string, readonly string[]>> = {
   timestamp: ['text', 'jsonb'],
   text: ['jsonb'],
 }
-export function isWider(type: string, than: string): boolean {
+function isWider(type: string, than: string): boolean {
   return WIDER[than]?.includes(type) === true
 }
 
@@ -37,10 +37,11 @@ export function widenedValue(from: string, to: string, column: string): string {
 }
 
 /**
- * Compares a table with its declaration. Code that is older than the table declares fewer fields and narrower types: in a rolling deploy that is no
- * change, so what the table has more stays.
+ * Compares a table with its declaration. What the table has more stays: code that is older than the table declares fewer fields, and in a rolling
+ * deploy that is no change.
+ * @param older whether the code may be older: then a narrower type is no change, too
  */
-export function shapeChanges(had: readonly ReplicaColumn[], declared: readonly ReplicaColumn[]): ShapeChanges {
+export function shapeChanges(had: readonly ReplicaColumn[], declared: readonly ReplicaColumn[], older = false): ShapeChanges {
   const byColumn = new Map(had.map((column) => [column.column, column]))
   const names = new Set(declared.map(({ column }) => column))
   const added: ReplicaColumn[] = []
@@ -56,7 +57,7 @@ export function shapeChanges(had: readonly ReplicaColumn[], declared: readonly R
       else added.push(one)
     } else if (old.field !== field) refused ??= `the column ${column} holds ${old.field}, not ${field}`
     else if (isWider(type, old.type)) widened.push({ column, from: old.type, to: type })
-    else if (old.type !== type && !isWider(old.type, type)) refused ??= `the column ${column} is ${old.type}, not ${type}`
+    else if (old.type !== type && !(older && isWider(old.type, type))) refused ??= `the column ${column} is ${old.type}, not ${type}`
   }
   const types = new Map(widened.map(({ column, to }) => [column, to]))
   return {
