@@ -18,6 +18,8 @@ export interface ReplicaSql {
   readonly suspects: string
   /** $1 key, $2 version: whether there is a row of it that is older (`found`). */
   readonly has: string
+  /** Whether a row `r` has the key whose text is `i.key`: for conditions of other statements. */
+  readonly isKey: string
   /** $1 key, $2 replica: the version of the row or of its tombstone. */
   readonly version: string
 }
@@ -53,6 +55,7 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
         on conflict (${keyColumns.join(', ')}) do update set ${set.join(', ')} where r.${VERSION_COLUMN} < excluded.${VERSION_COLUMN}`
 
   return {
+    isKey,
     // One statement: a state older than the key's tombstone or row changes nothing.
     upsert: `
       with incoming as materialized (

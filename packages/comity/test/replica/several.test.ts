@@ -29,7 +29,7 @@ test('each is filled, kept true and audited for itself, and one that stands hold
   const audits = (await one.db.query('select distinct replica, verdict from comity.audits order by replica')).rows
   expect(audits).toEqual((await states()).map((row) => ({ replica: (row as { replica: string }).replica, verdict: 'true' })))
 
-  await one.db.query(`insert into comity.pauses (subscription, tenant, reason, by) values ('marketing.people', '', 'a test', 'ann')`)
+  await one.db.query(`insert into comity.pauses (subscription, tenant, reason, author, by) values ('marketing.people', '', 'a test', 'ann', 'operator')`)
   await crm.db.query(`update customers set email = 'new', name = 'moved' where id = 'c2'`)
   await crm.team.drained()
   const row = async (table: string) => (await one.db.query(`select * from ${table} where id = 'c2'`)).rows.map(({ comity_version: _, ...rest }) => rest)
