@@ -34,6 +34,7 @@ export {
   type HolderRecord,
 } from './reads/erasure-register.ts'
 export { type ExportedDeadLetter, exportDeadLetters } from './reads/export-dead-letters.ts'
+export { leftOverColumns } from './reads/left-over-columns.ts'
 export { type Backfill, listBackfills } from './reads/list-backfills.ts'
 export { type DeadLetter, listDeadLetters } from './reads/list-dead-letters.ts'
 export { listSubscriptions, SUBSCRIPTION_SORTS, type SubscriptionFilter, type SubscriptionSort } from './reads/list-subscriptions.ts'
