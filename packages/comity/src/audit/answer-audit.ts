@@ -80,7 +80,13 @@ export async function answerAudit({ from, replica, data }: Heard<AuditAsked>, op
         const version = await drawAndWait(database, options)
         const [, row] = secretsOf(secret)
         const keys = await patiently(database, async (sql) => {
-          const held = await heldKeys(sql, ofRows(KEYS, SUBSET_KEYS), [...own, row, arrayLiteral(what.keys), String(version), ...conditions])
+          const held = await heldKeys(sql, ofRows(KEYS, SUBSET_KEYS), [
+            ...own,
+            row,
+            arrayLiteral(what.keys),
+            String(version),
+            ...conditions,
+          ])
           return withWithheld(held, await saidStates(sql, entity, what.keys, published, conditions[0]))
         })
         await database.query(MARK, [entity, audience ?? null, String(version)])

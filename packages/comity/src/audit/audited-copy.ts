@@ -50,7 +50,9 @@ export function auditedFields({ columns }: ReplicaShape, extent: 'full' | 'keys'
   // Of two columns of one field the newer one is compared.
   const each = new Map(columns.map((column) => [column.field, column]))
   return inNameOrder(
-    [...each.values()].filter(({ key }) => extent === 'full' || key !== undefined).map((column) => ({ name: column.field, kind: kindOf(column) })),
+    [...each.values()]
+      .filter(({ key }) => extent === 'full' || key !== undefined)
+      .map((column) => ({ name: column.field, kind: kindOf(column) })),
   )
 }
 

@@ -90,7 +90,14 @@ export function copyAudits(options: {
       keptAt = clock.monotonic()
     }
     const waiting = { patience, onWaiting, signal, clock }
-    const asked = { audit: id, entity: entity.name, fields, secret, ...(audience === undefined ? {} : { audience }), ...(shape.subset ? { subset: shape.subset } : {}) }
+    const asked = {
+      audit: id,
+      entity: entity.name,
+      fields,
+      secret,
+      ...(audience === undefined ? {} : { audience }),
+      ...(shape.subset ? { subset: shape.subset } : {}),
+    }
     const asking = questions({ database, speaker, owner: entity.owner, replica, audit: asked, ...waiting })
     const { verdict, problem, findings } = await runAudit({
       ...{ audit, records, questions: asking, ...waiting },

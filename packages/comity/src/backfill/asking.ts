@@ -78,7 +78,9 @@ export function asking(options: {
     await database.query(LOST, [names])
     const { rows: due } = await database.query<DueRow>(DUE, [names])
     for (const row of due) await ask(row)
-    const { rows: settling } = await database.query<{ id: string; replica: string; why: string; first: string; last: string }>(SETTLING, [names])
+    const { rows: settling } = await database.query<{ id: string; replica: string; why: string; first: string; last: string }>(SETTLING, [
+      names,
+    ])
     let found = false
     for (const { id, replica, why, first, last } of settling) {
       const state = await settle(

@@ -209,7 +209,11 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
       version,
       rows: rows.length,
       place: rows.at(-1)?.place ?? place,
-      parts: partsOf(rows.filter(({ outside }) => !outside), entity, { id: job.id, term: held.term, version, follows: last }),
+      parts: partsOf(
+        rows.filter(({ outside }) => !outside),
+        entity,
+        { id: job.id, term: held.term, version, follows: last },
+      ),
       // Fewer than could be: behind the last one there was nothing, unless the bytes ended it.
       isLast: rows.length < most && bytes < STRETCH_BYTES,
     }

@@ -1,4 +1,12 @@
-import { type Contract, checkSubscriptionName, checkTeamName, defaultSubscriptionName, type Entity, fieldsOn, isObject } from '@comity/contract'
+import {
+  type Contract,
+  checkSubscriptionName,
+  checkTeamName,
+  defaultSubscriptionName,
+  type Entity,
+  fieldsOn,
+  isObject,
+} from '@comity/contract'
 import type { Declaration, Flow, Handled, Kept, Owned } from '../catalog/declaration.ts'
 import { BadOption, checkOptions, type Duration, type Frequency, parseDuration, parseFrequency } from '../foundation/index.ts'
 import { FieldNotGranted, ReplicaFieldUnknown } from '../replica/errors.ts'

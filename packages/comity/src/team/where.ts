@@ -43,11 +43,20 @@ interface Field {
 function fieldOf({ schema }: Entity, field: string): Field {
   const properties = (schema as { properties?: Readonly<Record<string, JsonSchema>> }).properties ?? {}
   const property = properties[field] ?? {}
-  const validator = compile({ ...(schema.$defs === undefined ? {} : { $defs: schema.$defs }), type: 'object', properties: { field: property } })
+  const validator = compile({
+    ...(schema.$defs === undefined ? {} : { $defs: schema.$defs }),
+    type: 'object',
+    properties: { field: property },
+  })
   return { type: replicaColumnType(property, schema), fits: (value) => validator.validate({ field: value }) === undefined }
 }
 
-function conditionsOn(field: string, given: unknown, { type, fits }: Field, refuse: (problem: string) => never): readonly SubsetCondition[] {
+function conditionsOn(
+  field: string,
+  given: unknown,
+  { type, fits }: Field,
+  refuse: (problem: string) => never,
+): readonly SubsetCondition[] {
   if (type === 'jsonb') refuse('its values are objects, lists or of several kinds, which have no order and no one spelling')
   const as = type === 'timestamptz' ? { as: 'date-time' as const } : type === 'uuid' ? { as: 'uuid' as const } : {}
   const made = (op: SubsetCondition['op'], value: unknown): SubsetCondition => ({ field, op, value, ...as })
@@ -65,7 +74,8 @@ function conditionsOn(field: string, given: unknown, { type, fits }: Field, refu
     if (op === 'not') return made(op, exact(value))
     const ordered = type === 'boolean' ? undefined : type === 'bigint' || type === 'double precision' ? 'number' : 'string'
     // A bound need not be a value: of what is 18 or more, those above 0.
-    if (typeof value !== ordered || (typeof value === 'number' && !Number.isFinite(value))) refuse(`${JSON.stringify(value)} is no bound of it`)
+    if (typeof value !== ordered || (typeof value === 'number' && !Number.isFinite(value)))
+      refuse(`${JSON.stringify(value)} is no bound of it`)
     return made(op, value)
   })
 }

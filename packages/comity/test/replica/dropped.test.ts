@@ -72,10 +72,12 @@ test('columns and copies go by an explicit act only, which is recorded; a table 
   expect((await db.query(`select to_regclass('gone')::text as gone, (select count(*)::int from kept) as kept`)).rows).toEqual([
     { gone: null, kept: 4 },
   ])
-  const left = (await db.query<{ text: string }>(
-    `select (select json_agg(distinct replica) from comity.tombstones)::text || (select json_agg(distinct replica) from comity.asked_backfills)::text
+  const left = (
+    await db.query<{ text: string }>(
+      `select (select json_agg(distinct replica) from comity.tombstones)::text || (select json_agg(distinct replica) from comity.asked_backfills)::text
        || (select json_agg(name) from comity.subscriptions)::text || (select json_agg(distinct subscription) from comity.marks)::text as text`,
-  )).rows[0]?.text
+    )
+  ).rows[0]?.text
   expect(left).not.toMatch(/kept|gone/)
   const stats = bus.memory.connect().stats as (names: readonly string[]) => Promise<unknown>
   for (const name of ['shop.kept', 'shop.comity.copy-kept']) await expect(stats([name]), name).rejects.toThrow(name)

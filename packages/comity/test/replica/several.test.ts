@@ -23,16 +23,19 @@ test('each is filled, kept true and audited for itself, and one that stands hold
     .keeps(Customer, { name: 'first', table: 'firsts', fields: ['name', 'email'], where: { name: ['n1', 'moved'] } })
   await using one = await testTeam(marketing, { bus, url: (await freshDatabase()).url })
   const states = async () => (await one.db.query('select replica, state from comity.asked_backfills order by replica')).rows
-  await expect.poll(states, { timeout: 20_000 }).toEqual(
-    ['marketing.crm-customer', 'marketing.first', 'marketing.people'].map((replica) => ({ replica, state: 'ready' })),
-  )
+  await expect
+    .poll(states, { timeout: 20_000 })
+    .toEqual(['marketing.crm-customer', 'marketing.first', 'marketing.people'].map((replica) => ({ replica, state: 'ready' })))
   const audits = (await one.db.query('select distinct replica, verdict from comity.audits order by replica')).rows
   expect(audits).toEqual((await states()).map((row) => ({ replica: (row as { replica: string }).replica, verdict: 'true' })))
 
-  await one.db.query(`insert into comity.pauses (subscription, tenant, reason, author, by) values ('marketing.people', '', 'a test', 'ann', 'operator')`)
+  await one.db.query(
+    `insert into comity.pauses (subscription, tenant, reason, author, by) values ('marketing.people', '', 'a test', 'ann', 'operator')`,
+  )
   await crm.db.query(`update customers set email = 'new', name = 'moved' where id = 'c2'`)
   await crm.team.drained()
-  const row = async (table: string) => (await one.db.query(`select * from ${table} where id = 'c2'`)).rows.map(({ comity_version: _, ...rest }) => rest)
+  const row = async (table: string) =>
+    (await one.db.query(`select * from ${table} where id = 'c2'`)).rows.map(({ comity_version: _, ...rest }) => rest)
   await expect.poll(() => row('crm_customer')).toEqual([{ id: 'c2', email: 'new' }])
   await expect.poll(() => row('firsts')).toEqual([{ id: 'c2', name: 'moved', email: 'new' }])
   expect(await row('people')).toEqual([{ id: 'c2', called: 'n2' }])

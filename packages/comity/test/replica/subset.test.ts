@@ -67,7 +67,9 @@ test('a row that enters comes with all its fields, one that leaves goes with a t
   const inside = `status = 'open' and region in ('eu', 'us')`
   expect(await copied(shop.db)).toEqual(await owned(owner.db, inside))
   const chunks = (await shop.db.query('select rows::int as rows, applied::int as applied from comity.asked_backfills')).rows
-  expect(chunks, 'its owner says only the rows of the subset').toEqual([{ rows: (await owned(owner.db, inside)).length, applied: expect.any(Number) }])
+  expect(chunks, 'its owner says only the rows of the subset').toEqual([
+    { rows: (await owned(owner.db, inside)).length, applied: expect.any(Number) },
+  ])
 
   await owner.db.query(`update accounts set status = 'open', region = 'eu' where id = 'a1'`)
   await owner.db.query(`update accounts set region = 'mars' where id = 'a12'`)

@@ -36,7 +36,8 @@ export const renameSubscription: Operation<{ readonly from: string; readonly to:
       from,
       inNamespace(environment.namespace, from),
     ])
-    for (const [table, column] of [...TABLES, ...RECORDS]) await sql.query(`update ${table} set ${column} = $2::text where ${column} = $1::text`, [from, to])
+    for (const [table, column] of [...TABLES, ...RECORDS])
+      await sql.query(`update ${table} set ${column} = $2::text where ${column} = $1::text`, [from, to])
     // The queue of the one that gave way: the other one has all of it, and more.
     if (gaveWay) await environment.transport.remove?.({ subscriptions: [inNamespace(environment.namespace, to)] })
     return { from, to }
