@@ -95,6 +95,11 @@ test('a table of another shape, which can not be made in place; what its owner c
   shaped.keeps(Customer, { fields: ['email'], columns: { id: 'number' } })
   await expect(shaped.migrate()).rejects.toMatchObject({ code: 'COMITY_REPLICA_CHANGED' })
   expect(await act(shaped, 'rebuild-replica')).toMatchObject({ begun: true })
+  // What is in the new table and not with its owner, and what no version would ever correct: the new table is what is looked at.
+  const { rows: made } = await marketing.db.query<{ name: string }>(`select rebuilt ->> 'table' as name from comity.replicas`)
+  await marketing.db.query(
+    `insert into ${made[0]?.name} values ('extra', 'a1', 'x@example.com', 1), ('c5', 'a2', 'wrong@example.com', 9000000000000000)`,
+  )
   // Its code can begin to run before the switch: it applies to both.
   await shaped.start()
   await rebuilt({ team: shaped } as never)
@@ -102,14 +107,19 @@ test('a table of another shape, which can not be made in place; what its owner c
   await crm.db.query(`delete from customers where id = 'c4'`)
   await crm.team.drained()
   await shaped.caughtUp()
-  const old = (await marketing.db.query(`select id, email from crm_customer where id in ('c2', 'c3', 'c4') order by id`)).rows
-  expect(await switched({ team: shaped } as never)).toMatchObject({ replica })
-  const rows = (await marketing.db.query(`select number as id, email from crm_customer where number in ('c2', 'c3', 'c4') order by number`))
+  const old = (await marketing.db.query(`select id, email from crm_customer where id in ('c2', 'c3', 'c4', 'c5', 'extra') order by id`))
     .rows
+  expect(await switched({ team: shaped } as never)).toMatchObject({ replica })
+  const rows = (
+    await marketing.db.query(
+      `select number as id, email from crm_customer where number in ('c2', 'c3', 'c4', 'c5', 'extra') order by number`,
+    )
+  ).rows
   expect(rows).toEqual(old)
   expect(rows).toEqual([
     { id: 'c2', email: 'c2@example.com' },
     { id: 'c3', email: 'live@example.com' },
+    { id: 'c5', email: 'c5@example.com' },
   ])
   expect(JSON.parse((await marketing.db.query<{ columns: string }>(names)).rows[0]?.columns as string)).toEqual([
     ...['number', 'agency_id', 'email', 'comity_version'],

@@ -134,6 +134,30 @@ test('the condition is changed while others write: the copy ends exact, by the l
   await newer.stop()
 })
 
+test('an owner of an older version says every row: the copy takes its own, and lets go of those that are no longer of it', async () => {
+  const bus = testBus()
+  await using owner = await bank(bus, 30)
+  await owner.db.query(`create function says_all() returns trigger language plpgsql as $$ begin new.subset := null; return new; end $$`)
+  await owner.db.query('create trigger says_all before insert on comity.backfills for each row execute function says_all()')
+  await using shop = await keeper(bus, { status: 'open', vip: true })
+  const chunks = async () => (await shop.db.query('select rows::int as rows, state from comity.asked_backfills')).rows[0]
+  await expect.poll(chunks, { timeout: 20_000 }).toMatchObject({ rows: 30, state: expect.stringMatching(/settling|ready/) })
+  expect(await copied(shop.db)).toEqual(await owned(owner.db, `status = 'open' and vip`))
+  expect((await shop.db.query('select count(*)::int as n from comity.tombstones')).rows, 'of what never was here').toEqual([{ n: 0 }])
+  await settled(shop)
+  // Wrong at this side: rows that are outside are removed by a chunk, with a tombstone.
+  await shop.db.query(`insert into bank_account (id, note, balance, comity_version) values ('a1', 'n1', 1, 1)`)
+  const { environment, declaration } = shop.team
+  const request = { id: randomUUID(), kind: 'backfill-start', arguments: { replica: 'shop.bank-account' }, author: 'ann', reason: 'a test' }
+  await operate(environment, declaration, { ...request, origin: 'cli' })
+  await settled(shop)
+  expect(await copied(shop.db)).toEqual(await owned(owner.db, `status = 'open' and vip`))
+  const stones = await shop.db.query(
+    'select key, version > (select first_version from comity.asked_backfills order by asked_at limit 1) as later from comity.tombstones',
+  )
+  expect(stones.rows).toEqual([{ key: 'a1', later: true }])
+})
+
 const CONDITIONS: readonly [string, Where, string][] = [
   ['equality', { status: 'open' }, `status = 'open'`],
   ['a list with null', { region: ['eu', null] }, `region = 'eu' or region is null`],
