@@ -98,16 +98,11 @@ export function chunkApplier(options: {
     }
     if (withheld.length > 0) await sql.query(LEFT, [replica, arrayLiteral(withheld), 'withheld', `backfill ${id}`])
     if (keys.length === 0) return { keys, count: 0, refused }
+    // An owner of an older version says every row. What is outside of the subset was in no chunk, then: it goes when the backfill settles.
     const kept = await keptOf(sql, copy.subset, JSON.stringify(good))
+    const values = [arrayLiteral(keys.filter((_, i) => kept(i))), String(version), JSON.stringify(good.filter((_, i) => kept(i))), replica]
     let count = 0
-    for (const table of filledTables(copy, why)) {
-      const [inside, outside] = [keys.filter((_, i) => kept(i)), keys.filter((_, i) => !kept(i))]
-      const values = [arrayLiteral(inside), String(version), JSON.stringify(good.filter((_, i) => kept(i))), replica]
-      const { rows } = await sql.query<{ applied: number }>(table.fill, values)
-      count = rows[0]?.applied ?? 0
-      // One that was never kept needs no tombstone: the change that took it out of the subset comes, too.
-      if (outside.length > 0) await sql.query(table.leave, [arrayLiteral(outside), String(version), replica])
-    }
+    for (const table of filledTables(copy, why)) count = (await sql.query<{ applied: number }>(table.fill, values)).rows[0]?.applied ?? 0
     return { keys, count, refused }
   }
 

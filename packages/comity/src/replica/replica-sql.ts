@@ -12,8 +12,6 @@ export interface ReplicaSql {
   readonly older: string
   /** $1 keys, $2 versions, $3 replica: answers the versions that are stale, as a JSON array. */
   readonly remove: string
-  /** $1 keys, $2 the version of all of them, $3 replica: removes rows that are older, with tombstones; of a key without a row nothing stays. */
-  readonly leave: string
   /** $1 keys, $2 versions, $3 states (one JSON array): of what was not applied, the versions that are no mere repetition, and why. */
   readonly suspects: string
   /** $1 key, $2 version: whether there is a row of it that is older (`found`). */
@@ -94,12 +92,6 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
         )
       select coalesce(json_agg(i.version), '[]')::text as versions from incoming i
       where i.version not in (select version from marked) or exists (select from ${table} r where ${isKey} and r.${VERSION_COLUMN} > i.version)`,
-    leave: `
-      with removed as (
-        delete from ${table} r using (select unnest($1::text::text[]) as key) i where ${isKey} and r.${VERSION_COLUMN} < $2::text::bigint returning i.key
-      )
-      insert into comity.tombstones as t (replica, key, version) select $3::text, g.key, $2::text::bigint from removed g
-      on conflict (replica, key) do update set version = excluded.version, deleted_at = excluded.deleted_at where t.version < excluded.version`,
     suspects: `
       select i.version::text as version, not coalesce(${isOwn}, false) as other_key
       from ${states} left join ${table} r on ${isKey} and r.${VERSION_COLUMN} = i.version

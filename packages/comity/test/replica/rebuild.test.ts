@@ -46,7 +46,6 @@ test('a reader never sees fewer rows while writers go on, and what the table had
   await db.query('create index customers_by_name on crm_customer (agency_id, lower(name)) where name is not null')
   await db.query('grant select on crm_customer to public')
   await db.query('grant update (name) on crm_customer to pg_monitor')
-  const before = (await db.query<{ rights: string; indexes: string }>(names)).rows[0]
   // Wrong in what nobody compares by version.
   await db.query(`update crm_customer set email = 'corrupt' where id like 'c1%'`)
 
@@ -65,6 +64,8 @@ test('a reader never sees fewer rows while writers go on, and what the table had
   expect(await act(marketing.team, 'rebuild-replica')).toEqual({ replica, table: 'public.crm_customer', begun: true })
   expect(await act(marketing.team, 'rebuild-replica'), 'again goes on').toMatchObject({ begun: false })
   await rebuilt(marketing)
+  await db.query('grant delete on crm_customer to pg_monitor')
+  const before = (await db.query<{ rights: string; indexes: string }>(names)).rows[0]
   expect(await switched(marketing)).toEqual({ replica, table: 'public.crm_customer' })
   const seen = counts.length
   await expect.poll(() => counts.length).toBeGreaterThan(seen + 5)
@@ -109,6 +110,12 @@ test('a table of another shape, which can not be made in place; what its owner c
   await shaped.caughtUp()
   const old = (await marketing.db.query(`select id, email from crm_customer where id in ('c2', 'c3', 'c4', 'c5', 'extra') order by id`))
     .rows
+  const findings = `select f.key, f.class from comity.audit_findings f join comity.audits a on a.id = f.audit
+    where a.asked_at > (select asked_at from comity.asked_backfills where why = 'rebuild') order by 1`
+  expect((await marketing.db.query(findings)).rows, 'all else was filled, and removed').toEqual([
+    { key: 'c2', class: 'withheld' },
+    { key: 'c5', class: 'ahead' },
+  ])
   expect(await switched({ team: shaped } as never)).toMatchObject({ replica })
   const rows = (
     await marketing.db.query(
