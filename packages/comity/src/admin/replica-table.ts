@@ -75,14 +75,18 @@ const LIKENESS = `
   select text, kind from (
     select 'owner' as kind, 0 as n, format('alter table %s owner to %I', $2::text, pg_get_userbyid(t.relowner)) as text from t
     union all select 'owner', 1, format('alter table %s set (%s)', $2::text, array_to_string(t.reloptions, ', ')) from t where t.reloptions is not null
-    union all select 'right', 2, format('grant %s on %s to %s%s', g.privilege_type, $2::text,
+    union all select distinct 'right', 2, format('revoke all on %s from %s', $2::text, case g.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end)
+      from pg_class m left join pg_attribute a on a.attrelid = m.oid and a.attacl is not null
+        cross join lateral (select * from aclexplode(m.relacl) union all select * from aclexplode(a.attacl)) g
+      where m.oid = $2::text::regclass and g.grantee <> m.relowner
+    union all select 'right', 3, format('grant %s on %s to %s%s', g.privilege_type, $2::text,
         case g.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end, case when g.is_grantable then ' with grant option' else '' end)
       from t cross join aclexplode(t.relacl) g where g.grantee <> t.relowner
-    union all select 'right', 3, format('grant %s (%I) on %s to %s%s', g.privilege_type, a.attname, $2::text,
+    union all select 'right', 4, format('grant %s (%I) on %s to %s%s', g.privilege_type, a.attname, $2::text,
         case g.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end, case when g.is_grantable then ' with grant option' else '' end)
       from t join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and a.attname = any ($3::text::text[]) cross join aclexplode(a.attacl) g
       where g.grantee <> t.relowner
-    union all select 'index', 4, format('create %sindex %I on %s%s', case when i.indisunique then 'unique ' else '' end, 'comity_rebuilt_' || i.indexrelid, $2::text,
+    union all select 'index', 5, format('create %sindex %I on %s%s', case when i.indisunique then 'unique ' else '' end, 'comity_rebuilt_' || i.indexrelid, $2::text,
         substring(d.text from position(' USING ' in d.text)))
       from t join pg_index i on i.indrelid = t.oid and not i.indisprimary and i.indisvalid cross join lateral pg_get_indexdef(i.indexrelid) d(text)
   ) l order by n, text`

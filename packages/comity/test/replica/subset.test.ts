@@ -7,6 +7,7 @@ import { type TestBus, type TestTeam, testBus, testTeam } from 'comity/testing'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
+import { full } from '../../../../test/support/full.ts'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
 
 const Account = entity('bank.account', {
@@ -199,7 +200,9 @@ test('conditions mean the same in chunks, in live changes and in audits as in th
   expect(await differences()).toEqual([])
 })
 
-test('whoever toggles what decides, at once: the copy is the table filtered by the same condition', { timeout: 30_000 }, async () => {
+test('whoever toggles what decides, at once: the copy is the table filtered by the same condition', {
+  timeout: full ? 300_000 : 30_000,
+}, async () => {
   const bus = testBus()
   await using owner = await bank(bus, 12)
   await using shop = await keeper(bus, { status: 'open', balance: { atLeast: 2 } })
@@ -226,6 +229,6 @@ test('whoever toggles what decides, at once: the copy is the table filtered by t
       await shop.caughtUp()
       expect(await copied(shop.db)).toEqual(await owned(owner.db, `status = 'open' and balance >= 2`))
     }),
-    { numRuns: 15 },
+    { numRuns: full ? 200 : 10 },
   )
 })
