@@ -6,6 +6,7 @@ import { operate, replicaRebuild } from 'comity/admin'
 import { type TestTeam, testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { eraseHere } from '../../src/erasure/erase-here.ts'
 import { connect } from '../../src/postgres/index.ts'
 import { Customer, copied, newCrm, newMarketing, owned, ready } from '../backfill/customers.ts'
 
@@ -112,18 +113,23 @@ test('a table of another shape, which can not be made in place; what its owner c
   await crm.db.query(`delete from customers where id = 'c4'`)
   await crm.team.drained()
   await shaped.caughtUp()
-  const old = (await marketing.db.query(`select id, email from crm_customer where id in ('c2', 'c3', 'c4', 'c5', 'extra') order by id`))
-    .rows
+  const old = (
+    await marketing.db.query(`select id, email from crm_customer where id in ('c2', 'c3', 'c4', 'c5', 'c6', 'extra') order by id`)
+  ).rows
   const findings = `select f.key, f.class from comity.audit_findings f join comity.audits a on a.id = f.audit
     where a.asked_at > (select asked_at from comity.asked_backfills where why = 'rebuild') order by 1`
   expect((await marketing.db.query(findings)).rows, 'all else was filled, and removed').toEqual([
     { key: 'c2', class: 'withheld' },
     { key: 'c5', class: 'ahead' },
   ])
+  // What is erased meanwhile is erased in both.
+  const { rows: drawn } = await crm.db.query<{ version: string }>('select comity.draw_version()::text as version')
+  const erased = { id: randomUUID(), topic: 'crm.customer', key: 'c6', version: Number(drawn[0]?.version) }
+  await marketing.db.transaction((tx) => eraseHere(tx, erased, 'ann'))
   expect(await switched({ team: shaped } as never)).toMatchObject({ replica })
   const rows = (
     await marketing.db.query(
-      `select number as id, email from crm_customer where number in ('c2', 'c3', 'c4', 'c5', 'extra') order by number`,
+      `select number as id, email from crm_customer where number in ('c2', 'c3', 'c4', 'c5', 'c6', 'extra') order by number`,
     )
   ).rows
   expect(rows).toEqual(old)
@@ -135,7 +141,7 @@ test('a table of another shape, which can not be made in place; what its owner c
   expect(JSON.parse((await marketing.db.query<{ columns: string }>(names)).rows[0]?.columns as string)).toEqual([
     ...['number', 'agency_id', 'email', 'comity_version'],
   ])
-  expect((await marketing.db.query('select count(*)::int as n from crm_customer')).rows).toEqual([{ n: 19 }])
+  expect((await marketing.db.query('select count(*)::int as n from crm_customer')).rows).toEqual([{ n: 18 }])
   expect(await shaped.migrate({ check: true })).toMatchObject({ pending: [], notes: [] })
   await shaped.stop()
 })
