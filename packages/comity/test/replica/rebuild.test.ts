@@ -113,9 +113,6 @@ test('a table of another shape, which can not be made in place; what its owner c
   await crm.db.query(`delete from customers where id = 'c4'`)
   await crm.team.drained()
   await shaped.caughtUp()
-  const old = (
-    await marketing.db.query(`select id, email from crm_customer where id in ('c2', 'c3', 'c4', 'c5', 'c6', 'extra') order by id`)
-  ).rows
   const findings = `select f.key, f.class from comity.audit_findings f join comity.audits a on a.id = f.audit
     where a.asked_at > (select asked_at from comity.asked_backfills where why = 'rebuild') order by 1`
   expect((await marketing.db.query(findings)).rows, 'all else was filled, and removed').toEqual([
@@ -126,6 +123,9 @@ test('a table of another shape, which can not be made in place; what its owner c
   const { rows: drawn } = await crm.db.query<{ version: string }>('select comity.draw_version()::text as version')
   const erased = { id: randomUUID(), topic: 'crm.customer', key: 'c6', version: Number(drawn[0]?.version) }
   await marketing.db.transaction((tx) => eraseHere(tx, erased, 'ann'))
+  const old = (
+    await marketing.db.query(`select id, email from crm_customer where id in ('c2', 'c3', 'c4', 'c5', 'c6', 'extra') order by id`)
+  ).rows
   expect(await switched({ team: shaped } as never)).toMatchObject({ replica })
   const rows = (
     await marketing.db.query(
