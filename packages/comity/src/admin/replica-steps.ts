@@ -94,7 +94,9 @@ function changes(kept: Kept, before: RegisteredReplica, older: boolean): readonl
     {
       title: [...wordsOf(found, table), ...(subset === undefined ? [] : [`keep other rows in the replica ${table}`])].join('; '),
       sql: [
-        // Whoever applies a change has ended, and whoever comes reads what is written here.
+        // Whoever applies a change has ended, and whoever comes reads what is written here. In the order in which chunks are applied.
+        `select 1 from comity.asked_backfills where replica = ${quoteLiteral(kept.name)} and state in ('asking', 'filling', 'settling')
+order by asked_at for update`,
         `select 1 from comity.lanes where subscription = ${quoteLiteral(kept.name)} order by lane for update`,
         ...alterations(found, shape),
         `update comity.replicas set columns = ${jsonb(found.columns)}${subset ?? ''} where name = ${quoteLiteral(kept.name)}`,

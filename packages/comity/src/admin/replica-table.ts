@@ -34,6 +34,11 @@ export async function lockReplica(sql: Queryable, replica: string): Promise<Repl
  */
 export async function quietReplica(sql: Queryable, replica: string): Promise<void> {
   await sql.query(`select set_config('lock_timeout', '200ms', true) as setting`)
+  // In the order in which chunks are applied.
+  await sql.query(
+    `select 1 from comity.asked_backfills where replica = $1::text and state in ('asking', 'filling', 'settling') order by asked_at for update`,
+    [replica],
+  )
   await sql.query('select 1 from comity.lanes where subscription = $1::text order by lane for update', [replica])
 }
 

@@ -1,7 +1,8 @@
 import { listSubscriptions } from 'comity/admin'
 import { Command, Option } from 'commander'
 import pc from 'picocolors'
-import { type ActOptions, act, withAct } from '../../act.ts'
+import { type ActOptions, withAct } from '../../act.ts'
+import { actPatiently } from '../../act-patiently.ts'
 import { withTeam } from '../../choose-team.ts'
 import { declare, type ExitCode } from '../../command.ts'
 import { confirm } from '../../confirm.ts'
@@ -45,7 +46,7 @@ function run(options: DropOptions, replica: string): Promise<ExitCode> {
       return 0
     }
     await confirm({ what, yes: replica, given: options.yes, json: options.json })
-    const outcome = await act<{ readonly table: string }>(team, 'drop-replica', { replica, table, messages }, options)
+    const outcome = await actPatiently<{ readonly table: string }>(team, 'drop-replica', { replica, table, messages }, options)
     const words = `${replica} is gone; its table ${outcome.table} ${table === 'keep' ? 'stays as a plain table' : 'is dropped'}`
     console.log(options.json ? JSON.stringify({ team: team.name, ...outcome }) : `${pc.bold(team.name)}: ${words}`)
     return 0

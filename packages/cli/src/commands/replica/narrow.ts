@@ -1,7 +1,8 @@
 import { leftOverColumns } from 'comity/admin'
 import { Command } from 'commander'
 import pc from 'picocolors'
-import { type ActOptions, act, withAct } from '../../act.ts'
+import { type ActOptions, withAct } from '../../act.ts'
+import { actPatiently } from '../../act-patiently.ts'
 import { withTeam } from '../../choose-team.ts'
 import { declare, type ExitCode } from '../../command.ts'
 import { confirm } from '../../confirm.ts'
@@ -37,7 +38,7 @@ function run(options: NarrowOptions, replica: string): Promise<ExitCode> {
       return 0
     }
     await confirm({ what, yes: names, given: options.yes, json: options.json })
-    const outcome = await act<object>(team, 'narrow-replica', { replica, columns }, options)
+    const outcome = await actPatiently<object>(team, 'narrow-replica', { replica, columns }, options)
     console.log(options.json ? JSON.stringify({ team: team.name, ...outcome }) : `${pc.bold(team.name)}: dropped ${names} of ${replica}`)
     return 0
   })

@@ -3,7 +3,8 @@ import type { Team } from 'comity'
 import { type ReplicaRebuild, replicaRebuild } from 'comity/admin'
 import { Command } from 'commander'
 import pc from 'picocolors'
-import { type ActOptions, act, withAct } from '../../act.ts'
+import { type ActOptions, withAct } from '../../act.ts'
+import { actPatiently } from '../../act-patiently.ts'
 import { withTeam } from '../../choose-team.ts'
 import { declare, type ExitCode } from '../../command.ts'
 import { numberOf } from '../../page-options.ts'
@@ -47,14 +48,15 @@ function run(options: RebuildOptions, replica: string): Promise<ExitCode> {
       return 0
     }
     if (options.cancel) {
-      await act(team, 'cancel-rebuild', { replica }, options)
+      await actPatiently(team, 'cancel-rebuild', { replica }, options)
       say(`the new table of ${replica} is given up`, { cancelled: true })
       return 0
     }
-    await act(team, 'rebuild-replica', { replica }, options)
+    await actPatiently(team, 'rebuild-replica', { replica }, options)
     const until = performance.now() + numberOf('--wait', options.wait) * 1000
     const found = await waitFor(team, replica, until, options.json === true)
-    if (found.state === 'ready' && found.readers.length === 0 && (await switchOver(team, options, replica, until))) {
+    if (found.state === 'ready' && found.readers.length === 0) {
+      await actPatiently(team, 'switch-replica', { replica }, options, until)
       say(`${replica} is read from its new table`, { switched: true })
       return 0
     }
@@ -80,25 +82,4 @@ async function waitFor(team: Team, replica: string, until: number, quiet: boolea
     }
     await delay(200)
   }
-}
-
-/** Each try waits for readers only for a moment: everybody else would queue behind it. */
-async function switchOver(team: Team, options: ActOptions, replica: string, until: number): Promise<boolean> {
-  for (;;) {
-    try {
-      await act(team, 'switch-replica', { replica }, options)
-      return true
-    } catch (error) {
-      if (!isLockTimeout(error)) throw error
-      if (performance.now() >= until) return false
-      await delay(100 + Math.random() * 400)
-    }
-  }
-}
-
-/** As the team's own library tells it, wrapped or not. */
-function isLockTimeout(error: unknown): boolean {
-  for (let one = error as { code?: unknown; cause?: unknown } | undefined, n = 0; one && n < 10; one = one.cause as typeof one, n++)
-    if (one.code === '55P03') return true
-  return false
 }
