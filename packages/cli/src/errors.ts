@@ -91,3 +91,8 @@ export const TeamFolderTaken: ErrorType<'folder'> = errorType(
   'there is a folder {folder} already',
   'give the team another name, or move the folder away',
 )
+export const TableNotChosen: ErrorType<'replica'> = errorType(
+  'COMITY_TABLE_NOT_CHOSEN',
+  'nobody has said what is to become of the table of {replica}',
+  'give --keep-table, which leaves it as a plain table, or --drop-table',
+)

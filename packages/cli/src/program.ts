@@ -15,6 +15,7 @@ import { provisionCommand } from './commands/provision.ts'
 import { purgeCommand } from './commands/purge.ts'
 import { releaseCommand } from './commands/release.ts'
 import { replayCommand } from './commands/replay.ts'
+import { replicaCommand } from './commands/replica.ts'
 import { runCommand } from './commands/run.ts'
 import { seedCommand } from './commands/seed.ts'
 import { statusCommand } from './commands/status.ts'
@@ -41,7 +42,7 @@ const COMMANDS = [
     traceCommand,
   ],
   ...[pauseCommand, resumeCommand, replayCommand, purgeCommand, eraseCommand, jobsCommand, operationsCommand],
-  ...[auditCommand, seedCommand, transportCommand],
+  ...[auditCommand, seedCommand, replicaCommand, transportCommand],
   ...[devCommand, teamsCommand, releaseCommand, uninstallCommand],
 ]
 

@@ -46,7 +46,10 @@ async function run(options: MigrateCommandOptions): Promise<ExitCode> {
       console.log(
         `-- ${team.name}: ${report.pending.length === 0 ? 'nothing is pending' : `${report.pending.length} pending`}\n${report.sql}`,
       )
-    else if (!options.json) say(team, check ? report.pending : report.applied, check)
+    else if (!options.json) {
+      say(team, check ? report.pending : report.applied, check)
+      for (const note of report.notes) console.log(`${pc.bold(team.name)}: ${pc.yellow('note:')} ${note}`)
+    }
     return { team: team.name, ...report }
   })
   if (options.json) console.log(JSON.stringify({ teams: reports }))

@@ -1,7 +1,7 @@
 import type { Declaration } from '../catalog/declaration.ts'
 import { captureFingerprint, captureProblems, captureSql, expressionsOf, inspectTable, planCapture } from '../outbox/capture/index.ts'
 import type { Queryable } from '../postgres/index.ts'
-import type { Step } from './registration.ts'
+import type { Step } from './step.ts'
 
 /** The capture of each owned table, where it is not installed as this code wants it, or has been taken apart since. Refuses what the types of the table tell. */
 export async function captureSteps(database: Queryable, declaration: Declaration): Promise<readonly Step[]> {

@@ -14,7 +14,9 @@ import {
 } from '../postgres/index.ts'
 import { captureSteps } from './capture-steps.ts'
 import { OtherNamespace, OtherTeamsDatabase } from './errors.ts'
-import { refusePublishedStates, registrationSteps, type Step } from './registration.ts'
+import { refusePublishedStates, registrationSteps } from './registration.ts'
+import { replicaNotes } from './replica-steps.ts'
+import type { Step } from './step.ts'
 
 export interface MigrateOptions {
   /** Change nothing; answer the SQL. */
@@ -28,6 +30,8 @@ export interface MigrationReport {
   readonly applied: readonly string[]
   /** What is still to be done. */
   readonly pending: readonly string[]
+  /** What is there and not declared, and is left as it is: with the command that takes it away. */
+  readonly notes: readonly string[]
   /** With `print`: a script for psql. */
   readonly sql: string
 }
@@ -50,8 +54,9 @@ export async function migrate(declaration: Declaration, environment: Environment
   const pending = await pendingMigrations(database, plan)
 
   if (options.check || options.print) {
-    const steps = await foresee(declaration, environment, pending)
+    const { steps, notes } = await foresee(declaration, environment, pending)
     return {
+      notes,
       applied: [],
       pending: [...pending.map(({ name }) => `apply ${name}`), ...steps.map(({ title }) => title)],
       sql: options.print ? script({ ...plan, migrations: pending }, steps) : '',
@@ -70,7 +75,7 @@ export async function migrate(declaration: Declaration, environment: Environment
     logEvent(environment.logger, 'comity.migrated', { step: step.title })
     applied.push(step.title)
   }
-  return { applied, pending: [], sql: '' }
+  return { applied, pending: [], notes: await replicaNotes(database, declaration), sql: '' }
 }
 
 /** The steps after the pending migrations, found out in a transaction that applies these and is rolled back. */
@@ -78,9 +83,10 @@ async function foresee<Tx>(
   declaration: Declaration,
   environment: Environment<Tx>,
   pending: readonly Migration[],
-): Promise<readonly Step[]> {
+): Promise<{ readonly steps: readonly Step[]; readonly notes: readonly string[] }> {
   const { database } = environment
-  if (pending.length === 0) return stepsFor(database, declaration, environment)
+  if (pending.length === 0)
+    return { steps: await stepsFor(database, declaration, environment), notes: await replicaNotes(database, declaration) }
   const foreseen = new Foreseen()
   await database
     .transaction(async (tx) => {
@@ -88,17 +94,19 @@ async function foresee<Tx>(
       await sql.query('create schema if not exists comity')
       for (const { sql: text } of pending) await sql.query(`do ${quoteLiteral(`begin execute ${quoteLiteral(text)}; end`)}`)
       foreseen.steps = await stepsFor(sql, declaration, environment)
+      foreseen.notes = await replicaNotes(sql, declaration)
       throw foreseen
     })
     .catch((error: unknown) => {
       if (error !== foreseen) throw error
     })
-  return foreseen.steps
+  return foreseen
 }
 
 /** Ends the transaction of {@link foresee}; never seen outside. */
 class Foreseen extends Error {
   steps: readonly Step[] = []
+  notes: readonly string[] = []
 }
 
 async function stepsFor(database: Queryable, declaration: Declaration, { team, namespace }: Environment): Promise<readonly Step[]> {

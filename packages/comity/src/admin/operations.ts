@@ -17,8 +17,10 @@ import type { Operation } from './operations/operation.ts'
 import { pause, resume } from './operations/pause.ts'
 import { ping } from './operations/ping.ts'
 import { purge } from './operations/purge.ts'
+import { cancelRebuild, rebuildReplica, switchReplica } from './operations/rebuild-replica.ts'
 import { rebuildTransport } from './operations/rebuild-transport.ts'
 import { replay, skipToNow } from './operations/replay.ts'
+import { dropReplica, narrowReplica } from './operations/replicas.ts'
 import { seed } from './operations/seed.ts'
 import { status } from './operations/status.ts'
 import { removeSubscription, renameSubscription } from './operations/subscriptions.ts'
@@ -51,6 +53,11 @@ const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     resumeBackfill,
     cancelBackfill,
     erase,
+    rebuildReplica,
+    switchReplica,
+    cancelRebuild,
+    narrowReplica,
+    dropReplica,
   ].map((operation) => [operation.kind, operation as Operation]),
 )
 

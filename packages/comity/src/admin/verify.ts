@@ -56,7 +56,7 @@ export async function verify(declaration: Declaration, environment: Environment)
   const migrations = await pendingMigrations(database, await teamMigrations())
   const pending = [
     ...migrations.map(({ name }) => `apply ${name}`),
-    ...(migrations.length > 0 ? [] : (await registrationSteps(database, declaration)).map(({ title }) => title)),
+    ...(migrations.length > 0 ? [] : (await registrationSteps(database, declaration, true)).map(({ title }) => title)),
     ...(migrations.length > 0 ? [] : await uncaptured(database, declaration)),
   ]
   if (pending.length > 0) throw new NotMigrated({ team, pending: pending.join('; ') })

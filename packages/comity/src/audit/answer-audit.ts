@@ -27,7 +27,17 @@ const ROWS = `
   select bucket, key, hash from comity.audit_own_rows($1::text, $2::text::jsonb, $3::text, $4::text, $5::int, $6::text::int[]) order by bucket`
 const KEYS = `
   select key, hash, moving, withheld, version from comity.audit_own_keys($1::text, $2::text::jsonb, $3::text, $4::text::text[], $5::text::bigint)`
-const STATES = 'select key, state, withheld from comity.audit_own_states($1::text, $2::text::text[])'
+const STATES = `
+  select key, case when $3::text is null or withheld is not null or comity.in_subset($3::text::jsonb, state::jsonb) then state end as state, withheld
+  from comity.audit_own_states($1::text, $2::text::text[])`
+/* The same of a subset of the rows. */
+const SUBSET_DIGESTS = `
+  select bucket, count, a, b from comity.audit_own_digests($1::text, $2::text::jsonb, $8::text::jsonb, $3::text, $4::text, $5::int, $6::int, $7::text::int[]) order by bucket`
+const SUBSET_ROWS = `
+  select bucket, key, hash from comity.audit_own_rows($1::text, $2::text::jsonb, $7::text::jsonb, $3::text, $4::text, $5::int, $6::text::int[]) order by bucket`
+const SUBSET_KEYS = `
+  select key, hash, moving, withheld, version
+  from comity.audit_own_keys($1::text, $2::text::jsonb, $6::text::jsonb, $3::text, $4::text::text[], $5::text::bigint)`
 /* Whoever relays says in each bucket of the topic when everything up to this version has been sent. */
 const MARK = `
   insert into comity.audit_marks (entity, audience, version) values ($1::text, $2::text, $3::text::bigint)`
@@ -46,37 +56,45 @@ export interface AnswerOptions {
  */
 export async function answerAudit({ from, replica, data }: Heard<AuditAsked>, options: AnswerOptions): Promise<readonly AuditAnswer[]> {
   const { database } = options
-  const { entity, audience, fields, secret, what } = data
+  const { entity, audience, fields, subset, secret, what } = data
   try {
     const names = fields.map(({ name }) => name)
-    const published = await publishedEntity(database, { from, replica, entity, audience, fields: names })
+    const published = await publishedEntity(database, { from, replica, entity, audience, fields: names, subset })
     const own = [entity, JSON.stringify(fields)]
+    const conditions = subset === undefined ? [] : [JSON.stringify(subset)]
+    const ofRows = (all: string, some: string): string => (subset === undefined ? all : some)
     const keyed = [...own, ...secretsOf(secret)]
     switch (what.kind) {
       case 'digests': {
         const { depth, within } = what
         const values = [...keyed, depth, within?.depth ?? null, within === undefined ? null : arrayLiteral(within.buckets)]
-        const { rows } = await patiently(database, (sql) => sql.query<Digest>(DIGESTS, values))
+        const { rows } = await patiently(database, (sql) => sql.query<Digest>(ofRows(DIGESTS, SUBSET_DIGESTS), [...values, ...conditions]))
         return inParts(rows, DIGESTS_AT_ONCE, (some) => ({ kind: 'digests', digests: some.map(packDigest) }))
       }
       case 'rows': {
         const values = [...keyed, what.of.depth, arrayLiteral(what.of.buckets)]
-        const { rows } = await patiently(database, (sql) => sql.query<HashedRow>(ROWS, values))
+        const { rows } = await patiently(database, (sql) => sql.query<HashedRow>(ofRows(ROWS, SUBSET_ROWS), [...values, ...conditions]))
         return inParts(rows, ROWS_AT_ONCE, (some) => ({ kind: 'rows', rows: some.map(packRow) }))
       }
       case 'keys': {
         const version = await drawAndWait(database, options)
         const [, row] = secretsOf(secret)
         const keys = await patiently(database, async (sql) => {
-          const held = await heldKeys(sql, [...own, row, arrayLiteral(what.keys), String(version)])
-          return withWithheld(held, await saidStates(sql, entity, what.keys, published))
+          const held = await heldKeys(sql, ofRows(KEYS, SUBSET_KEYS), [
+            ...own,
+            row,
+            arrayLiteral(what.keys),
+            String(version),
+            ...conditions,
+          ])
+          return withWithheld(held, await saidStates(sql, entity, what.keys, published, conditions[0]))
         })
         await database.query(MARK, [entity, audience ?? null, String(version)])
         return [{ kind: 'keys', version, keys, lost: await lostRanges(database) }]
       }
       case 'states': {
         const version = await drawAndWait(database, options)
-        const states = await patiently(database, (sql) => saidStates(sql, entity, what.keys, published))
+        const states = await patiently(database, (sql) => saidStates(sql, entity, what.keys, published, conditions[0]))
         return bySize(states).map((some) => ({ kind: 'states', version, states: some }))
       }
     }
@@ -92,8 +110,9 @@ async function saidStates(
   entity: string,
   keys: readonly string[],
   published: PublishedEntity,
+  subset: string | undefined,
 ): Promise<readonly SaidState[]> {
-  const { rows } = await sql.query<StateRow>(STATES, [entity, arrayLiteral(keys)])
+  const { rows } = await sql.query<StateRow>(STATES, [entity, arrayLiteral(keys), subset ?? null])
   return rows.map(({ key, state, withheld }): SaidState => {
     if (state === null && withheld === null) return { key, state: null }
     const said = published.stateOf(state, withheld)
@@ -116,14 +135,14 @@ interface StateRow {
   readonly withheld: string | null
 }
 
-async function heldKeys(sql: Queryable, values: readonly unknown[]): Promise<readonly HeldKey[]> {
+async function heldKeys(sql: Queryable, text: string, values: readonly unknown[]): Promise<readonly HeldKey[]> {
   const { rows } = await sql.query<{
     key: string
     hash: string | null
     moving: boolean
     withheld: string | null
     version: string | null
-  }>(KEYS, values)
+  }>(text, values)
   return rows.map(({ key, hash, moving, withheld, version }) => ({
     ...{ key, hash },
     ...(moving ? { moving } : {}),

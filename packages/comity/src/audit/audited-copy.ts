@@ -1,3 +1,4 @@
+import type { SubsetCondition } from '../catalog/declaration.ts'
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Database, Queryable } from '../postgres/database.ts'
 import { ReplicaNotMigrated } from '../replica/errors.ts'
@@ -10,25 +11,48 @@ import { patiently } from './patiently.ts'
 import { fitsKey, replicaRows, replicaRowsOf } from './row-source.ts'
 import { secretsOf } from './secrets.ts'
 
-const SHAPE = 'select table_schema, table_name, columns::text as columns from comity.replicas where name = $1::text'
+/* An audit that confirms a rebuild looks at the table that is to take the other one's place. */
+const SHAPE = `
+  select r.table_schema, coalesce(n.rebuilt ->> 'table', r.table_name) as table_name, coalesce(n.rebuilt -> 'columns', r.columns)::text as columns,
+    r.subset::text as subset
+  from comity.replicas r left join lateral (
+    select r.rebuilt where exists (select from comity.audits a where a.id = $2::text::uuid and a.cause = 'backfill')
+      and exists (select from comity.asked_backfills b where b.replica = r.name and b.why = 'rebuild' and b.state = 'settling')) n on true
+  where r.name = $1::text`
 const DIGESTS = `
   select bucket, count, a, b from comity.audit_digests($1::text, $2::int, $3::text, $4::text, $5::int, $6::int, $7::text::int[])`
 const ROWS = 'select bucket, key, hash from comity.audit_rows($1::text, $2::int, $3::text, $4::text, $5::int, $6::text::int[])'
 const KEYS = `
   select key, hash, version, tombstone, waiting from comity.audit_copied_keys($1::text, $2::int, $3::text, $4::text::text[], $5::text)`
 
+/** What of a copy is compared: its table, and which of its owner's rows it keeps. */
+export interface AuditedShape extends ReplicaShape {
+  readonly subset?: readonly SubsetCondition[]
+}
+
 /** What the database says of a copy's table now: a newer process may have widened it. Throws COMITY_REPLICA_NOT_MIGRATED. */
-export async function shapeOf(sql: Queryable, name: string): Promise<ReplicaShape> {
-  const { rows } = await sql.query<{ table_schema: string; table_name: string; columns: string }>(SHAPE, [name])
+export async function shapeOf(sql: Queryable, name: string, audit?: string): Promise<AuditedShape> {
+  const { rows } = await sql.query<{ table_schema: string; table_name: string; columns: string; subset: string | null }>(SHAPE, [
+    name,
+    audit ?? null,
+  ])
   const row = rows[0]
   if (row === undefined) throw new ReplicaNotMigrated({ replica: name })
-  return { name, schema: row.table_schema, table: row.table_name, columns: JSON.parse(row.columns) as ReplicaColumn[] }
+  const { table_schema: schema, table_name: table, columns, subset } = row
+  return {
+    ...{ name, schema, table, columns: JSON.parse(columns) as ReplicaColumn[] },
+    ...(subset === null ? {} : { subset: JSON.parse(subset) as SubsetCondition[] }),
+  }
 }
 
 /** The fields that an audit compares: all that the copy has, or only those of the key. */
 export function auditedFields({ columns }: ReplicaShape, extent: 'full' | 'keys'): readonly AuditedField[] {
+  // Of two columns of one field the newer one is compared.
+  const each = new Map(columns.map((column) => [column.field, column]))
   return inNameOrder(
-    columns.filter(({ key }) => extent === 'full' || key !== undefined).map((column) => ({ name: column.field, kind: kindOf(column) })),
+    [...each.values()]
+      .filter(({ key }) => extent === 'full' || key !== undefined)
+      .map((column) => ({ name: column.field, kind: kindOf(column) })),
   )
 }
 

@@ -1,4 +1,6 @@
 import type { JsonSchema } from '@comity/contract'
+import { SUBSET } from '../backfill/contracts.ts'
+import type { SubsetCondition } from '../catalog/declaration.ts'
 import type { CopyingContract } from '../control/copying-channel.ts'
 import type { AuditedField } from './canonical-kind.ts'
 import { CANONICAL_KINDS } from './canonical-kind.ts'
@@ -26,6 +28,8 @@ export interface AuditAsked {
   readonly entity: string
   readonly audience?: string
   readonly fields: readonly AuditedField[]
+  /** Of the owner's rows only those for which all of these hold. */
+  readonly subset?: readonly SubsetCondition[]
   /** 32 bytes in hexadecimal: of this audit. */
   readonly secret: string
   readonly what: AuditQuestion
@@ -169,9 +173,10 @@ export const AUDIT_ASKED: CopyingContract = {
     {
       ...{ v: version, id: uuid, audit: uuid, entity: text, audience: text },
       fields: listOf(open({ name: text, kind: { enum: CANONICAL_KINDS } }), 1000),
+      subset: SUBSET,
       ...{ secret: { type: 'string', pattern: '^[0-9a-f]{64}$', maxLength: 64 }, what: question },
     },
-    ['audience'],
+    ['audience', 'subset'],
   ),
 }
 export const AUDIT_TOLD: CopyingContract = {

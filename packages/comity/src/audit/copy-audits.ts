@@ -89,7 +89,7 @@ export function copyAudits(options: {
   async function run(audit: OpenAudit, copy: AuditableCopy, signal: AbortSignal): Promise<void> {
     const { entity, audience, validator, onApplied } = copy
     const { id, replica, extent } = audit
-    const shape = await shapeOf(database, replica)
+    const shape = await shapeOf(database, replica, id)
     const fields = auditedFields(shape, extent)
     const secret = randomBytes(32).toString('hex')
     let keptAt = clock.monotonic()
@@ -99,7 +99,14 @@ export function copyAudits(options: {
       keptAt = clock.monotonic()
     }
     const waiting = { patience, onWaiting, signal, clock }
-    const asked = { audit: id, entity: entity.name, fields, secret, ...(audience === undefined ? {} : { audience }) }
+    const asked = {
+      audit: id,
+      entity: entity.name,
+      fields,
+      secret,
+      ...(audience === undefined ? {} : { audience }),
+      ...(shape.subset ? { subset: shape.subset } : {}),
+    }
     const asking = questions({ database, speaker, owner: entity.owner, replica, audit: asked, ...waiting })
     const { verdict, problem, findings } = await runAudit({
       ...{ audit, records, questions: asking, ...waiting },

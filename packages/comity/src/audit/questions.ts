@@ -51,7 +51,7 @@ export function questions(options: {
   readonly speaker: CopyingSpeaker
   readonly owner: string
   readonly replica: string
-  readonly audit: Pick<AuditAsked, 'audit' | 'entity' | 'audience' | 'fields' | 'secret'>
+  readonly audit: Pick<AuditAsked, 'audit' | 'entity' | 'audience' | 'fields' | 'subset' | 'secret'>
   /** Milliseconds without a sign of the owner. */
   readonly patience: number
   /** Called while it waits: throws where this process is no longer to do so. */

@@ -67,9 +67,11 @@ async function apply(
   const gone = said.filter(({ state }) => state === null)
   const keysOf = (some: readonly SaidState[]): string => arrayLiteral(some.map(({ key }) => key))
   const versionsOf = (some: readonly SaidState[]): string => arrayLiteral(some.map(() => version))
-  if (states.length > 0)
-    await sql.query(statements.upsert, [keysOf(states), versionsOf(states), JSON.stringify(states.map(({ state }) => state)), name])
-  if (gone.length > 0) await sql.query(statements.remove, [keysOf(gone), versionsOf(gone), name])
+  for (const table of [statements, ...(statements.rebuilt ? [statements.rebuilt] : [])]) {
+    if (states.length > 0)
+      await sql.query(table.upsert, [keysOf(states), versionsOf(states), JSON.stringify(states.map(({ state }) => state)), name])
+    if (gone.length > 0) await sql.query(table.remove, [keysOf(gone), versionsOf(gone), name])
+  }
 }
 
 function lowerRows(shape: ReplicaShape): string {

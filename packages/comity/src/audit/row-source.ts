@@ -13,7 +13,7 @@ export interface RowSource {
 export function replicaRows(replica: ReplicaShape, fields: readonly AuditedField[]): RowSource {
   const ordered = inNameOrder(fields)
   const columns = ordered.map(({ name, kind }, i) => {
-    const { type, column } = replica.columns.find(({ field }) => field === name) as ReplicaColumn
+    const { type, column } = replica.columns.findLast(({ field }) => field === name) as ReplicaColumn
     const value = `r.${quoteIdentifier(column)}`
     if (kind === 'json') return `comity.canonical_json(${value}) as f${i + 1}`
     // + 0: there is no negative zero on the wire.

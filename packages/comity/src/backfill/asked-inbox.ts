@@ -10,8 +10,8 @@ import { publishedEntity } from './published-entity.ts'
 /* The same request again is no other job. A new one takes the place of an open one of that copy. */
 const TAKE = `
   with taken as (
-    insert into comity.backfills (id, asked_by, replica, entity, audience, fields, rate, state, estimate)
-    values ($1::text::uuid, $2::text, $3::text, $4::text, $5::text, $6::text::jsonb, $7::text::double precision, 'waiting',
+    insert into comity.backfills (id, asked_by, replica, entity, audience, fields, rate, subset, state, estimate)
+    values ($1::text::uuid, $2::text, $3::text, $4::text, $5::text, $6::text::jsonb, $7::text::double precision, $8::text::jsonb, 'waiting',
       comity.backfill_estimate($4::text))
     on conflict (id) do nothing returning id
   )
@@ -62,6 +62,7 @@ export function askedInbox(options: {
         await sql.query(TAKE, [
           ...[data.id, from, replica, data.entity, data.audience ?? null],
           ...[JSON.stringify(data.fields), data.rate === undefined ? null : String(data.rate)],
+          data.subset === undefined ? null : JSON.stringify(data.subset),
         ])
       await sql.query(data.want === 'run' ? RUN : data.want === 'pause' ? PAUSE : CANCEL, own)
     })

@@ -1,4 +1,5 @@
 import type { ContractDescription } from '@comity/contract'
+import type { SubsetCondition } from '../catalog/declaration.ts'
 import { type CopyingSpeaker, sayAboutCopy } from '../control/copying-channel.ts'
 import { copyingTopic } from '../control/copying-topics.ts'
 import { type Clock, type Logger, type Loop, logEvent, loop, silentLogger, systemClock } from '../foundation/index.ts'
@@ -29,9 +30,10 @@ const DUE = `
       and (d.state in ('asking', 'filling', 'settling')
         or d.state = 'cancelled' and d.owner_state is distinct from 'cancelled' and d.wanted = 'cancel' and d.asks < 20)
     order by d.ask_at limit 20 for update)
-  returning a.id::text as id, a.replica, a.owner, a.entity, a.wanted, a.rate::text as rate, r.columns::text as columns`
+  returning a.id::text as id, a.replica, a.owner, a.entity, a.wanted, a.rate::text as rate, r.subset::text as subset,
+    coalesce(case when a.why = 'rebuild' then r.rebuilt -> 'columns' end, r.columns)::text as columns`
 const SETTLING = `
-  select id::text as id, replica, first_version::text as first, last_version::text as last
+  select id::text as id, replica, why, first_version::text as first, last_version::text as last
   from comity.asked_backfills where state = 'settling' and replica = any ($1::text::text[])`
 /* A chunk that the broker has lost comes never: everything was sent, and for a long time nothing has followed. */
 const LOST = `
@@ -50,6 +52,7 @@ interface DueRow {
   readonly entity: string
   readonly wanted: Want
   readonly rate: string | null
+  readonly subset: string | null
   readonly columns: string
 }
 
@@ -75,12 +78,14 @@ export function asking(options: {
     await database.query(LOST, [names])
     const { rows: due } = await database.query<DueRow>(DUE, [names])
     for (const row of due) await ask(row)
-    const { rows: settling } = await database.query<{ id: string; replica: string; first: string; last: string }>(SETTLING, [names])
+    const { rows: settling } = await database.query<{ id: string; replica: string; why: string; first: string; last: string }>(SETTLING, [
+      names,
+    ])
     let found = false
-    for (const { id, replica, first, last } of settling) {
+    for (const { id, replica, why, first, last } of settling) {
       const state = await settle(
         database,
-        { id, replica, first: Number(first), last: Number(last) },
+        { id, replica, why, first: Number(first), last: Number(last) },
         permit,
         () => options.confirmed?.(id) ?? Promise.resolve(true),
       )
@@ -92,14 +97,18 @@ export function asking(options: {
     return settling.length > 0 ? LOOK_AGAIN : 'idle'
   }
 
-  async function ask({ id, replica, owner, entity, wanted, rate, columns }: DueRow): Promise<void> {
+  async function ask({ id, replica, owner, entity, wanted, rate, subset, columns }: DueRow): Promise<void> {
     const copy = copies.find(({ name }) => name === replica) as KeptCopy
     const base = [...copy.entity.keyFields, copy.entity.tenantField]
-    const fields = (JSON.parse(columns) as { field: string }[]).map(({ field }) => field).filter((field) => !base.includes(field))
+    const conditions = subset === null ? undefined : (JSON.parse(subset) as SubsetCondition[])
+    // Also what only decides whether a row is kept: an owner of an older version says every row.
+    const needed = [...(JSON.parse(columns) as { field: string }[]), ...(conditions ?? [])].map(({ field }) => field)
+    const fields = [...new Set(needed)].filter((field) => !base.includes(field))
     const data: Asked = {
       ...{ v: BACKFILL_VERSION, id, entity, fields, want: wanted },
       ...(copy.audience === undefined ? {} : { audience: copy.audience }),
       ...(rate === null ? {} : { rate: Number(rate) }),
+      ...(conditions === undefined ? {} : { subset: conditions }),
     }
     try {
       await sayAboutCopy(speaker, copyingTopic(owner), [{ contract: ASKED, replica, data }])

@@ -1,3 +1,4 @@
+import type { SubsetCondition } from '../catalog/declaration.ts'
 import { type CopyingSpeaker, JsonText, sayAboutCopy } from '../control/copying-channel.ts'
 import { copyTopic } from '../control/copying-topics.ts'
 import {
@@ -61,6 +62,7 @@ interface Job {
   readonly entity: string
   readonly audience: string | null
   readonly fields: string
+  readonly subset: string | null
   readonly place: string | null
   readonly first: string
   readonly last: string
@@ -92,7 +94,7 @@ const NEXT = `
     select o.id from comity.backfills o where o.state in ('waiting', 'running') and o.term <= $2::text::bigint and not o.id::text = any ($1::text::text[])
     order by o.moved_at nulls first, o.asked_at limit 1)
     and b.state in ('waiting', 'running')
-  returning b.id::text as id, b.asked_by, b.replica, b.entity, b.audience, b.fields::text as fields, b.place::text as place,
+  returning b.id::text as id, b.asked_by, b.replica, b.entity, b.audience, b.fields::text as fields, b.subset::text as subset, b.place::text as place,
     b.first_version::text as first, b.last_version::text as last, b.rate::text as rate`
 const SAVE = `
   update comity.backfills set place = coalesce($3::text::jsonb, place), first_version = case when first_version = 0 then $4::text::bigint else first_version end,
@@ -103,7 +105,10 @@ const STUMBLED = `
   update comity.backfills set error = $3::text, waits_for = $4::text::jsonb, state = coalesce($5::text, state),
     ended_at = case when $5::text is null then ended_at else clock_timestamp() end
   where id = $1::text::uuid and term = $2::text::bigint and state = 'running'`
-const ROWS = 'select place, key, state, withheld from comity.backfill_rows($1::text, $2::text::text[], $3::int, $4::int)'
+/* What can't be said is named all the same: nobody knows whether it is one of the subset. */
+const ROWS = `
+  select place, key, state, withheld, $5::text is not null and withheld is null and not comity.in_subset($5::text::jsonb, state::jsonb) as outside
+  from comity.backfill_rows($1::text, $2::text::text[], $3::int, $4::int)`
 
 /** Bytes of states in a stretch, before their fields are picked. */
 const STRETCH_BYTES = 4_000_000
@@ -181,7 +186,10 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
 
   /** What follows a place, under a version of its own. Undefined: it is not its turn yet. */
   async function read(job: Job, { place, last }: Follows, held: Lease, signal: AbortSignal): Promise<Stretch | undefined> {
-    const wanted = { ...job, from: job.asked_by, audience: job.audience ?? undefined, fields: JSON.parse(job.fields) as string[] }
+    const wanted = {
+      ...{ ...job, from: job.asked_by, audience: job.audience ?? undefined, fields: JSON.parse(job.fields) as string[] },
+      subset: job.subset === null ? undefined : (JSON.parse(job.subset) as SubsetCondition[]),
+    }
     const entity: PublishedEntity = await publishedEntity(database, wanted)
     const most = await allowed(job, signal)
     if (most === 0) return undefined
@@ -194,14 +202,18 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
       },
     })
     const after = place === null ? null : arrayLiteral((JSON.parse(place) as unknown[]).map(String))
-    const { rows } = await database.query<StretchRow>(ROWS, [job.entity, after, most, STRETCH_BYTES])
+    const { rows } = await database.query<StretchRow>(ROWS, [job.entity, after, most, STRETCH_BYTES, job.subset])
     giveBack(job, most - rows.length)
     const bytes = rows.reduce((sum, { state }) => sum + Buffer.byteLength(state ?? ''), 0)
     return {
       version,
       rows: rows.length,
       place: rows.at(-1)?.place ?? place,
-      parts: partsOf(rows, entity, { id: job.id, term: held.term, version, follows: last }),
+      parts: partsOf(
+        rows.filter(({ outside }) => !outside),
+        entity,
+        { id: job.id, term: held.term, version, follows: last },
+      ),
       // Fewer than could be: behind the last one there was nothing, unless the bytes ended it.
       isLast: rows.length < most && bytes < STRETCH_BYTES,
     }

@@ -3,14 +3,16 @@ import type { CopyingHandler, Heard } from '../control/copying-channel.ts'
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Database, Queryable } from '../postgres/database.ts'
 import { copyStatements } from '../replica/copy-statements.ts'
+import { keptOf } from '../replica/subset.ts'
 import type { Validator } from '../schema/index.ts'
 import type { Permit } from '../subscription/permits.ts'
 import type { DeliveryResult } from '../transport/transport.ts'
 import { CHUNK, type Chunk } from './contracts.ts'
+import { filledTables } from './filled-tables.ts'
 
 /* The row is locked for the whole transaction: two processes that got the same chunks apply them one after the other. */
 const JOB = `
-  select j.state, j.term::text as term, j.version::text as version, j.part, j.parts, j.follows::text as follows,
+  select j.state, j.why, j.term::text as term, j.version::text as version, j.part, j.parts, j.follows::text as follows,
     exists (select from comity.pauses p where p.subscription in (j.replica, '') and p.tenant = '') as paused
   from comity.asked_backfills j where j.id = $1::text::uuid and j.replica = $2::text for update of j`
 /* Every transaction that consumes holds the rows of its lanes; these rows are of all of them. In one order: two of these never cross. */
@@ -27,6 +29,7 @@ const SAVE = `
 
 interface JobRow {
   readonly state: string
+  readonly why: string
   readonly term: string
   readonly version: string
   readonly part: number
@@ -70,6 +73,7 @@ export function chunkApplier(options: {
   async function applied(
     sql: Queryable,
     { id, version, withheld, states }: Chunk,
+    why: string,
   ): Promise<{ keys: string[]; count: number; refused: number }> {
     const copy = await statements.of(sql, replica)
     const keys: string[] = []
@@ -94,8 +98,12 @@ export function chunkApplier(options: {
     }
     if (withheld.length > 0) await sql.query(LEFT, [replica, arrayLiteral(withheld), 'withheld', `backfill ${id}`])
     if (keys.length === 0) return { keys, count: 0, refused }
-    const { rows } = await sql.query<{ applied: number }>(copy.fill, [arrayLiteral(keys), String(version), JSON.stringify(good), replica])
-    return { keys, count: rows[0]?.applied ?? 0, refused }
+    // An owner of an older version says every row. What is outside of the subset was in no chunk, then: it goes when the backfill settles.
+    const kept = await keptOf(sql, copy.subset, JSON.stringify(good))
+    const values = [arrayLiteral(keys.filter((_, i) => kept(i))), String(version), JSON.stringify(good.filter((_, i) => kept(i))), replica]
+    let count = 0
+    for (const table of filledTables(copy, why)) count = (await sql.query<{ applied: number }>(table.fill, values)).rows[0]?.applied ?? 0
+    return { keys, count, refused }
   }
 
   /** One transaction for as many as fit; answers how many of them have ended. */
@@ -122,7 +130,7 @@ export function chunkApplier(options: {
           answers.push('ack')
           if (place === 'repeated') continue
           if (sums.rows === 0) await sql.query(LOCK_LANES, [replica])
-          const one = await applied(sql, chunk)
+          const one = await applied(sql, chunk, job.why)
           done.push(...one.keys)
           sums.rows += chunk.states.length
           sums.applied += one.count

@@ -8,6 +8,8 @@ export interface StretchRow {
   readonly key: string
   readonly state: string | null
   readonly withheld: string | null
+  /** It is not one of the subset that the copy keeps. */
+  readonly outside?: boolean
 }
 
 /** The parts of a stretch, as JSON texts. */

@@ -1,3 +1,5 @@
+import type { JsonSchema } from '@comity/contract'
+import type { SubsetCondition } from '../catalog/declaration.ts'
 import type { CopyingContract } from '../control/copying-channel.ts'
 
 /**
@@ -23,6 +25,8 @@ export interface Asked {
   readonly fields: readonly string[]
   /** Rows a second, at most. */
   readonly rate?: number
+  /** Only rows for which all of these hold. */
+  readonly subset?: readonly SubsetCondition[]
   readonly want: Want
 }
 export type Want = 'run' | 'pause' | 'cancel'
@@ -67,13 +71,25 @@ const count = { type: 'integer', minimum: 0 } as const
 const uuid = { type: 'string', maxLength: 36, pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' } as const
 const version = { type: 'integer', minimum: 1 } as const
 
+/** As {@link SubsetCondition} has it. */
+export const SUBSET: JsonSchema = {
+  type: 'array',
+  minItems: 1,
+  maxItems: 100,
+  items: {
+    type: 'object',
+    properties: { field: text, op: { enum: ['=', 'not', 'in', '<', '<=', '>', '>='] }, value: true, as: { enum: ['date-time', 'uuid'] } },
+    required: ['field', 'op', 'value'],
+  },
+}
+
 export const ASKED: CopyingContract = {
   type: 'comity.backfill-asked',
   schema: {
     type: 'object',
     properties: {
       ...{ v: version, id: uuid, entity: text, audience: text, fields: { type: 'array', items: text, maxItems: 1000 } },
-      ...{ rate: { type: 'number', exclusiveMinimum: 0 }, want: { enum: ['run', 'pause', 'cancel'] } },
+      ...{ rate: { type: 'number', exclusiveMinimum: 0 }, subset: SUBSET, want: { enum: ['run', 'pause', 'cancel'] } },
     },
     required: ['v', 'id', 'entity', 'fields', 'want'],
   },

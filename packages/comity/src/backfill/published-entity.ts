@@ -1,4 +1,5 @@
 import { ComityError, type ContractDescription, fieldsOn } from '@comity/contract'
+import type { SubsetCondition } from '../catalog/declaration.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { compile, HARD_MAX_BYTES, parseJson, picker } from '../schema/index.ts'
 import { BackfillRefused } from './errors.ts'
@@ -16,6 +17,8 @@ export interface Wanted {
   readonly entity: string
   readonly audience?: string | undefined
   readonly fields: readonly string[]
+  /** Which rows: it tells the values of its fields, so these have to be granted, too. */
+  readonly subset?: readonly SubsetCondition[] | undefined
 }
 
 /**
@@ -23,7 +26,7 @@ export interface Wanted {
  * the team of its name.
  */
 export async function publishedEntity(database: Queryable, wanted: Wanted): Promise<PublishedEntity> {
-  const { from, replica, entity, audience, fields } = wanted
+  const { from, replica, entity, audience, fields, subset = [] } = wanted
   const { rows } = await database.query<{ description: string }>(
     `select description::text as description from comity.contracts where topic = $1::text and kind = 'entity'`,
     [entity],
@@ -39,7 +42,7 @@ export async function publishedEntity(database: Queryable, wanted: Wanted): Prom
     return refuse(`${entity} has the audiences ${audiences.join(', ')}, and not ${audience ?? 'none'}`)
   if (audiences.length > 0 && audience !== from) return refuse(`the audience ${audience} is not the team ${from}`)
   const granted = fieldsOn(contract, audiences.length === 0 ? undefined : audience)
-  const other = fields.find((field) => !granted.includes(field))
+  const other = [...fields, ...subset.map(({ field }) => field)].find((field) => !granted.includes(field))
   if (other !== undefined) return refuse(`${entity} has no field ${other} for it`)
   const validator = compile(contract.schema)
   const pick = picker(contract, fields)

@@ -3,11 +3,13 @@ import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Database, Queryable } from '../postgres/database.ts'
 import { copyStatements } from '../replica/copy-statements.ts'
 import type { Permit } from '../subscription/permits.ts'
+import { filledTables } from './filled-tables.ts'
 
 /** A copy that has applied every chunk. */
 export interface Settling {
   readonly id: string
   readonly replica: string
+  readonly why: string
   readonly first: number
   readonly last: number
 }
@@ -33,31 +35,35 @@ const REMOVED = 'update comity.asked_backfills set removed = removed + $2::int w
  */
 export async function settle<Tx>(
   database: Database<Tx>,
-  { id, replica, first, last }: Settling,
+  { id, replica, why, first, last }: Settling,
   permit: Permit,
   confirm: () => Promise<boolean> = async () => true,
 ): Promise<'ready' | 'incomplete' | undefined> {
   const { rows } = await database.query<{ passed: boolean; clear: boolean }>(PASSED, [replica, String(last)])
   if (rows[0]?.passed !== true || !rows[0].clear) return undefined
   for (let more = true; more; )
-    more = (await permit(() => database.transaction((tx) => removeExtra(database.join(tx), { id, replica, first })))) > 0
+    more = (await permit(() => database.transaction((tx) => removeExtra(database.join(tx), { id, replica, why, first })))) > 0
   if (!(await confirm())) return undefined
   const ended = await database.query<{ state: 'ready' | 'incomplete' }>(END, [id, 0])
   return ended.rows[0]?.state
 }
 
 /** Rows that their owner does not have, some at a time; each leaves a tombstone. Answers how many. */
-async function removeExtra(sql: Queryable, { id, replica, first }: Omit<Settling, 'last'>): Promise<number> {
+async function removeExtra(sql: Queryable, { id, replica, why, first }: Omit<Settling, 'last'>): Promise<number> {
   for (const [name, value] of Object.entries(SESSION_SETTINGS))
     await sql.query('select set_config($1::text, $2::text, true) as setting', [name, value])
   const copy = await copyStatements().of(sql, replica)
-  const { rows } = await sql.query<{ keys: string }>(copy.older, [String(first), replica, AT_ONCE])
-  const keys = JSON.parse(rows[0]?.keys ?? '[]') as string[]
-  if (keys.length === 0) return 0
-  await sql.query(LOCK_LANES, [replica])
-  await sql.query(copy.remove, [arrayLiteral(keys), arrayLiteral(keys.map(() => first)), replica])
-  await sql.query(REMOVED, [id, keys.length])
-  return keys.length
+  let removed = 0
+  for (const table of filledTables(copy, why)) {
+    const { rows } = await sql.query<{ keys: string }>(table.older, [String(first), replica, AT_ONCE])
+    const keys = JSON.parse(rows[0]?.keys ?? '[]') as string[]
+    if (keys.length === 0) continue
+    await sql.query(LOCK_LANES, [replica])
+    await sql.query(table.remove, [arrayLiteral(keys), arrayLiteral(keys.map(() => first)), replica])
+    removed += keys.length
+  }
+  if (removed > 0) await sql.query(REMOVED, [id, removed])
+  return removed
 }
 
 const AT_ONCE = 500

@@ -23,6 +23,15 @@ export interface Owned {
   readonly columns?: Readonly<Record<string, string | { readonly sql: string }>>
 }
 
+/** One condition on a field's value as it is on the wire; `in_subset` of migration 0017 says what each means. */
+export interface SubsetCondition {
+  readonly field: string
+  readonly op: '=' | 'not' | 'in' | '<' | '<=' | '>' | '>='
+  readonly value: unknown
+  /** How its text is to be compared, where that is not by its bytes. */
+  readonly as?: 'date-time' | 'uuid'
+}
+
 export interface Kept {
   /** The subscription that feeds it. */
   readonly name: string
@@ -33,6 +42,8 @@ export interface Kept {
   readonly table: string
   readonly columns: Readonly<Record<string, string>>
   readonly audience?: string
+  /** The rows to keep: those for which all of these hold; absent: every row. */
+  readonly subset?: readonly SubsetCondition[]
   readonly flow: Flow
   /** How far behind its owner the copy may be, in milliseconds. */
   readonly freshness?: number
@@ -63,6 +74,12 @@ export interface Flow {
   /** Messages a second. */
   readonly rate?: number | undefined
   readonly tenantRate?: number | undefined
+}
+
+/** Every field that a copy's messages must have: key, tenant, what is kept, and what decides whether it is. */
+export function fieldsNeeded({ entity, fields, subset = [] }: Kept): readonly string[] {
+  const tenant = entity.tenantField === undefined ? [] : [entity.tenantField]
+  return [...new Set([...entity.keyFields, ...tenant, ...fields, ...subset.map(({ field }) => field)])]
 }
 
 /** Every contract that this team may publish. */

@@ -37,6 +37,11 @@ export function copyTopic(replica: string): string {
   return `comity.${replica.replace('.', '.copy-')}`
 }
 
+/** Where a copy's team hears that. */
+export function copyingSubscription(replica: string): string {
+  return replica.replace('.', '.comity.copy-')
+}
+
 /** Every topic that this team reads or sends to. */
 export function copyingTopics({ team, owns, keeps }: CopyingDeclaration): readonly CopyingTopic[] {
   return [
@@ -51,7 +56,7 @@ export function copyingSubscriptions({ team, owns, keeps }: CopyingDeclaration):
   return [
     ...(owns.length > 0 ? [{ name: `${team}.comity.copying`, topic: copyingTopic(team) }] : []),
     ...keeps.map(({ name, entity }) => ({
-      name: name.replace('.', '.comity.copy-'),
+      name: copyingSubscription(name),
       topic: copyTopic(name),
       sender: entity.owner,
       replica: name,

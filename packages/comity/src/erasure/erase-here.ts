@@ -38,7 +38,8 @@ export async function eraseHere(sql: Queryable, { id, topic, key, version }: Era
   for (const { name } of (await sql.query<{ name: string }>(COPIES, [topic])).rows) {
     const copy = await statements.of(sql, name)
     const found = (await sql.query<{ found: boolean }>(copy.has, [key, versions])).rows[0]?.found
-    await sql.query(copy.remove, [arrayLiteral([key]), arrayLiteral([version]), name])
+    for (const table of [copy, ...(copy.rebuilt ? [copy.rebuilt] : [])])
+      await sql.query(table.remove, [arrayLiteral([key]), arrayLiteral([version]), name])
     rows.set(name, found ? 1 : 0)
   }
   const answer = await sql.query<{ removed: string }>(MESSAGES, [topic, key, versions, author])

@@ -23,7 +23,47 @@ export const FieldNotGranted: ErrorType<'entity' | 'field' | 'audience' | 'field
 export const ReplicaChanged: ErrorType<'replica' | 'change'> = errorType(
   'COMITY_REPLICA_CHANGED',
   'the declared fields of {replica} are not those of its table: {change}',
-  'this version can not change a replica in place: declare it as it was, or drop its table and its row in comity.replicas (name = \'{replica}\'), and run "comity migrate"',
+  'declare it as it was, or run "comity replica rebuild {replica}", which fills a table of the declared shape and puts it in the place of the old one',
+)
+export const ReplicaBeingRebuilt: ErrorType<'replica'> = errorType(
+  'COMITY_REPLICA_BEING_REBUILT',
+  '{replica} is being rebuilt, and can not be changed meanwhile',
+  'run "comity replica rebuild {replica}" until it is done, or with --cancel',
+)
+export const ReplicaNotRebuilding: ErrorType<'replica'> = errorType(
+  'COMITY_REPLICA_NOT_REBUILDING',
+  '{replica} is not being rebuilt',
+  'begin with "comity replica rebuild {replica}"',
+)
+export const ReplicaHasDependents: ErrorType<'replica' | 'table' | 'dependents'> = errorType(
+  'COMITY_REPLICA_HAS_DEPENDENTS',
+  'another table can not take the place of {table}, which is that of {replica}: {dependents}',
+  'drop these, have it rebuilt, and make them again',
+)
+export const ReplicaNotRebuilt: ErrorType<'replica' | 'state'> = errorType(
+  'COMITY_REPLICA_NOT_REBUILT',
+  'the new table of {replica} is not ready: {state}',
+  'run "comity replica rebuild {replica}" again, which waits for it',
+)
+export const ReadersFromBefore: ErrorType<'table' | 'readers'> = errorType(
+  'COMITY_READERS_FROM_BEFORE',
+  'transactions that began before the new {table} was complete would see a part of it: {readers}',
+  'let them end, or end them, and try again',
+)
+export const ReplicaColumnDeclared: ErrorType<'replica' | 'column'> = errorType(
+  'COMITY_REPLICA_COLUMN_DECLARED',
+  '{column} of {replica} can not be dropped: it is declared, of its key, or not there',
+  'name columns that "comity migrate" says nothing declares any more',
+)
+export const ReplicaDeclared: ErrorType<'replica'> = errorType(
+  'COMITY_REPLICA_DECLARED',
+  'the code still keeps {replica}',
+  'take its keeps() out of the code, and deploy that first',
+)
+export const ReplicaUnknown: ErrorType<'replica' | 'replicas'> = errorType(
+  'COMITY_REPLICA_UNKNOWN',
+  'the database knows no replica {replica}',
+  'name one of {replicas}',
 )
 export const ReplicaColumnsCollide: ErrorType<'replica' | 'column'> = errorType(
   'COMITY_REPLICA_COLUMNS_COLLIDE',

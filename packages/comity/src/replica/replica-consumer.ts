@@ -6,6 +6,7 @@ import { InvalidMessage } from '../subscription/errors.ts'
 import type { Message, Outcome } from '../subscription/message.ts'
 import { copyStatements } from './copy-statements.ts'
 import type { ReplicaSql } from './replica-sql.ts'
+import { keptOf } from './subset.ts'
 
 const CONFLICT = `
   insert into comity.conflicts (replica, key, version)
@@ -33,15 +34,20 @@ export function replicaConsumer<Tx>(options: {
       if (other === undefined || other.envelope.version < message.envelope.version) newest.set(message.envelope.subject, message)
       else if (other.envelope.version === message.envelope.version && other.incoming.data !== message.incoming.data) conflicts.push(message)
     }
-    const states: Message[] = []
+    const said: Message[] = []
     const deletions: Message[] = []
-    for (const message of newest.values()) (message.envelope.kind === 'deleted' ? deletions : states).push(message)
+    for (const message of newest.values()) (message.envelope.kind === 'deleted' ? deletions : said).push(message)
+    const kept = await keptOf(sql, replica.subset, replica.subset === undefined ? '' : jsonArray(said, options.validator))
+    const states = said.filter((_, position) => kept(position))
+    // What is outside of the subset is no row of this copy: like a deletion it leaves its version, for what is older may come later.
+    deletions.push(...said.filter((_, position) => !kept(position)))
 
     const ended = new Map<Message, Outcome>()
     await recordConflicts(sql, subscription, conflicts, ended)
     if (states.length > 0) {
       const values = [keysOf(states), versionsOf(states), jsonArray(states, options.validator)]
       const applied = await versions(sql, replica.upsert, [...values, subscription])
+      if (replica.rebuilt) await sql.query(replica.rebuilt.upsert, [...values, subscription])
       for (const message of states) if (applied.has(message.envelope.version)) ended.set(message, 'applied')
       if (applied.size < states.length)
         await lookAtStale(
@@ -55,6 +61,7 @@ export function replicaConsumer<Tx>(options: {
     }
     if (deletions.length > 0) {
       const stale = await versions(sql, replica.remove, [keysOf(deletions), versionsOf(deletions), subscription])
+      if (replica.rebuilt) await sql.query(replica.rebuilt.remove, [keysOf(deletions), versionsOf(deletions), subscription])
       for (const message of deletions) if (!stale.has(message.envelope.version)) ended.set(message, 'applied')
     }
     options.onApplied?.([...newest.keys()])

@@ -16,6 +16,8 @@ export interface ReplicaSql {
   readonly suspects: string
   /** $1 key, $2 version: whether there is a row of it that is older (`found`). */
   readonly has: string
+  /** Whether a row `r` has the key whose text is `i.key`: for conditions of other statements. */
+  readonly isKey: string
   /** $1 key, $2 replica: the version of the row or of its tombstone. */
   readonly version: string
 }
@@ -33,10 +35,14 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
   // A state speaks for its own key only.
   const isOwn = keys.map((key) => `${fromState(key)} = ${fromKey(key, keys.length, 'i.key')}`).join(' and ')
   const values = replica.columns.map((column) => fromState(column))
+  // A field that is on its way to a column of another name has both.
+  const fields = replica.columns.filter(({ field }, i) => replica.columns.findIndex((other) => other.field === field) === i)
+  const stateColumns = fields.map(stateColumn).join(', ')
+  const stateNames = fields.map(({ field }) => stateName(field)).join(', ')
   // The states are taken apart in one pass; escaping them into a text[] would cost both sides more than reading them.
   const states = `rows from (unnest($1::text::text[]), unnest($2::text::bigint[]),
-          json_to_recordset($3::text::json) as (${replica.columns.map(stateColumn).join(', ')}))
-          i(key, version, ${replica.columns.map(({ field }) => stateName(field)).join(', ')})`
+          json_to_recordset($3::text::json) as (${stateColumns}))
+          i(key, version, ${stateNames})`
   const set = [...others.map(({ column }) => column), VERSION_COLUMN].map(
     (column) => `${quoteIdentifier(column)} = excluded.${quoteIdentifier(column)}`,
   )
@@ -47,6 +53,7 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
         on conflict (${keyColumns.join(', ')}) do update set ${set.join(', ')} where r.${VERSION_COLUMN} < excluded.${VERSION_COLUMN}`
 
   return {
+    isKey,
     // One statement: a state older than the key's tombstone or row changes nothing.
     upsert: `
       with incoming as materialized (
@@ -60,8 +67,8 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
     fill: `
       with incoming as materialized (
         select i.*, $2::text::bigint as version from rows from (unnest($1::text::text[]),
-          json_to_recordset($3::text::json) as (${replica.columns.map(stateColumn).join(', ')}))
-          i(key, ${replica.columns.map(({ field }) => stateName(field)).join(', ')})
+          json_to_recordset($3::text::json) as (${stateColumns}))
+          i(key, ${stateNames})
         where ${isOwn} and not exists (select from comity.tombstones t where t.replica = $4::text and t.key = i.key and t.version >= $2::text::bigint)
       ), applied as (
         ${apply}

@@ -1,4 +1,5 @@
 import type { Clock } from '../foundation/index.ts'
+import { sqlStateOf } from '../postgres/classify-error.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { ForeignToken, ReplicaNotMigrated, WaitTimedOut } from './errors.ts'
 import type { ReplicaColumn } from './replica-columns.ts'
@@ -56,9 +57,17 @@ export function replica(options: {
   let versionSql: string | undefined
 
   async function versionOf(key: string): Promise<number> {
+    const known = versionSql
     versionSql ??= await loadVersionSql(database, name)
-    const { rows } = await database.query<{ version: string | null }>(versionSql, [key, name])
-    return Number(rows[0]?.version ?? 0)
+    try {
+      const { rows } = await database.query<{ version: string | null }>(versionSql, [key, name])
+      return Number(rows[0]?.version ?? 0)
+    } catch (error) {
+      // Rebuilt meanwhile, with its key in another column.
+      versionSql = undefined
+      if (known === undefined || sqlStateOf(error) !== UNDEFINED_COLUMN) throw error
+      return versionOf(key)
+    }
   }
 
   async function waitFor(token: Token, { timeout = 10_000, signal }: { timeout?: number; signal?: AbortSignal } = {}): Promise<void> {
@@ -77,6 +86,8 @@ export function replica(options: {
 
   return { table: options.table, versionOf, waitFor }
 }
+
+const UNDEFINED_COLUMN = '42703'
 
 async function loadVersionSql(database: Queryable, name: string): Promise<string> {
   const { rows } = await database.query<{ table_schema: string; table_name: string; columns: string }>(

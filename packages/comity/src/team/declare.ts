@@ -1,11 +1,20 @@
-import { type Contract, checkSubscriptionName, checkTeamName, defaultSubscriptionName, type Entity, fieldsOn } from '@comity/contract'
+import {
+  type Contract,
+  checkSubscriptionName,
+  checkTeamName,
+  defaultSubscriptionName,
+  type Entity,
+  fieldsOn,
+  isObject,
+} from '@comity/contract'
 import type { Declaration, Flow, Handled, Kept, Owned } from '../catalog/declaration.ts'
 import { BadOption, checkOptions, type Duration, type Frequency, parseDuration, parseFrequency } from '../foundation/index.ts'
 import { FieldNotGranted, ReplicaFieldUnknown } from '../replica/errors.ts'
 import { BREAKER, type BreakerPolicy } from '../subscription/breaker.ts'
 import type { Decision } from '../subscription/failure.ts'
 import { RETRY } from '../subscription/retry-policy.ts'
-import { AlreadyInUse, DeclaredTwice, NotAContract, NotAnEntity, NotTheOwner, OwnEntityKept } from './errors.ts'
+import { AlreadyInUse, DeclaredTwice, NotAContract, NotAnEntity, NotTheOwner, OwnEntityKept, TableKeptTwice } from './errors.ts'
+import { subsetOf, type Where } from './where.ts'
 
 export interface OwnsOptions {
   /** An existing table; every committed change of it is announced. Without it the entity is published by code. */
@@ -22,13 +31,15 @@ export interface FlowOptions {
   /** Most messages of all processes together, e.g. `'50/s'`: for what a handler calls. Default: no limit. */
   readonly rate?: Frequency
 }
-export interface KeepsOptions<Field extends string> extends FlowOptions {
+export interface KeepsOptions<Field extends string, State = unknown> extends FlowOptions {
   /** The fields to keep, beside key and tenant. */
   readonly fields: readonly Field[]
   /** The copy's table, `schema.table` or `table` (in `public`). Default: the entity's name in snake_case. */
   readonly table?: string
   /** Field → column, where another name than the snake_case one is wanted. */
   readonly columns?: Readonly<Record<string, string>>
+  /** Keep only rows of which this holds, by any published field, kept or not: rows come and go as it begins and ceases to hold. Default: all. */
+  readonly where?: Where<State>
   /** The subscription's own name after the team's. Default: the entity's name. */
   readonly name?: string
   readonly audience?: string
@@ -122,7 +133,7 @@ export class Declaring {
   keeps(entity: Entity, options: KeepsOptions<string>): void {
     this.#open()
     checkContract(entity, 'keeps')
-    checkOptions(options, ['fields', 'table', 'columns', 'name', 'audience', 'freshness', ...FLOW], 'keeps')
+    checkOptions(options, ['fields', 'table', 'columns', 'name', 'where', 'audience', 'freshness', ...FLOW], 'keeps')
     if (entity.contractKind !== 'entity') throw new NotAnEntity({ contract: (entity as Contract).name, verb: 'keeps' })
     if (entity.owner === this.#team) throw new OwnEntityKept({ entity: entity.name })
     if (!Array.isArray(options.fields))
@@ -139,6 +150,10 @@ export class Declaring {
     }
     const name = this.#subscriptionName(entity, options.name)
     const [schema, table] = splitTable(options.table ?? entity.name.replace(/[^a-z0-9]+/g, '_'))
+    const sameTable = this.#keeps.find((other) => other.schema === schema && other.table === table)
+    if (sameTable) throw new TableKeptTwice({ table: `${schema}.${table}`, name, other: sameTable.name }, { path: 'keeps.table' })
+    const where: unknown = options.where ?? {}
+    if (!isObject(where)) throw new BadOption({ option: 'keeps.where', expected: 'an object of conditions' }, { path: 'keeps.where' })
     const base = [...entity.keyFields, ...(entity.tenantField === undefined ? [] : [entity.tenantField])]
     this.#keeps.push({
       name,
@@ -148,6 +163,7 @@ export class Declaring {
       table,
       columns: options.columns ?? {},
       flow: flowOf(options, 'keeps'),
+      ...(Object.keys(where).length === 0 ? {} : { subset: Object.freeze(subsetOf(entity, where, granted)) }),
       ...(options.freshness === undefined ? {} : { freshness: parseDuration(options.freshness, 'keeps.freshness') }),
       ...(options.audience === undefined ? {} : { audience: options.audience }),
     })

@@ -55,3 +55,13 @@ export const NotAContract: ErrorType<'verb'> = errorType(
   '{verb} was given something that is no contract',
   'pass what entity(…) or event(…) of @comity/contract returned',
 )
+export const WhereUnfit: ErrorType<'entity' | 'field' | 'problem'> = errorType(
+  'COMITY_WHERE_UNFIT',
+  '{entity} can not be kept by its field {field}: {problem}',
+  "give a value, a list of values or bounds ({ atLeast, above, atMost, below, not }) of a field that is published to this team in the option 'where' of keeps",
+)
+export const TableKeptTwice: ErrorType<'table' | 'name' | 'other'> = errorType(
+  'COMITY_TABLE_KEPT_TWICE',
+  '{name} would be kept in the table {table}, which is that of {other}',
+  "give one of them another table with the option 'table' of keeps",
+)

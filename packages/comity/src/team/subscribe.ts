@@ -1,7 +1,7 @@
 import { type ContractDescription, fieldsOn } from '@comity/contract'
 import type { CopyFiller } from '../backfill/copy-backfills.ts'
 import { markPassed } from '../backfill/marks-passed.ts'
-import { type Declaration, type Flow, type Handled, inNamespace } from '../catalog/declaration.ts'
+import { type Declaration, type Flow, fieldsNeeded, type Handled, inNamespace } from '../catalog/declaration.ts'
 import type { Clearance } from '../control/clearance.ts'
 import type { Telemetry } from '../foundation/telemetry/index.ts'
 import type { AppliedKeys } from '../replica/replica.ts'
@@ -71,10 +71,10 @@ export function subscribe<Tx>(options: Subscribing<Tx>): Subscribed {
     join: (tx: Tx) => database.join(tx),
   })
 
-  for (const { name, entity, fields, flow, audience } of declaration.keeps) {
+  for (const kept of declaration.keeps) {
+    const { name, entity, flow, audience } = kept
     const applied = options.applied.get(name) as AppliedKeys
-    const kept = [...entity.keyFields, ...(entity.tenantField === undefined ? [] : [entity.tenantField]), ...fields]
-    const validator = compile(partialSchema(entity, kept))
+    const validator = compile(partialSchema(entity, fieldsNeeded(kept)))
     const consumer = replicaConsumer<Tx>({ validator, onApplied: (keys) => applied.announce(keys) })
     add(name, entity, tracedConsumer(traced(name, entity), consumer), flow)
     fillers.push({ name, entity, validator, onApplied: (keys) => applied.announce(keys), ...(audience === undefined ? {} : { audience }) })

@@ -5,7 +5,7 @@ import { provision } from '../admin/provision.ts'
 import { type TeamStatus, teamStatus } from '../admin/status.ts'
 import { verify } from '../admin/verify.ts'
 import { verifySubscribed } from '../admin/verify-subscribed.ts'
-import { type Declaration, inNamespace } from '../catalog/declaration.ts'
+import { type Declaration, inNamespace, type Kept } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
 import { copyingSubscriptions } from '../control/copying-topics.ts'
 import { erasureSubscriptions } from '../control/erasure-topics.ts'
@@ -54,7 +54,7 @@ export interface Team<Tx = unknown> extends AsyncDisposable {
   /** This team announces the event. */
   publishes(contract: Contract): Team<Tx>
   /** This team keeps a partial copy of another team's entity, in a plain table of its own database. */
-  keeps<E extends Entity>(entity: E, options: KeepsOptions<FieldOf<E>>): Team<Tx>
+  keeps<E extends Entity>(entity: E, options: KeepsOptions<FieldOf<E>, DataOf<E>>): Team<Tx>
   /** This team handles an event, or an entity's changes: the effect in `tx` happens once. */
   on<C extends Contract>(
     contract: C,
@@ -76,8 +76,8 @@ export interface Team<Tx = unknown> extends AsyncDisposable {
   cancelScheduled(tx: Tx, event: Event, key: string | Readonly<Record<string, unknown>>): Promise<number>
   /** "At least this": what this transaction announced for a key; others wait for it with `replica(…).waitFor(token)`. */
   token(tx: Tx, entity: Entity, key: string | Readonly<Record<string, unknown>>): Promise<Token>
-  /** The copy that this team keeps. */
-  replica(entity: Entity): Replica
+  /** The copy that this team keeps; of several of one entity the one that was declared with this `name`, or else the first. */
+  replica(entity: Entity, options?: { readonly name?: string }): Replica
 
   /** All DDL of this team in its own database; run as the tables' owner. */
   migrate(options?: MigrateOptions): Promise<MigrationReport>
@@ -187,10 +187,11 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
     async token(tx, entity, key) {
       return tokenOf(settings.database.join(tx), entity, typeof key === 'string' ? key : keyOf(entity, key))
     },
-    replica(entity) {
-      const found = replicaOf(entity.name)
-      if (found === undefined) throw new NotReplica({ team: name, entity: entity.name })
-      return found
+    replica(entity, { name: own } = {}) {
+      const copies = declaring.declaration.keeps.filter((kept) => kept.entity.name === entity.name)
+      const kept = own === undefined ? copies[0] : copies.find((one) => one.name === `${name}.${own}`)
+      if (kept === undefined) throw new NotReplica({ team: name, entity: own === undefined ? entity.name : `${entity.name} named ${own}` })
+      return replicaOf(kept)
     },
 
     migrate: (given) => migrate(declaring.declaration, settings, given),
@@ -215,8 +216,11 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
             self.publish(base.tx, contract, data, continuing(traceparent, given)),
         }),
         arrived: async ({ topic, key, version }) => {
-          const known = await replicaOf(topic)?.versionOf(key)
-          return known === undefined ? undefined : known >= Math.max(1, version)
+          const copies = declaring.declaration.keeps.filter((kept) => kept.entity.name === topic)
+          if (copies.length === 0) return undefined
+          // Of several copies nobody knows which one the handler reads.
+          const known = await Promise.all(copies.map((kept) => replicaOf(kept).versionOf(key)))
+          return known.every((one) => one >= Math.max(1, version))
         },
       })
       await running.start()
@@ -260,14 +264,12 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
     [Symbol.asyncDispose]: () => self.stop(),
   }
 
-  function replicaOf(topic: string): Replica | undefined {
-    const kept = declaring.declaration.keeps.find((other) => other.entity.name === topic)
-    if (kept === undefined) return undefined
+  function replicaOf(kept: Kept): Replica {
     const known = replicas.get(kept.name)
     if (known !== undefined) return known
     const made = replica({
       name: kept.name,
-      topic,
+      topic: kept.entity.name,
       database: settings.database,
       applied: appliedOf(kept.name),
       table: `${kept.schema}.${kept.table}`,

@@ -156,16 +156,23 @@ describe('comity migrate refuses', () => {
   })
 
   test.each<[string, (one: Team<Queryable>) => Team<Queryable>, RegExp]>([
-    ['fewer fields', (one) => one.keeps(Customer, { fields: [] }), /name removed/],
     [
       'another table',
       (one) => one.keeps(Customer, { fields: ['name'], table: 'people' }),
       /its table is public.crm_customer, not public.people/,
     ],
     [
-      'another column',
-      (one) => one.keeps(Customer, { fields: ['name'], columns: { name: 'title' } }),
-      /name is in the column name, not title/,
+      'another column of its key',
+      (one) => one.keeps(Customer, { fields: ['name'], columns: { id: 'number' } }),
+      /id, of its key, is in the column id, not number/,
+    ],
+    [
+      'another field in a column',
+      (one) =>
+        one.keeps(entity('crm.customer', { key: 'id', state: z.object({ id: z.string(), title: z.string() }) }), {
+          ...{ fields: ['title'], columns: { title: 'name' } },
+        }),
+      /the column name holds name, not title/,
     ],
     [
       'another type',

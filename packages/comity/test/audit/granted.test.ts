@@ -40,12 +40,13 @@ test('an audit of a copy with an audience compares what that audience has, and i
   const ended = async () => (await marketing.db.query('select verdict, problem, author from comity.audits')).rows[0]
   await expect.poll(ended, { timeout: 10_000 }).toEqual({ verdict: 'true', problem: null, author: 'ann' })
 
-  const ask = (from: string, audience: string, name: string, what: AuditAsked['what']) =>
+  const ask = (from: string, audience: string, name: string, what: AuditAsked['what'], subset?: AuditAsked['subset']) =>
     answerAudit(
       {
         ...{ from, replica: `${from}.crm-customer` },
         data: {
           ...{ v: 1, id: '', audit: '', entity: 'crm.customer', audience, what, secret: 'ab'.repeat(32) },
+          ...(subset === undefined ? {} : { subset }),
           fields: [
             { name: 'id', kind: 'text' },
             { name, kind: 'text' },
@@ -61,10 +62,17 @@ test('an audit of a copy with an audience compares what that audience has, and i
     expect(await ask('marketing', 'marketing', 'iban', what)).toEqual([
       { kind: 'refused', reason: expect.stringContaining('has no field iban') },
     ])
+    // Whose row is in a subset by a field has that value.
+    const byIban = [{ field: 'iban', op: '=', value: 'DE1' }] as const
+    expect(await ask('marketing', 'marketing', 'email', what, byIban)).toEqual([
+      { kind: 'refused', reason: expect.stringContaining('has no field iban') },
+    ])
     expect(await ask('marketing', 'billing', 'iban', what)).toEqual([
       { kind: 'refused', reason: expect.stringContaining('is not the team') },
     ])
   }
+  const others = [{ field: 'email', op: '=', value: 'b@example.com' }] as const
+  expect(await ask('marketing', 'marketing', 'email', states, others)).toMatchObject([{ states: [{ key: 'a', state: null }] }])
   const told = JSON.stringify(await ask('marketing', 'marketing', 'email', states))
   expect(told).toContain('a@example.com')
   expect(told).not.toContain('DE1')

@@ -182,4 +182,7 @@ test('a plan shows rows as the copy would get them; what was not granted is refu
   expect(plan).toMatchObject({ estimate: 30, owner: 'crm', fields: ['name'] })
   expect(plan.rows).toHaveLength(10)
   expect(plan.rows[0]).toEqual({ id: 'c1', agencyId: 'a1', name: 'C1' })
+  const some = team('marketing').keeps(Customer, { fields: ['name'], where: { email: ['c5@example.com', 'c7@example.com'] } }).declaration
+  const planned = await planBackfill({ declaration: some, replica: 'marketing.crm-customer' }, crm.team.environment)
+  expect(planned.rows).toEqual([5, 7].map((n) => ({ id: `c${n}`, agencyId: `a${n % 3}`, name: `C${n}` })))
 })

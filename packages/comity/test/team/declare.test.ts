@@ -41,6 +41,41 @@ describe('keeps', () => {
       (one) => one.keeps(Customer, { fields: [] }).keeps(Customer, { fields: [], name: 'second', table: 'b' }),
       'accepted',
     ],
+    [
+      'two copies in one table',
+      (one) => one.keeps(Customer, { fields: [] }).keeps(Customer, { fields: [], name: 'second' }),
+      'COMITY_TABLE_KEPT_TWICE',
+    ],
+    [
+      'some rows',
+      (one) => one.keeps(Customer, { fields: [], where: { email: ['a@example.com', 'b@example.com'], id: { above: 'c' } } }),
+      'accepted',
+    ],
+    ['no condition at all', (one) => one.keeps(Customer, { fields: [], where: {} }), 'accepted'],
+    ['conditions that are none', (one) => one.keeps(Customer, { fields: [], where: [] as never }), 'COMITY_BAD_OPTION'],
+    [
+      'rows by a field that there is not',
+      (one) => one.keeps(Customer, { fields: [], where: { mail: 'a' } as never }),
+      'COMITY_WHERE_UNFIT',
+    ],
+    [
+      'rows by a field that is not granted',
+      (one) => one.keeps(Granted, { fields: [], audience: 'marketing', where: { phone: '1' } as never }),
+      'COMITY_WHERE_UNFIT',
+    ],
+    ['rows by what is no value', (one) => one.keeps(Customer, { fields: [], where: { email: 5 as never } }), 'COMITY_WHERE_UNFIT'],
+    ['rows of an empty list', (one) => one.keeps(Customer, { fields: [], where: { email: [] } }), 'COMITY_WHERE_UNFIT'],
+    ['rows within no bounds', (one) => one.keeps(Customer, { fields: [], where: { email: {} } }), 'COMITY_WHERE_UNFIT'],
+    [
+      'rows within a bound that there is not',
+      (one) => one.keeps(Customer, { fields: [], where: { email: { gt: 'a' } as never } }),
+      'COMITY_WHERE_UNFIT',
+    ],
+    [
+      'rows above a number, of texts',
+      (one) => one.keeps(Customer, { fields: [], where: { email: { above: 5 as never } } }),
+      'COMITY_WHERE_UNFIT',
+    ],
   ])('%s', (_, work, expected) => {
     expect(code(work)).toBe(expected)
   })

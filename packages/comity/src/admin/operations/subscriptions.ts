@@ -1,20 +1,23 @@
 import { checkSubscriptionName } from '@comity/contract'
 import { inNamespace, subscriptionsOf } from '../../catalog/declaration.ts'
+import { copyingSubscription } from '../../control/copying-topics.ts'
 import type { Queryable } from '../../postgres/database.ts'
 import { CountDiffers, SubscriptionDeclared, SubscriptionInUse } from '../errors.ts'
 import type { Operation } from './operation.ts'
 import { requireSubscription } from './require-subscription.ts'
 
 const name = { type: 'string', minLength: 1 } as const
-/** Where a subscription's name stands. */
+/** Where a subscription's name stands, and what goes with it. */
 const TABLES = [
   ['comity.subscriptions', 'name'],
   ['comity.replicas', 'name'],
-  ...['lanes', 'inbox', 'waiting_keys', 'waiting', 'counts', 'discarded', 'edited', 'pauses'].map(
+  ...['lanes', 'inbox', 'waiting_keys', 'waiting', 'counts', 'discarded', 'edited', 'pauses', 'marks'].map(
     (table) => [`comity.${table}`, 'subscription'] as const,
   ),
-  ...['tombstones', 'conflicts'].map((table) => [`comity.${table}`, 'replica'] as const),
+  ...['tombstones', 'conflicts', 'asked_backfills', 'backfill_left'].map((table) => [`comity.${table}`, 'replica'] as const),
 ] as const
+/** What stays on record, under the name that it has now. */
+const RECORDS = ['audits', 'repairs'].map((table) => [`comity.${table}`, 'replica'] as const)
 
 /**
  * Gives a subscription another name, with its lines, its inbox and its position: the broker's queue stays the one it has. For an
@@ -33,7 +36,8 @@ export const renameSubscription: Operation<{ readonly from: string; readonly to:
       from,
       inNamespace(environment.namespace, from),
     ])
-    for (const [table, column] of TABLES) await sql.query(`update ${table} set ${column} = $2::text where ${column} = $1::text`, [from, to])
+    for (const [table, column] of [...TABLES, ...RECORDS])
+      await sql.query(`update ${table} set ${column} = $2::text where ${column} = $1::text`, [from, to])
     // The queue of the one that gave way: the other one has all of it, and more.
     if (gaveWay) await environment.transport.remove?.({ subscriptions: [inNamespace(environment.namespace, to)] })
     return { from, to }
@@ -66,7 +70,9 @@ export const removeSubscription: Operation<{ readonly subscription: string; read
     if (waiting !== messages) throw new CountDiffers({ what: `messages that wait in ${subscription}`, given: messages, found: waiting })
     for (const [table, column] of TABLES) await sql.query(`delete from ${table} where ${column} = $1::text`, [subscription])
     // Last: if the broker refuses, nothing has happened.
-    await environment.transport.remove?.({ subscriptions: [rows[0]?.broker ?? inNamespace(environment.namespace, subscription)] })
+    const own = rows[0]?.broker ?? inNamespace(environment.namespace, subscription)
+    const copying = copyingSubscription(subscription)
+    await environment.transport.remove?.({ subscriptions: [own, inNamespace(environment.namespace, copying)] })
     return { subscription, discarded: waiting }
   },
 }

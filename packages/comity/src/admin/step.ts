@@ -1,0 +1,6 @@
+/** One thing that `comity migrate` does beside its numbered migrations. */
+export interface Step {
+  /** In words, for --check and the report. */
+  readonly title: string
+  readonly sql: readonly string[]
+}
