@@ -35,8 +35,8 @@ interface State {
     readonly failed: number | null
   }[]
   readonly pauses: readonly { readonly subscription: string; readonly tenant: string; readonly by: 'operator' | 'breaker' }[]
-  /** When subscriptions were sent back for the last time; '' = never. */
-  readonly begunAt: string
+  /** When subscriptions were sent back for the last time; '' = never; undefined: nobody has looked yet. */
+  readonly begunAt: string | undefined
   /** Whether that has been done in the life that the database is in. */
   readonly begun: boolean
   /** Of this team, alive. */
@@ -57,7 +57,7 @@ export function attention(options: {
   readonly logger: Logger
 }): readonly [looking: Loop, running: Loop] {
   const { team, database, subscriptions, clock = systemClock, logger } = options
-  let state: State = { subscriptions: [], pauses: [], begunAt: '', begun: true, processes: 1, due: [], held: [] }
+  let state: State = { subscriptions: [], pauses: [], begunAt: undefined, begun: true, processes: 1, due: [], held: [] }
 
   const looking = loop({
     name: `attention of ${team}`,
@@ -79,7 +79,7 @@ export function attention(options: {
         const pausedTenants = new Set(own.flatMap(({ tenant }) => (tenant === '' ? [] : [tenant])))
         const { generation, brokerName } = row
         // Another process may have brought it to its place already: what was received before is received again.
-        const seeking = row.seeking || state.begunAt !== before
+        const seeking = row.seeking || (before !== undefined && state.begunAt !== before)
         subscription.heed({ generation, seeking, brokerName, pausedBy, pausedTenants, processes: state.processes })
         if (pausedBy === undefined) await subscription.observe({ ended: row.ended ?? 0, failed: row.failed ?? 0 })
       }
