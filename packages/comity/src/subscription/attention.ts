@@ -13,7 +13,7 @@ const STATE = `
       left join lateral (select sum(c.applied + c.stale + c.failed) as ended, sum(c.failed) as failed from comity.counts c where c.subscription = s.name) c on true
     ) as subscriptions,
     (select coalesce(json_agg(json_build_object('subscription', p.subscription, 'tenant', p.tenant, 'by', p.by)), '[]'::json)::text from comity.pauses p) as pauses,
-    (select count(begun_at)::text from comity.incarnations) as lives,
+    (select coalesce(max(begun_at)::text, '') from comity.incarnations) as "begunAt", comity.life_begun()::text as begun,
     (select greatest(1, count(*))::text from comity.processes p where p.beat_at > clock_timestamp() - interval '30 seconds') as processes,
     (select coalesce(json_agg(s.name), '[]'::json)::text from comity.subscriptions s where exists (select from comity.waiting_keys k
       where k.subscription = s.name and k.reason = 'not-yet' and (k.next_at <= clock_timestamp() or k.wants is not null))
@@ -35,8 +35,10 @@ interface State {
     readonly failed: number | null
   }[]
   readonly pauses: readonly { readonly subscription: string; readonly tenant: string; readonly by: 'operator' | 'breaker' }[]
-  /** Of this database, in which subscriptions were sent back. */
-  readonly lives: number
+  /** When subscriptions were sent back for the last time; '' = never; undefined: nobody has looked yet. */
+  readonly begunAt: string | undefined
+  /** Whether that has been done in the life that the database is in. */
+  readonly begun: boolean
   /** Of this team, alive. */
   readonly processes: number
   /** Names of subscriptions with lines that can go on. */
@@ -55,19 +57,20 @@ export function attention(options: {
   readonly logger: Logger
 }): readonly [looking: Loop, running: Loop] {
   const { team, database, subscriptions, clock = systemClock, logger } = options
-  let state: State = { subscriptions: [], pauses: [], lives: 0, processes: 1, due: [], held: [] }
+  let state: State = { subscriptions: [], pauses: [], begunAt: undefined, begun: true, processes: 1, due: [], held: [] }
 
   const looking = loop({
     name: `attention of ${team}`,
     poll: { min: LOOK_EVERY, max: LOOK_EVERY },
     ...{ clock, logger },
     async runOnce() {
-      if (options.mayRun()) {
+      const before = state.begunAt
+      state = await look(database)
+      if (!state.begun && options.mayRun()) {
         const { rows } = await database.query<{ moved: string | null }>(BEGIN_LIFE)
         for (const subscription of JSON.parse(rows[0]?.moved ?? '[]')) logEvent(logger, 'comity.subscription.sent_back', { subscription })
+        state = await look(database)
       }
-      const before = state.lives
-      state = await look(database)
       for (const row of state.subscriptions) {
         const subscription = subscriptions.get(row.name)
         if (subscription === undefined) continue
@@ -76,7 +79,7 @@ export function attention(options: {
         const pausedTenants = new Set(own.flatMap(({ tenant }) => (tenant === '' ? [] : [tenant])))
         const { generation, brokerName } = row
         // Another process may have brought it to its place already: what was received before is received again.
-        const seeking = row.seeking || state.lives > before
+        const seeking = row.seeking || (before !== undefined && state.begunAt !== before)
         subscription.heed({ generation, seeking, brokerName, pausedBy, pausedTenants, processes: state.processes })
         if (pausedBy === undefined) await subscription.observe({ ended: row.ended ?? 0, failed: row.failed ?? 0 })
       }
@@ -106,7 +109,8 @@ async function look(database: Queryable): Promise<State> {
   return {
     subscriptions: JSON.parse(row.subscriptions),
     pauses: JSON.parse(row.pauses),
-    lives: Number(row.lives),
+    begunAt: row.begunAt,
+    begun: row.begun === 'true',
     processes: Number(row.processes),
     due: JSON.parse(row.due),
     held: JSON.parse(row.held),
