@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { type BrokerName, fetchBroker, launchBroker } from '../../scripts/brokers.mjs'
 import { apply } from './apply.ts'
 import { audit } from './audit.ts'
+import { backfill } from './backfill.ts'
 import { endToEnd } from './end-to-end.ts'
 import { idle } from './idle.ts'
 import { type Round, summarise } from './measure.ts'
@@ -59,6 +60,10 @@ for (const name of names) {
   }
   if (name === 'audit') {
     process.stdout.write(`${JSON.stringify(await audit(Number(values.events ?? 1_000_000)))}\n`)
+    continue
+  }
+  if (name === 'backfill') {
+    process.stdout.write(`${JSON.stringify(await backfill(Number(values.events ?? 1_000_000)))}\n`)
     continue
   }
   const benchmark = benchmarks[name]

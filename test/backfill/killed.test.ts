@@ -12,7 +12,7 @@ import type { TeamProcessOptions } from './team-process.ts'
 
 const OWNER = {
   'sent, and not saved': { at: '-- sent comity.marketing.copy', times: 3 },
-  'drawn, and not read': { at: 'comity.backfill_rows', times: 2 },
+  'drawn, and not read': { at: 'comity.backfill_parts', times: 2 },
   'read, and not sent': { at: '-- send comity.marketing.copy', times: 3 },
   'about to save': { at: 'update comity.backfills set place', times: 4 },
 } as const

@@ -1,12 +1,21 @@
 import { ComityError, type ContractDescription, fieldsOn } from '@comity/contract'
 import type { Queryable } from '../postgres/database.ts'
-import { compile, HARD_MAX_BYTES, parseJson, picker } from '../schema/index.ts'
+import { compile, HARD_MAX_BYTES, parseJson, parseJsonEach, pickedFields, picker } from '../schema/index.ts'
 import { BackfillRefused } from './errors.ts'
 
 /** One entity as a copy gets it. */
 export interface PublishedEntity {
   /** The state's declared fields as JSON text, or why it can't be said. */
   stateOf(state: string | null, withheld: string | null): { readonly text: string } | { readonly withheld: true }
+  /** The same for a JSON array of states; undefined where it can't be taken apart. */
+  statesOf(states: string): SaidStates | undefined
+}
+
+export interface SaidStates {
+  /** Whether the array that was given says just that: nothing was withheld, and nothing left out. */
+  readonly same: boolean
+  /** The JSON text of each state; undefined: withheld. */
+  texts(): readonly (string | undefined)[]
 }
 
 export interface Wanted {
@@ -43,7 +52,19 @@ export async function publishedEntity(database: Queryable, wanted: Wanted): Prom
   if (other !== undefined) return refuse(`${entity} has no field ${other} for it`)
   const validator = compile(contract.schema)
   const pick = picker(contract, fields)
+  const picked = pickedFields(contract, fields)
+  const isWhole = (data: object): boolean =>
+    Object.keys(data).length === picked.length && picked.every((field) => Object.hasOwn(data, field))
   return {
+    statesOf(states) {
+      const values = orUndefined(() => parseJsonEach(states))
+      if (values === undefined) return undefined
+      const read = values.map((data) => (data === undefined || validator.validate(data) !== undefined ? undefined : (data as object)))
+      return {
+        same: read.every((data) => data !== undefined && isWhole(data)),
+        texts: () => read.map((data) => data && JSON.stringify(pick(data as Record<string, unknown>))),
+      }
+    },
     stateOf(state, withheld) {
       if (withheld !== null || state === null) return { withheld: true }
       const data = parsed(state)
@@ -55,8 +76,12 @@ export async function publishedEntity(database: Queryable, wanted: Wanted): Prom
 }
 
 function parsed(state: string): Record<string, unknown> | undefined {
+  return orUndefined(() => parseJson(state, HARD_MAX_BYTES) as Record<string, unknown>)
+}
+
+function orUndefined<Value>(parse: () => Value): Value | undefined {
   try {
-    return parseJson(state, HARD_MAX_BYTES) as Record<string, unknown>
+    return parse()
   } catch (error) {
     if (error instanceof ComityError) return undefined
     throw error

@@ -16,8 +16,8 @@ export interface BackfillPlan {
 }
 
 const ROWS = `
-  select r.state, r.withheld, comity.backfill_estimate($1::text)::float8 as estimate
-  from (select) one left join comity.backfill_rows($1::text, null, $2::int, 1000000) r on true`
+  select r.states, comity.backfill_estimate($1::text)::float8 as estimate
+  from (select) one left join comity.backfill_parts($1::text, null, $2::int, 1000000, 1) r on true`
 
 /**
  * Ten rows through the projection of a copy, and an estimate; changes nothing, and is read in the owner's database.
@@ -34,17 +34,13 @@ export async function planBackfill(
     throw new CopyNotHere({ team: declaration.team, replica, copies: declaration.keeps.map(({ name }) => name).join(', ') || 'none' })
   const { entity, audience, fields } = kept
   const published = await publishedEntity(owner.database, { from: declaration.team, replica, entity: entity.name, audience, fields })
-  const { rows } = await owner.database.query<{ state: string | null; withheld: string | null; estimate: number }>(ROWS, [
-    entity.name,
-    most,
-  ])
+  const { rows } = await owner.database.query<{ states: string | null; estimate: number }>(ROWS, [entity.name, most])
   return {
     ...{ replica, entity: entity.name, owner: entity.owner, fields, estimate: rows[0]?.estimate ?? 0 },
-    rows: rows
-      .filter(({ state, withheld }) => state !== null || withheld !== null)
-      .map(({ state, withheld }) => {
-        const said = published.stateOf(state, withheld)
-        return 'text' in said ? JSON.parse(said.text) : null
-      }),
+    rows: rows.flatMap(({ states }) => {
+      if (states === null) return []
+      const [text] = published.statesOf(states)?.texts() ?? []
+      return [text === undefined ? null : JSON.parse(text)]
+    }),
   }
 }
