@@ -7,6 +7,7 @@ import type { Validator } from '../schema/index.ts'
 import type { Permit } from '../subscription/permits.ts'
 import type { DeliveryResult } from '../transport/transport.ts'
 import { CHUNK, type Chunk } from './contracts.ts'
+import { fillRows } from './fill-rows.ts'
 
 /* The row is locked for the whole transaction: two processes that got the same chunks apply them one after the other. */
 const JOB = `
@@ -73,7 +74,7 @@ export function chunkApplier(options: {
   ): Promise<{ keys: string[]; count: number; refused: number }> {
     const copy = await statements.of(sql, replica)
     const keys: string[] = []
-    const good: unknown[] = []
+    const good: Chunk['states'][number][] = []
     let refused = 0
     for (const state of states) {
       const problem = validator.validate(state)
@@ -94,8 +95,7 @@ export function chunkApplier(options: {
     }
     if (withheld.length > 0) await sql.query(LEFT, [replica, arrayLiteral(withheld), 'withheld', `backfill ${id}`])
     if (keys.length === 0) return { keys, count: 0, refused }
-    const { rows } = await sql.query<{ applied: number }>(copy.fill, [arrayLiteral(keys), String(version), JSON.stringify(good), replica])
-    return { keys, count: rows[0]?.applied ?? 0, refused }
+    return { keys, count: await fillRows(sql, copy, { replica, version, keys, states: good }), refused }
   }
 
   /** One transaction for as many as fit; answers how many of them have ended. */
