@@ -154,4 +154,4 @@ export function chunkApplier(options: {
 }
 
 /** Chunks of a transaction: live changes of the copy wait for it. */
-const AT_ONCE = 4
+const AT_ONCE = 2

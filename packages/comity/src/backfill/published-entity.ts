@@ -1,6 +1,6 @@
 import { ComityError, type ContractDescription, fieldsOn } from '@comity/contract'
 import type { Queryable } from '../postgres/database.ts'
-import { compile, HARD_MAX_BYTES, parseJson, parseJsonEach, pickedFields, picker } from '../schema/index.ts'
+import { compile, HARD_MAX_BYTES, parseJson, parseJsonEach, pickedFields, picker, type Validator } from '../schema/index.ts'
 import { BackfillRefused } from './errors.ts'
 
 /** One entity as a copy gets it. */
@@ -50,7 +50,7 @@ export async function publishedEntity(database: Queryable, wanted: Wanted): Prom
   const granted = fieldsOn(contract, audiences.length === 0 ? undefined : audience)
   const other = fields.find((field) => !granted.includes(field))
   if (other !== undefined) return refuse(`${entity} has no field ${other} for it`)
-  const validator = compile(contract.schema)
+  const validator = validatorOf(description)
   const pick = picker(contract, fields)
   const picked = pickedFields(contract, fields)
   const isWhole = (data: object): boolean =>
@@ -74,6 +74,18 @@ export async function publishedEntity(database: Queryable, wanted: Wanted): Prom
     },
   }
 }
+
+/** Made once for each contract: to compile one takes as long as to judge a thousand states. */
+function validatorOf(description: string): Validator {
+  const known = validators.get(description)
+  if (known !== undefined) return known
+  const made = compile((JSON.parse(description) as ContractDescription).schema)
+  if (validators.size >= MOST_KNOWN) validators.clear()
+  validators.set(description, made)
+  return made
+}
+const validators = new Map<string, Validator>()
+const MOST_KNOWN = 50
 
 function parsed(state: string): Record<string, unknown> | undefined {
   return orUndefined(() => parseJson(state, HARD_MAX_BYTES) as Record<string, unknown>)

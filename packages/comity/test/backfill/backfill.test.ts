@@ -95,6 +95,21 @@ test('states that code publishes come from their heads, deletions do not come ba
   ])
 })
 
+test('a state that nothing can read spoils no other', async () => {
+  const bus = testBus()
+  await using crm = await testTeam(team('crm').owns(Customer), { bus, url: (await freshDatabase()).url })
+  for (const id of ['a', 'b', 'c'])
+    await crm.db.transaction((tx) => crm.team.publish(tx, Customer, { id, agencyId: 'a1', email: `${id}@example.com`, name: id }))
+  await crm.team.drained()
+  const deep = `${'['.repeat(70)}${']'.repeat(70)}`
+  await crm.db.query(`update comity.heads set state = replace(state, '}', $1::text) where key = 'b'`, [`,"more":${deep}}`])
+  await using marketing = await newMarketing(bus)
+  await ready(marketing.db)
+  expect((await copied(marketing.db)).map(({ id }) => id)).toEqual(['a', 'c'])
+  expect((await marketing.db.query('select key, why from comity.backfill_left')).rows).toEqual([{ key: 'b', why: 'withheld' }])
+  expect((await asked(marketing.db))[0]).toMatchObject({ rows: '2', withheld: '1' })
+})
+
 test('what breaks its contract is withheld by name, and the older row of the copy stays; what nobody has goes', async () => {
   const bus = testBus()
   await using crm = await newCrm(bus, { rows: 5 })
