@@ -46,7 +46,7 @@ function start(options: TeamProcessOptions): Running {
   return { exited, kill: () => void child.kill('SIGKILL') }
 }
 
-test('whoever is killed at whichever step, the copy is what its owner has', { timeout: full ? 240_000 : 90_000 }, async () => {
+test('whoever is killed at whichever step, the copy is what its owner has', { timeout: full ? 360_000 : 150_000 }, async () => {
   const [crm, marketing, bus] = [await freshDatabase(), await freshDatabase(), await freshDatabase()]
   const [crmDb, marketingDb] = [connect(crm.url), connect(marketing.url)]
   await crmDb.query(CUSTOMERS)
@@ -99,7 +99,7 @@ test('whoever is killed at whichever step, the copy is what its owner has', { ti
     killed.push(moment)
   }
   run('marketing')
-  await expect.poll(() => stateOf(marketingDb), { timeout: 40_000, interval: 100 }).toBe('ready')
+  await expect.poll(() => stateOf(marketingDb), { timeout: 90_000, interval: 100 }).toBe('ready')
   writing = false
   await writer
   await expect
