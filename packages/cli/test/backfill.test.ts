@@ -22,7 +22,7 @@ afterAll(() => agency?.close())
 function status(...args: readonly string[]) {
   return inProcess('backfill', 'status', ...args, '-c', BOTH)
 }
-const stable = (text: string): string => text.replaceAll(/ +\d+[sm](?= |$)/gm, (found) => 'AGO'.padStart(found.length)).trimEnd()
+const stable = (text: string): string => text.replaceAll(/ +\d+(\.\d)?[sm](?= |$)/gm, (found) => 'AGO'.padStart(found.length)).trimEnd()
 
 /** As the copy of a thousand rows has it when 250 have come in ten seconds. */
 async function record(state: string, more: Readonly<Record<string, unknown>> = {}): Promise<void> {

@@ -20,10 +20,9 @@ const LOCK_LANES = 'select 1 from comity.lanes where subscription = $1::text ord
 const LEFT = `
   insert into comity.backfill_left (replica, key, why, reason)
   select $1::text, l.key, $3::text, $4::text from unnest($2::text::text[]) l(key) on conflict (replica, key) do update set why = excluded.why, reason = excluded.reason`
-/* What waits for an operator was not lost on its way. */
+/* It hears nothing else meanwhile; so its owner need not be asked whether it is there. */
 const WAITS = `
-  update comity.asked_backfills set reason = $2::text, moved_at = clock_timestamp(), ask_at = clock_timestamp() + interval '30 seconds'
-  where id = $1::text::uuid`
+  update comity.asked_backfills set reason = $2::text, ask_at = clock_timestamp() + interval '30 seconds' where id = $1::text::uuid`
 const SAVE = `
   update comity.asked_backfills set state = case when state = 'asking' then 'filling' else state end, owner_state = coalesce(owner_state, 'running'),
     term = $2::text::bigint, version = $3::text::bigint, part = $4::int, parts = $5::int, follows = $6::text::bigint,
