@@ -49,9 +49,9 @@ test('one that runs: a bar, its rate and what is left, from both sides; 2', asyn
   expect(stable(stdout)).toMatchInlineSnapshot(`
     "COPY                    SIDE   STATE                ROWS     OF  PER S  LEFT  ASKED
     crm
-    marketing.crm-customer  owner  running  █████░░░░░   500  1,000    100   AGO   0.1s  waits for pid 4711 (12s)
+    marketing.crm-customer  owner  running  █████░░░░░   500  1,000    100   AGO    AGO  waits for pid 4711 (12s)
     marketing
-    marketing.crm-customer  copy   filling  ███░░░░░░░   250  1,000     25   AGO   0.1s  3 withheld"
+    marketing.crm-customer  copy   filling  ███░░░░░░░   250  1,000     25   AGO    AGO  3 withheld"
   `)
   await agency.crm.query('delete from comity.backfills')
 })
@@ -66,7 +66,7 @@ test('one that waits for an operator says so, and promises no time; 2', async ()
     "COPY                    SIDE  STATE                        ROWS     OF  PER S  LEFT  ASKED
     crm  nothing was filled
     marketing
-    marketing.crm-customer  copy  filling, paused  ███░░░░░░░   250  1,000     25     -   0.1s"
+    marketing.crm-customer  copy  filling, paused  ███░░░░░░░   250  1,000     25     -    AGO"
   `)
 })
 
