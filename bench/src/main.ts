@@ -3,6 +3,7 @@ import { type BrokerName, fetchBroker, launchBroker } from '../../scripts/broker
 import { apply } from './apply.ts'
 import { type AuditResult, audit } from './audit.ts'
 import { CURVE, curveTable, drawCurve, LONG_CURVE } from './audit-curve.ts'
+import { backfill } from './backfill.ts'
 import { endToEnd } from './end-to-end.ts'
 import { idle } from './idle.ts'
 import { type Round, summarise } from './measure.ts'
@@ -73,6 +74,10 @@ for (const name of names) {
   }
   if (name === 'audit') {
     process.stdout.write(`${JSON.stringify(await audit(Number(values.events ?? 1_000_000)))}\n`)
+    continue
+  }
+  if (name === 'backfill') {
+    process.stdout.write(`${JSON.stringify(await backfill(Number(values.events ?? 1_000_000)))}\n`)
     continue
   }
   const benchmark = benchmarks[name]

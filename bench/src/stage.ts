@@ -32,8 +32,8 @@ export interface Stage extends AsyncDisposable {
 }
 
 /** @param broker URL of another broker than a bus in Postgres */
-export async function stage(broker?: string): Promise<Stage> {
-  const server = await launchPostgres({ settings: { shared_buffers: '512MB', max_wal_size: '4GB', max_connections: '120' } })
+export async function stage(broker?: string, settings: Readonly<Record<string, string>> = {}): Promise<Stage> {
+  const server = await launchPostgres({ settings: { shared_buffers: '512MB', max_wal_size: '4GB', max_connections: '120', ...settings } })
   for (const name of ['owner', 'keeper']) await server.createDatabase(name)
   const bus = broker ?? (await server.createDatabase('bus'))
   if (broker === undefined) await migrateBus({ url: bus })

@@ -6,7 +6,7 @@ import type { ChildProcess } from 'node:child_process'
 import { afterEach, describe, expect, test } from 'vitest'
 import { connect, type PostgresDatabase } from '../../packages/comity/src/postgres/index.ts'
 import { CUSTOMERS, oldRows, stateOf } from '../../packages/comity/test/backfill/customers.ts'
-import { type Side, sides } from '../backfill/sides.ts'
+import { sides } from '../backfill/sides.ts'
 import type { TeamProcessOptions } from '../backfill/team-process.ts'
 import type { BusKind } from '../support/buses/bus-address.ts'
 import { launchBus, missing } from '../support/buses/launch-bus.ts'
@@ -15,7 +15,7 @@ import { freshDatabase } from '../support/postgres.ts'
 import { spawnTypeScript } from '../support/typescript-process.ts'
 
 type Kill = NonNullable<TeamProcessOptions['kill']>
-const MOMENTS: readonly (readonly [name: string, side: Side, kill: Kill])[] = shortAndFull(
+const MOMENTS: readonly (readonly [name: string, side: 'crm' | 'marketing', kill: Kill])[] = shortAndFull(
   [
     ['the owner is about to compute its digests', 'crm', { at: 'comity.audit_own_digests', times: 1 }],
     ['the copy is about to be looked at', 'marketing', { at: 'comity.audit_copied_keys', times: 2 }],
@@ -57,7 +57,7 @@ async function whole(kind: BusKind): Promise<void> {
     await team.stop()
   }
   await operator.close()
-  const run = (side: Side, kill?: Kill): ChildProcess => {
+  const run = (side: keyof typeof urls, kill?: Kill): ChildProcess => {
     const options: TeamProcessOptions = {
       side,
       database: urls[side],
@@ -72,7 +72,7 @@ async function whole(kind: BusKind): Promise<void> {
     children.add(child)
     return child
   }
-  const running: Record<Side, ChildProcess> = { crm: run('crm'), marketing: run('marketing') }
+  const running: Record<keyof typeof urls, ChildProcess> = { crm: run('crm'), marketing: run('marketing') }
   await expect.poll(() => stateOf(marketing), { timeout: 60_000, interval: 100 }).toBe('ready')
 
   await using _writing = writer(crm)

@@ -12,7 +12,7 @@ import type { TeamProcessOptions } from './team-process.ts'
 
 const OWNER = {
   'sent, and not saved': { at: '-- sent comity.marketing.copy', times: 3 },
-  'drawn, and not read': { at: 'comity.backfill_rows', times: 2 },
+  'drawn, and not read': { at: 'comity.backfill_parts', times: 2 },
   'read, and not sent': { at: '-- send comity.marketing.copy', times: 3 },
   'about to save': { at: 'update comity.backfills set place', times: 4 },
 } as const
@@ -46,7 +46,7 @@ function start(options: TeamProcessOptions): Running {
   return { exited, kill: () => void child.kill('SIGKILL') }
 }
 
-test('whoever is killed at whichever step, the copy is what its owner has', { timeout: full ? 240_000 : 90_000 }, async () => {
+test('whoever is killed at whichever step, the copy is what its owner has', { timeout: full ? 360_000 : 150_000 }, async () => {
   const [crm, marketing, bus] = [await freshDatabase(), await freshDatabase(), await freshDatabase()]
   const [crmDb, marketingDb] = [connect(crm.url), connect(marketing.url)]
   await crmDb.query(CUSTOMERS)
@@ -99,7 +99,7 @@ test('whoever is killed at whichever step, the copy is what its owner has', { ti
     killed.push(moment)
   }
   run('marketing')
-  await expect.poll(() => stateOf(marketingDb), { timeout: 40_000, interval: 100 }).toBe('ready')
+  await expect.poll(() => stateOf(marketingDb), { timeout: 90_000, interval: 100 }).toBe('ready')
   writing = false
   await writer
   await expect

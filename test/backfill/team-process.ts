@@ -10,11 +10,14 @@ export interface TeamProcessOptions {
   readonly bus: string
   /** Default: Postgres. */
   readonly kind?: BusKind
-  /** Of a bucket at the bus, in milliseconds. Default 1000. */
+  /** Of a bucket at the bus, in milliseconds. Default: as of everything else. */
   readonly bucketLease?: number
   /** It ends itself, by kill -9, at the n-th time that something of this pattern is to be done. */
   readonly kill?: { readonly at: string; readonly times: number }
 }
+
+/** Seconds. Short, for whoever is killed is waited for as long; on a machine that has no time for its processes, a second is lost by who lives, too. */
+const LEASE = 4
 
 const options = JSON.parse(process.argv[2] as string) as TeamProcessOptions
 let seen = 0
@@ -24,7 +27,7 @@ function before(text: string): void {
   if (++seen === kill.times) process.kill(process.pid, 'SIGKILL')
 }
 
-const bus = await openBus({ kind: options.kind ?? 'postgres', url: options.bus }, { bucketLease: options.bucketLease ?? 1000 })
+const bus = await openBus({ kind: options.kind ?? 'postgres', url: options.bus }, { bucketLease: options.bucketLease ?? LEASE * 1000 })
 const transport = decorateTransport(bus, {
   async send(topic, messages, given) {
     before(`-- send ${topic}`)
@@ -39,7 +42,7 @@ const team = sides[side].with({
   database: watched(options.database, before) as never,
   transport,
   allowUnsafe: true,
-  lease: '1s',
+  lease: `${LEASE}s`,
 })
 await team.start()
 process.send?.('ready')

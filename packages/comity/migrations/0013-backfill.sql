@@ -107,54 +107,64 @@ begin
   return nextval('comity.outbox_id');
 end $$;
 
--- What stands in a captured topic's state view, or in heads, behind a place, in the order of its key's index: one statement, so one snapshot.
--- By the index alone: a plan that sorts reads all that is left for each stretch. `place` is the raw text of the key. Rows end where they have max_bytes of state together. Nobody's table is locked.
-create function comity.backfill_rows(topic text, after text[], most integer, max_bytes integer)
-  returns table (place text, key text, state text, withheld text)
+-- What stands in a captured topic's state view, or in heads, behind a place, in the order of its key's index: one statement, so one snapshot. By the
+-- index alone: a plan that sorts reads all that is left for each stretch. One row for each part of part_rows rows, whose states are one JSON array, in the order
+-- of `keys`: a row of the database's for each row would cost as much again on both sides. `place` is the raw text of the part's last key. Rows
+-- end where they have max_bytes of state together. What is outside of a subset (migration 0016) is passed: what can't be said is named all the same, for
+-- nobody knows whether it is one of it. Nobody's table is locked.
+create function comity.backfill_parts(topic text, after text[], most integer, max_bytes integer, part_rows integer, subset jsonb default null)
+  returns table (rows integer, bytes integer, place text, keys text, states text, withheld text)
   language plpgsql volatile security definer
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex'
   set lc_monetary = 'C' set row_security = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off set search_path = pg_catalog, pg_temp as $$
 declare
   contract comity.contracts;
   prefix text;
+  source text := 'comity.heads';
   view regclass;
-  columns text[] := '{}';
+  chosen text := format('v.topic = %L and not v.deleted and v.version > 0', backfill_parts.topic);
+  unfit text := 'null::text';
+  columns text[] := '{v.key}';
+  bounds text[] := array[format('%L', after[1])];
   places text[] := '{}';
-  bounds text[] := '{}';
 begin
-  select * into strict contract from comity.contracts c where c.topic = backfill_rows.topic and c.kind = 'entity';
-  if contract.source = 'published' then
-    return query
-      select m.place, m.key, m.state, m.withheld from (
-        select json_build_array(h.key)::text as place, h.key, h.state, null::text as withheld,
-          sum(octet_length(h.state)) over (order by h.key rows unbounded preceding) as bytes
-        from comity.heads h
-        where h.topic = backfill_rows.topic and not h.deleted and h.version > 0 and (after is null or h.key > after[1])
-        order by h.key limit most) m
-      where m.bytes - octet_length(m.state) < max_bytes
-      order by m.bytes;
-    return;
+  select * into strict contract from comity.contracts c where c.topic = backfill_parts.topic and c.kind = 'entity';
+  if contract.source <> 'published' then
+    select c.prefix into prefix from comity.captures c where c.topic = backfill_parts.topic and c.released_at is null;
+    view := to_regclass(format('comity.%I', prefix || ' state'));
+    if view is null then
+      perform comity.refuse('CM009', format('the view of "%s" is gone, which Comity reads', backfill_parts.topic), 'run "comity migrate" to capture its table again');
+    end if;
+    source := view::text;
+    chosen := 'true';
+    unfit := 'coalesce(v.key_unfit, v.withheld)';
+    columns := '{}';
+    bounds := '{}';
+    for i in 1 .. cardinality(contract.key_fields) loop
+      columns := columns || format('v.key_%s', i);
+      bounds := bounds || (select format('%L::%s', after[i], format_type(a.atttypid, a.atttypmod))
+        from pg_attribute a where a.attrelid = view and a.attname = format('key_%s', i));
+    end loop;
   end if;
-  select c.prefix into prefix from comity.captures c where c.topic = backfill_rows.topic and c.released_at is null;
-  view := to_regclass(format('comity.%I', prefix || ' state'));
-  if view is null then
-    perform comity.refuse('CM009', format('the view of "%s" is gone, which Comity reads', backfill_rows.topic), 'run "comity migrate" to capture its table again');
-  end if;
-  for i in 1 .. cardinality(contract.key_fields) loop
-    columns := columns || format('v.key_%s', i);
-    places := places || format('v.key_%s::text', i);
-    bounds := bounds || (select format('%L::%s', after[i], format_type(a.atttypid, a.atttypmod))
-      from pg_attribute a where a.attrelid = view and a.attname = format('key_%s', i));
+  for i in 1 .. cardinality(columns) loop
+    places := places || format('(array_agg(m.place_%s))[count(*)]', i);
   end loop;
   return query execute format($sql$
-    select m.place, m.key, m.state, m.withheld from (
-      select r.*, sum(coalesce(octet_length(r.state), 0)) over (order by r.n rows unbounded preceding) as bytes from (
-        select row_number() over () as n, json_build_array(%3$s)::text as place, v.key, v.state, coalesce(v.key_unfit, v.withheld) as withheld from (
-          select * from %1$s v where %4$s order by %2$s limit %5$s) v) r) m
-    where m.bytes - coalesce(octet_length(m.state), 0) < %6$s
-    order by m.n$sql$,
-    view, array_to_string(columns, ', '), array_to_string(places, ', '),
-    case when after is null then 'true' else format('(%s) > (%s)', array_to_string(columns, ', '), array_to_string(bounds, ', ')) end, most, max_bytes);
+    select count(*)::int, sum(m.bytes)::int, json_build_array(%1$s)::text, coalesce(json_agg(m.key) filter (where m.good), '[]')::text,
+      '[' || coalesce(string_agg(m.state, ',') filter (where m.good), '') || ']', coalesce(json_agg(m.key) filter (where not m.good and not m.outside), '[]')::text
+    from (
+      select r.*, sum(r.bytes) over (order by r.n rows unbounded preceding) as upto, r.fit and not r.outside as good from (
+        select q.*, q.fit and %11$s as outside from (
+        select row_number() over () as n, %2$s, v.key, v.state, v.state is not null and v.unfit is null as fit, coalesce(octet_length(v.state), 0) as bytes from (
+          select v.*, %3$s as unfit from %4$s v where %5$s and %6$s order by %7$s limit %8$s) v) q) r) m
+    where m.upto - m.bytes < %9$s
+    group by (m.n - 1) / %10$s order by (m.n - 1) / %10$s$sql$,
+    array_to_string(places, ', '),
+    (select string_agg(format('%s::text as place_%s', c, i), ', ' order by i) from unnest(columns) with ordinality c(c, i)),
+    unfit, source, chosen,
+    case when after is null then 'true' else format('(%s) > (%s)', array_to_string(columns, ', '), array_to_string(bounds, ', ')) end,
+    array_to_string(columns, ', '), most, max_bytes, part_rows,
+    case when subset is null then 'false' else format('not comity.in_subset(%L::jsonb, case when q.fit then q.state::jsonb end)', subset) end);
 end $$;
 
 -- States of a published entity from before its first publication: heads that nobody has announced, for backfills to say. What has been published

@@ -71,6 +71,7 @@ export function asking(options: {
 }): Loop {
   const { team, database, speaker, copies, mayRun, permit, clock = systemClock, logger = silentLogger } = options
   const names = arrayLiteral(copies.map(({ name }) => name))
+  const swept = new Set<string>()
   let failures = 0
 
   async function runOnce(): Promise<'busy' | 'idle' | number> {
@@ -88,6 +89,7 @@ export function asking(options: {
         { id, replica, why, first: Number(first), last: Number(last) },
         permit,
         () => options.confirmed?.(id) ?? Promise.resolve(true),
+        swept,
       )
       if (state === undefined) continue
       found = true

@@ -18,8 +18,8 @@ import type { Queryable } from '../postgres/database.ts'
 import { describeError } from '../postgres/index.ts'
 import { acquireLease, type Lease } from '../postgres/lease.ts'
 import { Rate } from '../subscription/rate.ts'
-import { type Parts, partsOf, type StretchRow } from './chunks.ts'
-import { CHUNK } from './contracts.ts'
+import { type Parts, partsOf, type StretchPart } from './chunks.ts'
+import { CHUNK, CHUNK_ROWS } from './contracts.ts'
 import { BackfillRefused } from './errors.ts'
 import { Latency } from './latency.ts'
 import { tellState } from './owner-states.ts'
@@ -105,10 +105,8 @@ const STUMBLED = `
   update comity.backfills set error = $3::text, waits_for = $4::text::jsonb, state = coalesce($5::text, state),
     ended_at = case when $5::text is null then ended_at else clock_timestamp() end
   where id = $1::text::uuid and term = $2::text::bigint and state = 'running'`
-/* What can't be said is named all the same: nobody knows whether it is one of the subset. */
-const ROWS = `
-  select place, key, state, withheld, $5::text is not null and withheld is null and not comity.in_subset($5::text::jsonb, state::jsonb) as outside
-  from comity.backfill_rows($1::text, $2::text::text[], $3::int, $4::int)`
+const PARTS = `
+  select rows, bytes, place, keys, states, withheld from comity.backfill_parts($1::text, $2::text::text[], $3::int, $4::int, $5::int, $6::text::jsonb)`
 
 /** Bytes of states in a stretch, before their fields are picked. */
 const STRETCH_BYTES = 4_000_000
@@ -202,21 +200,21 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
       },
     })
     const after = place === null ? null : arrayLiteral((JSON.parse(place) as unknown[]).map(String))
-    const { rows } = await database.query<StretchRow>(ROWS, [job.entity, after, most, STRETCH_BYTES, job.subset])
-    giveBack(job, most - rows.length)
-    const bytes = rows.reduce((sum, { state }) => sum + Buffer.byteLength(state ?? ''), 0)
-    return {
-      version,
-      rows: rows.length,
-      place: rows.at(-1)?.place ?? place,
-      parts: partsOf(
-        rows.filter(({ outside }) => !outside),
-        entity,
-        { id: job.id, term: held.term, version, follows: last },
-      ),
-      // Fewer than could be: behind the last one there was nothing, unless the bytes ended it.
-      isLast: rows.length < most && bytes < STRETCH_BYTES,
+    const stretch = { id: job.id, term: held.term, version, follows: last }
+    const behind = async (partRows: number): Promise<readonly StretchPart[]> =>
+      (await database.query<StretchPart>(PARTS, [job.entity, after, most, STRETCH_BYTES, partRows, job.subset])).rows
+    let read = await behind(CHUNK_ROWS)
+    let parts = partsOf(read, entity, stretch)
+    if (parts === undefined) {
+      // What is read later is as good for this version.
+      read = await behind(1)
+      parts = partsOf(read, entity, stretch) as Parts
     }
+    const rows = read.reduce((sum, part) => sum + part.rows, 0)
+    const bytes = read.reduce((sum, part) => sum + part.bytes, 0)
+    giveBack(job, most - rows)
+    // Fewer than could be: behind the last one there was nothing, unless the bytes ended it.
+    return { version, rows, place: read.at(-1)?.place ?? place, parts, isLast: rows < most && bytes < STRETCH_BYTES }
   }
 
   /** It is dropped if what it follows is not saved. */

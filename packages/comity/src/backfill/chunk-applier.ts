@@ -8,23 +8,28 @@ import type { Validator } from '../schema/index.ts'
 import type { Permit } from '../subscription/permits.ts'
 import type { DeliveryResult } from '../transport/transport.ts'
 import { CHUNK, type Chunk } from './contracts.ts'
+import { fillRows } from './fill-rows.ts'
 import { filledTables } from './filled-tables.ts'
 
 /* The row is locked for the whole transaction: two processes that got the same chunks apply them one after the other. */
 const JOB = `
   select j.state, j.why, j.term::text as term, j.version::text as version, j.part, j.parts, j.follows::text as follows,
-    exists (select from comity.pauses p where p.subscription in (j.replica, '') and p.tenant = '') as paused
+    exists (select from comity.pauses p where p.subscription in (j.replica, '') and p.tenant = '') as paused,
+    (select json_agg(p.tenant)::text from comity.pauses p where p.subscription in (j.replica, '') and p.tenant <> '') as tenants
   from comity.asked_backfills j where j.id = $1::text::uuid and j.replica = $2::text for update of j`
 /* Every transaction that consumes holds the rows of its lanes; these rows are of all of them. In one order: two of these never cross. */
 const LOCK_LANES = 'select 1 from comity.lanes where subscription = $1::text order by lane for update'
 const LEFT = `
   insert into comity.backfill_left (replica, key, why, reason)
   select $1::text, l.key, $3::text, $4::text from unnest($2::text::text[]) l(key) on conflict (replica, key) do update set why = excluded.why, reason = excluded.reason`
+/* It hears nothing else meanwhile; so its owner need not be asked whether it is there. */
+const WAITS = `
+  update comity.asked_backfills set reason = $2::text, ask_at = clock_timestamp() + interval '30 seconds' where id = $1::text::uuid`
 const SAVE = `
   update comity.asked_backfills set state = case when state = 'asking' then 'filling' else state end, owner_state = coalesce(owner_state, 'running'),
     term = $2::text::bigint, version = $3::text::bigint, part = $4::int, parts = $5::int, follows = $6::text::bigint,
     rows = rows + $7::int, applied = applied + $8::int, withheld = withheld + $9::int, refused = refused + $10::int,
-    began_at = coalesce(began_at, clock_timestamp()), moved_at = clock_timestamp(), asks = 0, ask_at = clock_timestamp() + interval '30 seconds'
+    began_at = coalesce(began_at, clock_timestamp()), moved_at = clock_timestamp(), reason = null, asks = 0, ask_at = clock_timestamp() + interval '30 seconds'
   where id = $1::text::uuid`
 
 interface JobRow {
@@ -36,6 +41,8 @@ interface JobRow {
   readonly parts: number
   readonly follows: string
   readonly paused: boolean
+  /** Those that are paused, as a JSON array; null: none. */
+  readonly tenants: string | null
 }
 
 /** How far a copy is in the chain of its chunks. */
@@ -77,7 +84,7 @@ export function chunkApplier(options: {
   ): Promise<{ keys: string[]; count: number; refused: number }> {
     const copy = await statements.of(sql, replica)
     const keys: string[] = []
-    const good: unknown[] = []
+    const good: Chunk['states'][number][] = []
     let refused = 0
     for (const state of states) {
       const problem = validator.validate(state)
@@ -100,10 +107,21 @@ export function chunkApplier(options: {
     if (keys.length === 0) return { keys, count: 0, refused }
     // An owner of an older version says every row. What is outside of the subset was in no chunk, then: it goes when the backfill settles.
     const kept = await keptOf(sql, copy.subset, JSON.stringify(good))
-    const values = [arrayLiteral(keys.filter((_, i) => kept(i))), String(version), JSON.stringify(good.filter((_, i) => kept(i))), replica]
+    const rows = { replica, version, keys: keys.filter((_, i) => kept(i)), states: good.filter((_, i) => kept(i)) }
     let count = 0
-    for (const table of filledTables(copy, why)) count = (await sql.query<{ applied: number }>(table.fill, values)).rows[0]?.applied ?? 0
+    for (const table of filledTables(copy, why)) count = await fillRows(sql, table, rows)
     return { keys, count, refused }
+  }
+
+  /**
+   * One of these that has rows in it. Nothing of a paused tenant moves, so its chunk waits, and with it those that follow: they are a
+   * chain. The waiting lines hold messages of the live topic, and no rows.
+   */
+  function tenantIn({ states }: Chunk, tenants: ReadonlySet<string>): string | undefined {
+    const field = entity.tenantField
+    if (field === undefined) return undefined
+    const found = states.find((state) => tenants.has(String(state[field])))
+    return found && String(found[field])
   }
 
   /** One transaction for as many as fit; answers how many of them have ended. */
@@ -115,15 +133,21 @@ export function chunkApplier(options: {
         const sql = database.join(tx)
         const { rows } = await sql.query<JobRow>(JOB, [first.id, replica])
         const job = rows[0]
-        if (job?.paused) return ['later']
         // Cancelled, or one that this team does not know (any more).
         if (job === undefined || !['asking', 'filling'].includes(job.state)) return chunks.map(() => 'ack')
+        if (job.paused) {
+          await sql.query(WAITS, [first.id, `${replica} is paused here`])
+          return ['later']
+        }
+        const pausedTenants = new Set(JSON.parse(job.tenants ?? '[]') as string[])
         let last: Position = { ...job, term: Number(job.term), version: Number(job.version), follows: Number(job.follows) }
         const answers: DeliveryResult[] = []
         const sums = { rows: 0, applied: 0, withheld: 0, refused: 0 }
         for (const chunk of chunks) {
           const place = placeOf(chunk, last)
-          if (place === 'early') {
+          const paused = pausedTenants.size === 0 || place === 'repeated' ? undefined : tenantIn(chunk, pausedTenants)
+          if (paused !== undefined) await sql.query(WAITS, [first.id, `the tenant ${paused} is paused here`])
+          if (place === 'early' || paused !== undefined) {
             answers.push('later')
             break
           }
@@ -162,4 +186,4 @@ export function chunkApplier(options: {
 }
 
 /** Chunks of a transaction: live changes of the copy wait for it. */
-const AT_ONCE = 4
+const AT_ONCE = 2

@@ -1,13 +1,23 @@
 import { ComityError, type ContractDescription, fieldsOn } from '@comity/contract'
 import type { SubsetCondition } from '../catalog/declaration.ts'
 import type { Queryable } from '../postgres/database.ts'
-import { compile, HARD_MAX_BYTES, parseJson, picker } from '../schema/index.ts'
+import { compile, HARD_MAX_BYTES, parseJson, parseJsonEach, pickedFields, picker, type Validator } from '../schema/index.ts'
 import { BackfillRefused } from './errors.ts'
 
 /** One entity as a copy gets it. */
 export interface PublishedEntity {
   /** The state's declared fields as JSON text, or why it can't be said. */
   stateOf(state: string | null, withheld: string | null): { readonly text: string } | { readonly withheld: true }
+  /** The same for a JSON array of states; undefined where it can't be taken apart. */
+  statesOf(states: string): SaidStates | undefined
+}
+
+export interface SaidStates {
+  /** Whether the array that was given says just that: nothing was withheld, and nothing left out. */
+  readonly same: boolean
+  readonly count: number
+  /** The JSON text of each state; undefined: withheld. */
+  texts(): readonly (string | undefined)[]
 }
 
 export interface Wanted {
@@ -44,9 +54,22 @@ export async function publishedEntity(database: Queryable, wanted: Wanted): Prom
   const granted = fieldsOn(contract, audiences.length === 0 ? undefined : audience)
   const other = [...fields, ...subset.map(({ field }) => field)].find((field) => !granted.includes(field))
   if (other !== undefined) return refuse(`${entity} has no field ${other} for it`)
-  const validator = compile(contract.schema)
+  const validator = validatorOf(description)
   const pick = picker(contract, fields)
+  const picked = pickedFields(contract, fields)
+  const isWhole = (data: object): boolean =>
+    Object.keys(data).length === picked.length && picked.every((field) => Object.hasOwn(data, field))
   return {
+    statesOf(states) {
+      const values = orUndefined(() => parseJsonEach(states))
+      if (values === undefined) return undefined
+      const read = values.map((data) => (data === undefined || validator.validate(data) !== undefined ? undefined : (data as object)))
+      return {
+        same: read.every((data) => data !== undefined && isWhole(data)),
+        count: read.length,
+        texts: () => read.map((data) => data && JSON.stringify(pick(data as Record<string, unknown>))),
+      }
+    },
     stateOf(state, withheld) {
       if (withheld !== null || state === null) return { withheld: true }
       const data = parsed(state)
@@ -57,9 +80,25 @@ export async function publishedEntity(database: Queryable, wanted: Wanted): Prom
   }
 }
 
+/** Made once for each contract: to compile one takes as long as to judge a thousand states. */
+function validatorOf(description: string): Validator {
+  const known = validators.get(description)
+  if (known !== undefined) return known
+  const made = compile((JSON.parse(description) as ContractDescription).schema)
+  if (validators.size >= MOST_KNOWN) validators.clear()
+  validators.set(description, made)
+  return made
+}
+const validators = new Map<string, Validator>()
+const MOST_KNOWN = 50
+
 function parsed(state: string): Record<string, unknown> | undefined {
+  return orUndefined(() => parseJson(state, HARD_MAX_BYTES) as Record<string, unknown>)
+}
+
+function orUndefined<Value>(parse: () => Value): Value | undefined {
   try {
-    return parseJson(state, HARD_MAX_BYTES) as Record<string, unknown>
+    return parse()
   } catch (error) {
     if (error instanceof ComityError) return undefined
     throw error

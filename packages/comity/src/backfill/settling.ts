@@ -31,20 +31,24 @@ const REMOVED = 'update comity.asked_backfills set removed = removed + $2::int w
  * Ends the backfill of a copy, if it may end: undefined = not yet. What is older than the first version of the backfill was in no chunk: its owner
  * does not have it. It is looked for only now, so that nothing of the live changes before it is still to come.
  *
- * `confirm` is asked last: the audit's verdict, once there is one.
+ * `confirm` is asked last: the audit's verdict, once there is one. `swept` remembers meanwhile what is known to have nothing older any more: to look
+ * means to read the whole table, beside an audit that reads it, too.
  */
 export async function settle<Tx>(
   database: Database<Tx>,
   { id, replica, why, first, last }: Settling,
   permit: Permit,
   confirm: () => Promise<boolean> = async () => true,
+  swept: Set<string> = new Set(),
 ): Promise<'ready' | 'incomplete' | undefined> {
   const { rows } = await database.query<{ passed: boolean; clear: boolean }>(PASSED, [replica, String(last)])
   if (rows[0]?.passed !== true || !rows[0].clear) return undefined
-  for (let more = true; more; )
+  for (let more = !swept.has(id); more; )
     more = (await permit(() => database.transaction((tx) => removeExtra(database.join(tx), { id, replica, why, first })))) > 0
+  swept.add(id)
   if (!(await confirm())) return undefined
   const ended = await database.query<{ state: 'ready' | 'incomplete' }>(END, [id, 0])
+  swept.delete(id)
   return ended.rows[0]?.state
 }
 

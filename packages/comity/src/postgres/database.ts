@@ -18,6 +18,8 @@
  */
 export interface Queryable {
   query<Row = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<QueryResult<Row>>
+  /** Runs `COPY … FROM STDIN` with this data. Only transactions of our own pool have it: whoever calls it has another way. */
+  copyIn?(statement: string, data: string): Promise<void>
 }
 
 export interface QueryResult<Row> {

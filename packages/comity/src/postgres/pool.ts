@@ -2,6 +2,7 @@ import pg from 'pg'
 import { type Duration, parseDuration } from '../foundation/duration.ts'
 import { checkOptions } from '../foundation/options.ts'
 import { describeError } from './classify-error.ts'
+import { copyIn } from './copy-in.ts'
 import type { Database, Queryable, QueryResult } from './database.ts'
 import { DatabaseUnreachable, NotATransaction, PoolerRefusesSettings, TransactionIsOver } from './errors.ts'
 import { type PgClient, type PgPool, surviveLostConnections, transact, withClient } from './pg-handle.ts'
@@ -73,6 +74,15 @@ export function connect(config: string | PgConfig | PgPool, options: ConnectOpti
             refuseTransactionControl(text)
             return run<Row>(client, text, values)
           },
+          // A pool of the user's may be of another `pg`, whose queries are not ours.
+          ...(given
+            ? {}
+            : {
+                async copyIn(statement: string, data: string) {
+                  if (over) throw new TransactionIsOver({})
+                  await copyIn(client, statement, data)
+                },
+              }),
         }
         return transact(client, abandon, begin, () =>
           work(tx).finally(() => {

@@ -1,6 +1,7 @@
 import { columnFromWire, wireFromColumn } from '../outbox/capture/index.ts'
-import { quoteIdentifier } from '../postgres/index.ts'
+import { quoteIdentifier, quoteLiteral } from '../postgres/quote.ts'
 import type { ReplicaColumn, ReplicaShape } from './replica-columns.ts'
+import { copyStatement } from './replica-copy.ts'
 
 /** The statements of one replica, made once per list of columns. */
 export interface ReplicaSql {
@@ -8,6 +9,14 @@ export interface ReplicaSql {
   readonly upsert: string
   /** $1 keys, $2 the version of all of them, $3 states (one JSON array), $4 replica: answers how many were `applied`. */
   readonly fill: string
+  /**
+   * $1 keys, $2 replica: whether there is no row and no tombstone of any of them, and the table may be copied into (`fresh`). Under the locks
+   * of its lanes that stays so.
+   */
+  readonly fresh: string
+  /** The states of such keys, as lines of {@link copyLines}. */
+  readonly copy: string
+  readonly columns: readonly ReplicaColumn[]
   /** $1 version, $2 replica, $3 most: `keys` of rows that are older and not left by a backfill, as a JSON array. */
   readonly older: string
   /** $1 keys, $2 versions, $3 replica: answers the versions that are stale, as a JSON array. */
@@ -75,6 +84,12 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
         returning 1
       )
       select count(*)::int as applied from applied`,
+    fresh: `
+      select not exists (select from unnest($1::text::text[]) i(key) join ${table} r on ${isKey})
+        and not exists (select from unnest($1::text::text[]) i(key) join comity.tombstones t on t.replica = $2::text and t.key = i.key)
+        and not row_security_active(${quoteLiteral(table)}) as fresh`,
+    copy: copyStatement(table, replica.columns, VERSION_COLUMN),
+    columns: replica.columns,
     older: `
       select coalesce(json_agg(o.key), '[]')::text as keys from (
         select ${keyText('r', keys)} as key from ${table} r

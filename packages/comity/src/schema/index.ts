@@ -10,9 +10,9 @@ export {
   TooLarge,
   TooManyNodes,
 } from './errors.ts'
-export { DEFAULT_MAX_BYTES, guardJson, guardSize, HARD_MAX_BYTES, MAX_DEPTH, MAX_NODES, parseJson } from './json-guard.ts'
+export { DEFAULT_MAX_BYTES, guardJson, guardSize, HARD_MAX_BYTES, MAX_DEPTH, MAX_NODES, parseJson, parseJsonEach } from './json-guard.ts'
 export { knownFields } from './known-fields.ts'
 export { partialSchema } from './partial-schema.ts'
-export { picker } from './picker.ts'
+export { pickedFields, picker } from './picker.ts'
 export type { Validator } from './validator.ts'
 export { compile } from './validator.ts'

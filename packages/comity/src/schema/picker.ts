@@ -8,6 +8,16 @@ type State = Readonly<Record<string, unknown>>
  * lacks stays missing; a field that the contract lacks is refused at once.
  */
 export function picker(contract: ContractDescription, fields: readonly string[]): (state: State) => Record<string, unknown> {
+  const picked = pickedFields(contract, fields)
+  return (state) => {
+    const row: Record<string, unknown> = {}
+    for (const field of picked) if (Object.hasOwn(state, field)) row[field] = state[field]
+    return row
+  }
+}
+
+/** What {@link picker} keeps. */
+export function pickedFields(contract: ContractDescription, fields: readonly string[]): readonly string[] {
   for (const field of fields) {
     if (contract.fields.includes(field)) continue
     throw new UnknownField(
@@ -16,10 +26,5 @@ export function picker(contract: ContractDescription, fields: readonly string[])
     )
   }
   const tenant = contract.tenantField === undefined ? [] : [contract.tenantField]
-  const picked = [...new Set([...contract.keyFields, ...tenant, ...fields])]
-  return (state) => {
-    const row: Record<string, unknown> = {}
-    for (const field of picked) if (Object.hasOwn(state, field)) row[field] = state[field]
-    return row
-  }
+  return [...new Set([...contract.keyFields, ...tenant, ...fields])]
 }

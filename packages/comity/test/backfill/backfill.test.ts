@@ -3,9 +3,11 @@ import { randomUUID } from 'node:crypto'
 import type { JsonValue } from '@comity/contract'
 import { type Queryable, team } from 'comity'
 import { listBackfills, operate, planBackfill } from 'comity/admin'
-import { type TestTeam, testBus, testTeam } from 'comity/testing'
+import { type TestBus, type TestTeam, testBus, testTeam } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { decorateTransport } from '../../src/transport/decorate-transport.ts'
+import { TransportUnavailable } from '../../src/transport/errors.ts'
 import { asked, Customer, copied, newCrm, newMarketing, owned, ready, stateOf } from './customers.ts'
 
 async function act(on: TestTeam<Queryable>, kind: string, args: JsonValue = { replica: 'marketing.crm-customer' }): Promise<JsonValue> {
@@ -95,6 +97,21 @@ test('states that code publishes come from their heads, deletions do not come ba
   ])
 })
 
+test('a state that nothing can read spoils no other', async () => {
+  const bus = testBus()
+  await using crm = await testTeam(team('crm').owns(Customer), { bus, url: (await freshDatabase()).url })
+  for (const id of ['a', 'b', 'c'])
+    await crm.db.transaction((tx) => crm.team.publish(tx, Customer, { id, agencyId: 'a1', email: `${id}@example.com`, name: id }))
+  await crm.team.drained()
+  const deep = `${'['.repeat(70)}${']'.repeat(70)}`
+  await crm.db.query(`update comity.heads set state = replace(state, '}', $1::text) where key = 'b'`, [`,"more":${deep}}`])
+  await using marketing = await newMarketing(bus)
+  await ready(marketing.db)
+  expect((await copied(marketing.db)).map(({ id }) => id)).toEqual(['a', 'c'])
+  expect((await marketing.db.query('select key, why from comity.backfill_left')).rows).toEqual([{ key: 'b', why: 'withheld' }])
+  expect((await asked(marketing.db))[0]).toMatchObject({ rows: '2', withheld: '1' })
+})
+
 test('what breaks its contract is withheld by name, and the older row of the copy stays; what nobody has goes', async () => {
   const bus = testBus()
   await using crm = await newCrm(bus, { rows: 5 })
@@ -155,6 +172,89 @@ test('paused and cancelled from both sides; what was applied stays', async () =>
   expect(left).toBeGreaterThan(0)
   expect(await act(marketing, 'backfill-cancel')).toEqual({ error: 'COMITY_BACKFILL_NOT_OPEN' })
   expect(await act(marketing, 'backfill-start')).toMatchObject({ replica: 'marketing.crm-customer' })
+})
+
+test('nothing of a paused tenant is brought in beside its pause: the backfill waits, and says for what', async () => {
+  const bus = testBus()
+  await using crm = await newCrm(bus, { rows: 20, batch: 7 })
+  await using marketing = await newMarketing(bus)
+  await ready(marketing.db)
+  const paused = { subscription: 'marketing.crm-customer', tenant: 'a2' }
+  await act(marketing, 'pause', paused)
+  await marketing.db.query('truncate crm_customer')
+  await act(marketing, 'backfill-start')
+  const shown = async () => (await listBackfills(marketing.team.environment))[0]?.reason
+  await expect.poll(shown, { timeout: 10_000 }).toBe('the tenant a2 is paused here')
+  expect((await marketing.db.query(`select * from crm_customer where agency_id = 'a2'`)).rows).toEqual([])
+  await act(marketing, 'resume', paused)
+  await ready(marketing.db)
+  expect(await copied(marketing.db)).toEqual(await owned(crm.db))
+  expect(await shown()).toBe(null)
+
+  // The copy as a whole: the same.
+  await act(marketing, 'pause', { subscription: 'marketing.crm-customer' })
+  await act(marketing, 'backfill-start')
+  await expect.poll(shown, { timeout: 10_000 }).toBe('marketing.crm-customer is paused here')
+  await act(marketing, 'resume', { subscription: 'marketing.crm-customer' })
+  await ready(marketing.db)
+})
+
+test('a place is saved when its stretch was sent, and not before', async () => {
+  const bus = testBus()
+  const order: string[] = []
+  let failing = false
+  const transport = bus.memory.connect()
+  const noting: TestBus = {
+    memory: {
+      guarantees: bus.memory.guarantees,
+      connect: () =>
+        Object.assign(
+          decorateTransport(transport, {
+            async send(topic, messages, options) {
+              const chunk = messages[0]?.attributes['ce-type'] === 'comity.backfill-chunk'
+              if (chunk && failing) {
+                failing = false
+                order.push('not sent')
+                throw new TransportUnavailable({ transport: 'memory', reason: 'a test' })
+              }
+              const results = await transport.send(topic, messages, options)
+              if (chunk) order.push(`sent after ${JSON.parse(messages[0]?.data ?? '').follows === 0 ? 'nothing' : 'a saved one'}`)
+              return results
+            },
+          }),
+          { crash: () => transport.crash() },
+        ) as never,
+    },
+    teams: bus.teams,
+  }
+  await using crm = await newCrm(noting, {
+    ...{ rows: 20, batch: 10 },
+    before(text) {
+      if (text.includes('update comity.backfills set place')) order.push('saved')
+    },
+  })
+  failing = true
+  await using marketing = await newMarketing(bus)
+  await ready(marketing.db)
+  expect(order.slice(0, 3)).toEqual(['not sent', 'sent after nothing', 'saved'])
+  expect(order.slice(1).filter((_, i) => i % 2 === 1)).toEqual(
+    order
+      .slice(1)
+      .filter((_, i) => i % 2 === 1)
+      .map(() => 'saved'),
+  )
+  expect(await copied(marketing.db)).toEqual(await owned(crm.db))
+})
+
+test("the owner's rate holds whatever is asked for, while it runs", async () => {
+  const bus = testBus()
+  await using crm = await newCrm(bus, { rows: 1400, rate: 700 })
+  await using marketing = await newMarketing(bus)
+  const began = performance.now()
+  await ready(marketing.db)
+  // A second's worth at once, the other one as it may.
+  expect(performance.now() - began).toBeGreaterThan(900)
+  expect(await copied(marketing.db)).toEqual(await owned(crm.db))
 })
 
 test('a field that is added is filled in that copy alone', async () => {

@@ -25,6 +25,12 @@ export function watched(url: string, before: Before): Database<Queryable> {
       await before(text)
       return queryable.query(text, values)
     },
+    ...(queryable.copyIn && {
+      async copyIn(statement, data) {
+        await before(statement)
+        await queryable.copyIn?.(statement, data)
+      },
+    }),
   })
   return {
     ...seen(database),

@@ -11,7 +11,7 @@ import { again, copied, newCrm, newMarketing, owned, ready, stateOf } from './cu
 const STEPS: readonly (readonly [step: string, text: RegExp])[] = [
   ['draw', /comity\.draw_version/],
   ['wait', /comity\.horizon/],
-  ['read', /comity\.backfill_rows/],
+  ['read', /comity\.backfill_parts/],
   ['save', /update comity\.backfills set place/],
   ['lanes', /comity\.lanes .* order by lane/],
   ['fill', /json_to_recordset/],

@@ -74,6 +74,52 @@ test('a deletion that comes while a chunk is applied is not passed by it', async
   expect(await copied(marketing.db)).toEqual(await owned(crm.db))
 })
 
+test('a chunk that comes late brings nothing back and overwrites nothing that is newer, whichever way its rows go in', async () => {
+  const bus = testBus()
+  const ways: string[] = []
+  let late = false
+  const slow = through(bus, (transport) => ({
+    async send(topic, messages, options) {
+      const isChunk = messages[0]?.attributes['ce-type'] === 'comity.backfill-chunk'
+      if (isChunk && late) {
+        late = false
+        await crm.db.query(`delete from customers where id = 'c7'`)
+        await crm.db.query(`update customers set name = 'Newer' where id = 'c13'`)
+        const arrived = async () =>
+          (
+            await marketing.db.query(
+              `select (select count(*) from comity.tombstones where key = 'c7')::int + (select count(*) from crm_customer where name = 'Newer')::int as n`,
+            )
+          ).rows
+        await expect.poll(arrived, { timeout: 10_000 }).toEqual([{ n: 2 }])
+      }
+      return transport.send(topic, messages, options)
+    },
+  }))
+  await using crm = await newCrm(slow, { rows: 20, batch: 5 })
+  await using marketing = await newMarketing(bus, {
+    before(text) {
+      if (text.includes('from stdin')) ways.push('copied')
+      if (text.includes('json_to_recordset')) ways.push('compared')
+    },
+  })
+  await ready(marketing.db)
+  expect(new Set(ways)).toEqual(new Set(['copied']))
+  expect(await copied(marketing.db)).toEqual(await owned(crm.db))
+
+  // Nothing is there but what comes before its chunk.
+  await marketing.db.query('truncate crm_customer')
+  ways.length = 0
+  late = true
+  await marketing.db.query(
+    `insert into comity.asked_backfills (replica, owner, entity, why) values ('marketing.crm-customer', 'crm', 'crm.customer', 'asked')`,
+  )
+  await ready(marketing.db)
+  await marketing.caughtUp()
+  expect(new Set(ways)).toEqual(new Set(['copied', 'compared']))
+  expect(await copied(marketing.db)).toEqual(await owned(crm.db))
+})
+
 test('a copy is not ready before the live changes below its last version have ended here', async () => {
   const bus = testBus()
   await using crm = await newCrm(bus, { rows: 20 })

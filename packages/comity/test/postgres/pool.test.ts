@@ -34,6 +34,39 @@ async function failure(promise: Promise<unknown>): Promise<Error> {
 const pidOf = async (sql: { query: PostgresDatabase['query'] }): Promise<number> =>
   (await sql.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]?.pid as number
 
+describe('COPY into a table', () => {
+  test('is part of its transaction, and a refused line ends it', async () => {
+    await database.transaction(async (tx) => {
+      await tx.copyIn?.('copy seen from stdin', 'copied 1\ncopied 2\n')
+      await tx.query(`insert into seen values ('beside')`)
+      await tx.copyIn?.('copy seen from stdin', '')
+    })
+    const found = async () => (await database.query(`select id from seen where id like 'copied%' or id = 'beside' order by id`)).rows
+    const there = [{ id: 'beside' }, { id: 'copied 1' }, { id: 'copied 2' }]
+    expect(await found()).toEqual(there)
+    const refused = failure(
+      database.transaction(async (tx) => {
+        await tx.query(`delete from seen where id = 'beside'`)
+        await tx.copyIn?.('copy seen from stdin', 'copied 3\ncopied 1\n')
+      }),
+    )
+    expect(await refused).toMatchObject({ code: '23505' })
+    expect(await failure(database.transaction((tx) => tx.copyIn?.('copy no_such_table from stdin', 'a\n') as Promise<void>))).toMatchObject(
+      {
+        code: '42P01',
+      },
+    )
+    expect(await found()).toEqual(there)
+    await database.query('delete from seen')
+  })
+
+  test('is not there for a pool of the user, whose pg may be another', async () => {
+    const pool = new pg.Pool({ connectionString: url })
+    await connect(pool).transaction(async (tx) => expect(tx.copyIn).toBe(undefined))
+    await pool.end()
+  })
+})
+
 describe('connections', () => {
   test('are opened by the first query only, and a failure names no password', async () => {
     const nowhere = connect('postgres://user:secret@127.0.0.1:1/db', { connectionTimeout: '2s' })

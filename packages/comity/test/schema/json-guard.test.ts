@@ -14,6 +14,7 @@ import {
   NotJsonValue,
   NotUtf8,
   parseJson,
+  parseJsonEach,
   SizeLimitTooHigh,
   TooDeep,
   TooLarge,
@@ -147,6 +148,23 @@ describe('the receiving door', () => {
         expect(parseJson(Buffer.from(JSON.stringify(value)))).toEqual(value)
       }),
     )
+  })
+
+  it('reads an array value by value, and leaves out what it would refuse of one', () => {
+    const long = 'x'.repeat(5000)
+    const refused = ['{"a":"\\u0000"}', '{"__proto__":1}', '"\\ud800"', '[1e400]', `[${'9'.repeat(250)}e99]`, `[${'9'.repeat(400)}]`]
+    const deepest = `${'['.repeat(64)}${']'.repeat(64)}`
+    fc.assert(
+      fc.property(fc.array(json, { maxLength: 5 }), fc.subarray(refused), fc.boolean(), (values, bad, padded) => {
+        const texts = [...values.map((value) => JSON.stringify(value)), ...bad, deepest, ...(padded ? [JSON.stringify(long)] : [])]
+        const read = parseJsonEach(`[${texts.join()}]`)
+        expect(read).toEqual(texts.map((text) => (bad.includes(text) ? undefined : JSON.parse(text))))
+      }),
+    )
+    expect(() => parseJsonEach(`[${'['.repeat(65)}${']'.repeat(65)}]`)).toThrow(TooDeep)
+    expect(() => parseJsonEach('[1,]')).toThrow(NotJsonText)
+    // Too long for the short way, with what only the walk sees.
+    for (const text of refused) expect(() => parseJson(`["${long}",${text}]`), text).toThrow(ComityError)
   })
 
   it('refuses every other text by a typed error, and pollutes nothing', () => {

@@ -17,10 +17,10 @@ export interface BackfillPlan {
 
 /* Of a subset only the rows that are looked at are known: it is not searched for ten of them. */
 const ROWS = `
-  select r.state, r.withheld, comity.backfill_estimate($1::text)::float8 as estimate
+  select r.states, comity.backfill_estimate($1::text)::float8 as estimate
   from (select) one left join (
-    select b.state, b.withheld from comity.backfill_rows($1::text, null, case when $3::text is null then $2::int else 1000 end, 1000000) b
-    where $3::text is null or b.withheld is not null or comity.in_subset($3::text::jsonb, b.state::jsonb) limit $2::int) r on true`
+    select p.states from comity.backfill_parts($1::text, null, case when $3::text is null then $2::int else 1000 end, 1000000, 1, $3::text::jsonb) p
+    where p.states <> '[]' or p.withheld <> '[]' limit $2::int) r on true`
 
 /**
  * Ten rows through the projection of a copy, and an estimate; changes nothing, and is read in the owner's database.
@@ -44,16 +44,15 @@ export async function planBackfill(
     fields,
     subset,
   })
-  const { rows } = await owner.database.query<{ state: string | null; withheld: string | null; estimate: number }>(ROWS, [
+  const { rows } = await owner.database.query<{ states: string | null; estimate: number }>(ROWS, [
     ...[entity.name, most, subset === undefined ? null : JSON.stringify(subset)],
   ])
   return {
     ...{ replica, entity: entity.name, owner: entity.owner, fields, estimate: rows[0]?.estimate ?? 0 },
-    rows: rows
-      .filter(({ state, withheld }) => state !== null || withheld !== null)
-      .map(({ state, withheld }) => {
-        const said = published.stateOf(state, withheld)
-        return 'text' in said ? JSON.parse(said.text) : null
-      }),
+    rows: rows.flatMap(({ states }) => {
+      if (states === null) return []
+      const [text] = published.statesOf(states)?.texts() ?? []
+      return [text === undefined ? null : JSON.parse(text)]
+    }),
   }
 }
