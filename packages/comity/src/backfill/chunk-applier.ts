@@ -25,8 +25,11 @@ const LEFT = `
 /* It hears nothing else meanwhile; so its owner need not be asked whether it is there. */
 const WAITS = `
   update comity.asked_backfills set reason = $2::text, ask_at = clock_timestamp() + interval '30 seconds' where id = $1::text::uuid`
+/* "Sent" may have been heard before: what is under way to this process beside a chunk that has to wait passes it. */
+const ALL_HERE = `(owner_state is not distinct from 'sent' and last_version = $3::text::bigint and $4::int = $5::int)`
 const SAVE = `
-  update comity.asked_backfills set state = case when state = 'asking' then 'filling' else state end, owner_state = coalesce(owner_state, 'running'),
+  update comity.asked_backfills set state = case when state = 'asking' and not ${ALL_HERE} then 'filling' when ${ALL_HERE} then 'settling' else state end,
+    filled_at = case when ${ALL_HERE} then coalesce(filled_at, clock_timestamp()) else filled_at end, owner_state = coalesce(owner_state, 'running'),
     term = $2::text::bigint, version = $3::text::bigint, part = $4::int, parts = $5::int, follows = $6::text::bigint,
     rows = rows + $7::int, applied = applied + $8::int, withheld = withheld + $9::int, refused = refused + $10::int,
     began_at = coalesce(began_at, clock_timestamp()), moved_at = clock_timestamp(), reason = null, asks = 0, ask_at = clock_timestamp() + interval '30 seconds'
