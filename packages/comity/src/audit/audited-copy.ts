@@ -11,8 +11,10 @@ import { patiently } from './patiently.ts'
 import { fitsKey, replicaRows, replicaRowsOf } from './row-source.ts'
 import { secretsOf } from './secrets.ts'
 
-/* An audit that confirms a rebuild looks at the table that is to take the other one's place. */
 const SHAPE = `
+  select table_schema, table_name, columns::text as columns, subset::text as subset from comity.replicas where name = $1::text`
+/* An audit that confirms a rebuild looks at the table that is to take the other one's place. */
+const AUDITED_SHAPE = `
   select r.table_schema, coalesce(n.rebuilt ->> 'table', r.table_name) as table_name, coalesce(n.rebuilt -> 'columns', r.columns)::text as columns,
     r.subset::text as subset
   from comity.replicas r left join lateral (
@@ -32,10 +34,8 @@ export interface AuditedShape extends ReplicaShape {
 
 /** What the database says of a copy's table now: a newer process may have widened it. Throws COMITY_REPLICA_NOT_MIGRATED. */
 export async function shapeOf(sql: Queryable, name: string, audit?: string): Promise<AuditedShape> {
-  const { rows } = await sql.query<{ table_schema: string; table_name: string; columns: string; subset: string | null }>(SHAPE, [
-    name,
-    audit ?? null,
-  ])
+  type Row = { table_schema: string; table_name: string; columns: string; subset: string | null }
+  const { rows } = await (audit === undefined ? sql.query<Row>(SHAPE, [name]) : sql.query<Row>(AUDITED_SHAPE, [name, audit]))
   const row = rows[0]
   if (row === undefined) throw new ReplicaNotMigrated({ replica: name })
   const { table_schema: schema, table_name: table, columns, subset } = row

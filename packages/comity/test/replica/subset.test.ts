@@ -206,6 +206,7 @@ test('whoever toggles what decides, at once: the copy is the table filtered by t
   const bus = testBus()
   await using owner = await bank(bus, 12)
   await using shop = await keeper(bus, { status: 'open', balance: { atLeast: 2 } })
+  await settled(shop)
   const step = fc.record({
     id: fc.integer({ min: 1, max: 12 }),
     act: fc.constantFrom('open', 'frozen', 'closed', 'delete', 'insert'),

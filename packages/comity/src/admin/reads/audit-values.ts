@@ -51,6 +51,7 @@ export async function auditValues(
     audit: {
       ...{ audit: id, entity: kept.entity.name, fields: auditedFields(shape, 'full'), secret: randomBytes(32).toString('hex') },
       ...(kept.audience === undefined ? {} : { audience: kept.audience }),
+      ...(shape.subset === undefined ? {} : { subset: shape.subset }),
     },
     onWaiting: async () => undefined,
   })
