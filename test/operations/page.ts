@@ -84,6 +84,7 @@ function patternOf(line: string): string {
     .replaceAll(/relayed by \S+, term \d+/g, () => keep('relayed by \\S+, term \\d+'))
     .replaceAll(/(?<![\w.-])\d+(?:\.\d+)? ?[smhd]\b/g, () => keep('\\d+(?:\\.\\d+)? ?[smhd]'))
     .replaceAll(/to version \d+/g, () => keep('to version \\d+'))
+    .replaceAll(/(?<=[█░]{10} +\d+ +\d+ +)[\d,]+/g, () => keep('[\\d,]+')) // rows a second
     .replaceAll(/in \d+ partitions/g, () => keep('in \\d+ partitions'))
     .replaceAll(/\d+ of the last \d+ messages/g, () => keep('\\d+ of the last \\d+ messages'))
     .replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')

@@ -14,6 +14,12 @@ async function waits(world: World, lines: number): Promise<void> {
 async function breakFor(world: World, ...customers: string[]): Promise<void> {
   await world.crm.query('insert into broken select unnest($1::text[]) on conflict do nothing', [customers])
 }
+async function filled(world: World): Promise<void> {
+  await until('the copy is filled', async () => {
+    const { rows } = await world.marketing.query(`select from comity.asked_backfills where state <> 'ready'`)
+    return rows.length === 0
+  })
+}
 async function mend(world: World): Promise<void> {
   await world.crm.query('delete from broken')
 }
@@ -33,6 +39,7 @@ export const SITUATIONS: Readonly<Record<string, Happening>> = {
   },
   async 'a process of marketing is started'(world) {
     await world.start('marketing')
+    await filled(world)
     await world.settled()
   },
   /* A process reports what it sees of itself, every few seconds; this one's handler hangs. */
@@ -166,7 +173,7 @@ export const SITUATIONS: Readonly<Record<string, Happening>> = {
     await world.send('ada')
     await world.settled()
     await restore()
-    await world.crm.query('truncate written_back')
+    await until('again', async () => (await world.crm.query('select from written_back')).rows.length > 0)
     await world.settled()
     return [at]
   },
@@ -182,17 +189,21 @@ export const SITUATIONS: Readonly<Record<string, Happening>> = {
     await world.settled()
     return [id]
   },
+  async "marketing's copy has been compared with what crm has now"(world) {
+    await until('an audit for that reason has ended, and no other one is open', async () => {
+      const { rows } = await world.marketing.query(
+        `select count(*) filter (where cause = 'incarnation' and state = 'ended')::int as ended, count(*) filter (where state <> 'ended')::int as open
+         from comity.audits`,
+      )
+      return rows[0].ended > 0 && rows[0].open === 0
+    })
+  },
   async "somebody changes a name in marketing's copy by hand, and deletes another row there"(world) {
     await world.settled()
     await world.marketing.query(`update crm_customer set name = 'Bobby' where id = 'bob'`)
     await world.marketing.query(`delete from crm_customer where id = 'eve'`)
   },
-  async 'it is filled'(world) {
-    await until('the copy is filled', async () => {
-      const { rows } = await world.marketing.query(`select from comity.asked_backfills where state <> 'ready'`)
-      return rows.length === 0
-    })
-  },
+  'it is filled': filled,
   async 'the application deletes eve'(world) {
     await world.crm.query(`delete from customers where id = 'eve'`)
     await world.settled()

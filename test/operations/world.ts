@@ -1,4 +1,5 @@
 import type { Queryable, Team } from 'comity'
+import { listSubscriptions } from 'comity/admin'
 import pg from 'pg'
 import { until } from '../chaos/until.ts'
 import { freshDatabase } from '../support/postgres.ts'
@@ -89,6 +90,13 @@ export async function newWorld(code: () => Promise<Record<TeamName, () => Team<Q
     async settled() {
       for (const team of running.values()) await team.drained()
       for (const team of running.values()) await team.caughtUp()
+      // What a subscription goes back to is behind it again.
+      for (const { name, declaration, environment } of running.values())
+        await until(`nothing is on its way to ${name}`, async () =>
+          (await listSubscriptions(declaration, environment)).every(
+            ({ state, lag }) => lag === 0 || !['seeking', 'working', 'idle'].includes(state),
+          ),
+        )
       // A step later the checkpoint has moved; and each process reports of itself every five seconds, if something has changed.
       for (const name of running.keys())
         await until(`nothing is under way in ${name}`, async () => {
