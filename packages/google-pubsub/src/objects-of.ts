@@ -18,8 +18,7 @@ const PER_PROJECT = 10_000
 const BYTES_PER_BUCKET = 1_000_000
 
 /**
- * Counts what a plan creates, for one team or for all: topics + subscriptions are what is declared, and for each team 3 system topics
- * (declaration, heartbeat, answer), its commands topic and the subscriptions of them.
+ * Counts what a plan creates, for one team or for all: topics and subscriptions that are declared, and those of the system (see the README).
  * @param buckets of a topic whose plan names none; the transport's own option
  */
 export function objectsOf(plan: ProvisionPlan, buckets: number = 32): ObjectCount {
