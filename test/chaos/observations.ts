@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { keyOf } from '@comity/contract'
 import type { Observations, OutboxObservation, ReplicaObservation, Row, SubscriptionObservation, TroubleObservation } from 'comity/testing'
 import type { Transport } from 'comity/transport'
@@ -73,8 +74,8 @@ export async function observe(
 ): Promise<Observations> {
   const { shop, mail, stock, transport } = sources
   const names = [...Object.keys(HANDLED), ...Object.keys(KEPT)]
-  const stats = new Map(((await transport.stats?.(names)) ?? []).map(({ subscription, backlog }) => [subscription, backlog]))
-  const backlogOf = (name: string): number => stats.get(name) ?? 0
+  const left = await leftAtBus(transport, names)
+  const backlogOf = (name: string): number => left.get(name) ?? 0
   const journal = await shop.query<{ op: string }>('select op from journal')
   const subscriptions = await Promise.all(
     Object.entries(HANDLED).map(([name, contract]) => observeSubscription(mail, name, contract.name, backlogOf(name))),
@@ -96,6 +97,15 @@ export async function observe(
     subscriptions,
     replicas,
     troubles: await observeTroubles(sources, outbox, subscriptions, replicas),
+  }
+}
+
+/** Marks come also when nobody writes any more, while copies are filled and compared, and pass in a moment: what stays was left. */
+async function leftAtBus(transport: Sources['transport'], names: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  for (const end = performance.now() + 10_000; ; await pause(100)) {
+    const stats = (await transport.stats?.(names)) ?? []
+    if (stats.every(({ backlog }) => backlog === 0) || performance.now() > end)
+      return new Map(stats.map(({ subscription, backlog }) => [subscription, backlog]))
   }
 }
 

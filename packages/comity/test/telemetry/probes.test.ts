@@ -96,6 +96,8 @@ test('a team that was not started is alive and not ready; started, it is both', 
     'jobs',
     'backfills of marketing',
     'marks for copies of marketing',
+    'erasures of marketing',
+    'holdings of marketing',
     'relay of marketing',
     'subscription marketing.crm-customer',
   ])
