@@ -166,10 +166,17 @@ suite(
       })
       ending.unshift(() => locking)
       await crm.db.transaction((tx) => crm.team.publish(tx, Customer, { id: 'c1', email: 'new@example.com' }))
-      for (const id of ['bad', 'slow']) await crm.db.transaction((tx) => crm.team.publish(tx, Bounced, { id }))
+      const bounce = (id: string) => crm.db.transaction((tx) => crm.team.publish(tx, Bounced, { id }))
+      await bounce('bad')
+      // In one batch with the other it would wait for it.
+      await expect.poll(async () => shown(await scrape(), 'comity_waiting_keys', 'marketing.crm-email-bounced', 'parked'), WAIT).toBe(1)
+      await expect.poll(async () => shown(await scrape(), 'comity_subscription_lag', 'marketing.slow'), WAIT).toBe(0)
+      await bounce('slow')
 
       let troubled: ReadonlyMap<string, number> = new Map()
       const seen = async (): Promise<readonly unknown[]> => {
+        // Who runs elsewhere goes on to say so: silent for 15 seconds it would be taken for gone.
+        await outside.claim({ team: 'billing', incarnation: 1, holder: 'elsewhere:1:abc' })
         troubled = await scrape()
         return [
           shown(troubled, 'comity_broker_trouble', 'shop'),
