@@ -50,20 +50,21 @@ describe('two processes that are given the same messages', () => {
 
   test('waiting for the lane longer than a statement may last is no attempt of the message', async () => {
     const bus = sharedBus()
-    const url = `${(await freshDatabase()).url}?statement_timeout=200&query_timeout=5000`
+    const { url } = await freshDatabase()
     let begun = 0
     await using first = await crm(
       bus,
       async ({ n }) => {
         if (n === 1) begun++
-        if (n === 1) await new Promise((resolve) => setTimeout(resolve, 1000))
+        if (n === 1) await new Promise((resolve) => setTimeout(resolve, 3000))
       },
       {},
       { url },
     )
     await send(bus, message('a', 1), message('a', 2))
     await eventually('the first is at it', () => begun || undefined)
-    await using second = await crm(bus, () => undefined, {}, { url, setUp: false })
+    const impatient = `${url}?statement_timeout=1000&query_timeout=5000`
+    await using second = await crm(bus, () => undefined, {}, { url: impatient, setUp: false })
     await ended(second.db, 4)
     expect(await waiting(first.db)).toEqual([])
     expect(await effects(first.db)).toEqual([1, 2])
