@@ -112,8 +112,11 @@ end $$;
 -- of `keys`: a row of the database's for each row would cost as much again on both sides. `place` is the raw text of the part's last key. Rows
 -- end where they have max_bytes of state together. What is outside of a subset (migration 0016) is passed: what can't be said is named all the same, for
 -- nobody knows whether it is one of it. Nobody's table is locked.
-create function comity.backfill_parts(topic text, after text[], most integer, max_bytes integer, part_rows integer, subset jsonb default null)
-  returns table (rows integer, bytes integer, place text, keys text, states text, withheld text)
+-- Asked for `fields`, a part of a captured table has no JSON but one text, `cells`: rows are separated by RS (U+001E), their fields by DEL (U+007F), a NULL
+-- is GS (U+001D), and `kinds` says of each field whether a cell is a string ("t") or JSON ("j"). Null: a row of it can't be said so. Where there
+-- are no `kinds`, nothing of this topic can.
+create function comity.backfill_parts(topic text, after text[], most integer, max_bytes integer, part_rows integer, subset jsonb default null, fields text[] default null)
+  returns table (rows integer, bytes integer, place text, keys text, states text, withheld text, cells text, kinds text)
   language plpgsql volatile security definer
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex'
   set lc_monetary = 'C' set row_security = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off set search_path = pg_catalog, pg_temp as $$
@@ -127,10 +130,14 @@ declare
   columns text[] := '{v.key}';
   bounds text[] := array[format('%L', after[1])];
   places text[] := '{}';
+  placed text;
+  followed text;
+  captured jsonb;
+  said text[];
 begin
   select * into strict contract from comity.contracts c where c.topic = backfill_parts.topic and c.kind = 'entity';
   if contract.source <> 'published' then
-    select c.prefix into prefix from comity.captures c where c.topic = backfill_parts.topic and c.released_at is null;
+    select c.prefix, c.fields into prefix, captured from comity.captures c where c.topic = backfill_parts.topic and c.released_at is null;
     view := to_regclass(format('comity.%I', prefix || ' state'));
     if view is null then
       perform comity.refuse('CM009', format('the view of "%s" is gone, which Comity reads', backfill_parts.topic), 'run "comity migrate" to capture its table again');
@@ -149,9 +156,36 @@ begin
   for i in 1 .. cardinality(columns) loop
     places := places || format('(array_agg(m.place_%s))[count(*)]', i);
   end loop;
+  placed := (select string_agg(format('%s::text as place_%s', c, i), ', ' order by i) from unnest(columns) with ordinality c(c, i));
+  followed := case when after is null then 'true' else format('(%s) > (%s)', array_to_string(columns, ', '), array_to_string(bounds, ', ')) end;
+  if view is not null and fields is not null and subset is null then
+    said := (select array_agg(a.attname order by w.n)
+      from unnest(fields) with ordinality w(field, n)
+      join jsonb_array_elements(captured) with ordinality c(field, i) on c.field ->> 'field' = w.field
+      join pg_attribute a on a.attrelid = view and a.attname in ('text_' || c.i, 'json_' || c.i));
+    if cardinality(said) = cardinality(fields) then
+      return query execute format($sql$
+        select count(*)::int, sum(m.bytes)::int, json_build_array(%1$s)::text, null::text, null::text, null::text,
+          case when bool_and(m.fit) then string_agg(m.cells, E'\x1e') end, %2$L
+        from (
+          select r.*, sum(r.bytes) over (order by r.n rows unbounded preceding) as upto, r.fits and r.bytes <= r.cells_most as fit from (
+            select q.*, octet_length(q.cells) as bytes from (
+              select row_number() over () as n, %3$s, v.cells_fit and v.key_unfit is null as fits, v.cells_most, concat_ws(E'\x7f', %4$s) as cells from (
+                select * from %5$s v where %6$s order by %7$s limit %8$s) v) q) r) m
+        where m.upto - m.bytes < %9$s
+        group by (m.n - 1) / %10$s order by (m.n - 1) / %10$s$sql$,
+        array_to_string(places, ', '),
+        (select string_agg(left(c, 1), '' order by i) from unnest(said) with ordinality c(c, i)),
+        placed,
+        (select string_agg(format('coalesce(v.%I, E''\x1d'')', c), ', ' order by i) from unnest(said) with ordinality c(c, i)),
+        source, followed, array_to_string(columns, ', '), most, max_bytes, part_rows);
+      return;
+    end if;
+  end if;
   return query execute format($sql$
     select count(*)::int, sum(m.bytes)::int, json_build_array(%1$s)::text, coalesce(json_agg(m.key) filter (where m.good), '[]')::text,
-      '[' || coalesce(string_agg(m.state, ',') filter (where m.good), '') || ']', coalesce(json_agg(m.key) filter (where not m.good and not m.outside), '[]')::text
+      '[' || coalesce(string_agg(m.state, ',') filter (where m.good), '') || ']', coalesce(json_agg(m.key) filter (where not m.good and not m.outside), '[]')::text,
+      null::text, null::text
     from (
       select r.*, sum(r.bytes) over (order by r.n rows unbounded preceding) as upto, r.fit and not r.outside as good from (
         select q.*, q.fit and %11$s as outside from (
@@ -160,10 +194,7 @@ begin
     where m.upto - m.bytes < %9$s
     group by (m.n - 1) / %10$s order by (m.n - 1) / %10$s$sql$,
     array_to_string(places, ', '),
-    (select string_agg(format('%s::text as place_%s', c, i), ', ' order by i) from unnest(columns) with ordinality c(c, i)),
-    unfit, source, chosen,
-    case when after is null then 'true' else format('(%s) > (%s)', array_to_string(columns, ', '), array_to_string(bounds, ', ')) end,
-    array_to_string(columns, ', '), most, max_bytes, part_rows,
+    placed, unfit, source, chosen, followed, array_to_string(columns, ', '), most, max_bytes, part_rows,
     case when subset is null then 'false' else format('not comity.in_subset(%L::jsonb, case when q.fit then q.state::jsonb end)', subset) end);
 end $$;
 

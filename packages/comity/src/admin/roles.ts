@@ -40,7 +40,7 @@ const RUNNING = [
   'maintain_waiting(interval)',
   'fold_counts()',
   'draw_version()',
-  'backfill_parts(text, text[], integer, integer, integer, jsonb)',
+  'backfill_parts(text, text[], integer, integer, integer, jsonb, text[])',
   'backfill_estimate(text)',
   'audit_own_digests(text, jsonb, text, text, integer, integer, integer[])',
   'audit_own_rows(text, jsonb, text, text, integer, integer[])',

@@ -81,6 +81,10 @@ interface Stretch {
   readonly parts: Parts
   readonly isLast: boolean
 }
+interface Reading {
+  readonly read: readonly StretchPart[]
+  readonly parts: Parts | undefined
+}
 interface Ahead {
   readonly follows: Follows
   readonly term: number
@@ -106,7 +110,8 @@ const STUMBLED = `
     ended_at = case when $5::text is null then ended_at else clock_timestamp() end
   where id = $1::text::uuid and term = $2::text::bigint and state = 'running'`
 const PARTS = `
-  select rows, bytes, place, keys, states, withheld from comity.backfill_parts($1::text, $2::text::text[], $3::int, $4::int, $5::int, $6::text::jsonb)`
+  select rows, bytes, place, keys, states, withheld, cells, kinds
+  from comity.backfill_parts($1::text, $2::text::text[], $3::int, $4::int, $5::int, $6::text::jsonb, $7::text::text[])`
 
 /** Bytes of states in a stretch, before their fields are picked. */
 const STRETCH_BYTES = 4_000_000
@@ -201,20 +206,20 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
     })
     const after = place === null ? null : arrayLiteral((JSON.parse(place) as unknown[]).map(String))
     const stretch = { id: job.id, term: held.term, version, follows: last }
-    const behind = async (partRows: number): Promise<readonly StretchPart[]> =>
-      (await database.query<StretchPart>(PARTS, [job.entity, after, most, STRETCH_BYTES, partRows, job.subset])).rows
-    let read = await behind(CHUNK_ROWS)
-    let parts = partsOf(read, entity, stretch)
-    if (parts === undefined) {
-      // What is read later is as good for this version.
-      read = await behind(1)
-      parts = partsOf(read, entity, stretch) as Parts
+    const behind = async (partRows: number, fields?: readonly string[]): Promise<Reading> => {
+      const given = [job.entity, after, most, STRETCH_BYTES, partRows, job.subset, fields === undefined ? null : arrayLiteral(fields)]
+      const read = (await database.query<StretchPart>(PARTS, given)).rows
+      return { read, parts: partsOf(read, entity, stretch) }
     }
+    // The cheapest form first; what is read later is as good for this version.
+    let { read, parts } = await behind(CHUNK_ROWS, entity.fields)
+    if (parts === undefined && entity.fields !== undefined) ({ read, parts } = await behind(CHUNK_ROWS))
+    if (parts === undefined) ({ read, parts } = (await behind(1)) as Required<Reading>)
     const rows = read.reduce((sum, part) => sum + part.rows, 0)
     const bytes = read.reduce((sum, part) => sum + part.bytes, 0)
     giveBack(job, most - rows)
     // Fewer than could be: behind the last one there was nothing, unless the bytes ended it.
-    return { version, rows, place: read.at(-1)?.place ?? place, parts, isLast: rows < most && bytes < STRETCH_BYTES }
+    return { version, rows, place: read.at(-1)?.place ?? place, parts: parts as Parts, isLast: rows < most && bytes < STRETCH_BYTES }
   }
 
   /** It is dropped if what it follows is not saved. */

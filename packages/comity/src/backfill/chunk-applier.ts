@@ -1,15 +1,10 @@
-import { type ContractDescription, keyOf } from '@comity/contract'
+import type { ContractDescription, JsonSchema } from '@comity/contract'
 import type { CopyingHandler, Heard } from '../control/copying-channel.ts'
-import { arrayLiteral } from '../postgres/array-literal.ts'
-import type { Database, Queryable } from '../postgres/database.ts'
-import { copyStatements } from '../replica/copy-statements.ts'
-import { keptOf } from '../replica/subset.ts'
-import type { Validator } from '../schema/index.ts'
+import type { Database } from '../postgres/database.ts'
 import type { Permit } from '../subscription/permits.ts'
 import type { DeliveryResult } from '../transport/transport.ts'
 import { CHUNK, type Chunk } from './contracts.ts'
-import { fillRows } from './fill-rows.ts'
-import { filledTables } from './filled-tables.ts'
+import { chunkFiller } from './filled-chunk.ts'
 
 /* The row is locked for the whole transaction: two processes that got the same chunks apply them one after the other. */
 const JOB = `
@@ -19,9 +14,6 @@ const JOB = `
   from comity.asked_backfills j where j.id = $1::text::uuid and j.replica = $2::text for update of j`
 /* Every transaction that consumes holds the rows of its lanes; these rows are of all of them. In one order: two of these never cross. */
 const LOCK_LANES = 'select 1 from comity.lanes where subscription = $1::text order by lane for update'
-const LEFT = `
-  insert into comity.backfill_left (replica, key, why, reason)
-  select $1::text, l.key, $3::text, $4::text from unnest($2::text::text[]) l(key) on conflict (replica, key) do update set why = excluded.why, reason = excluded.reason`
 /* It hears nothing else meanwhile; so its owner need not be asked whether it is there. */
 const WAITS = `
   update comity.asked_backfills set reason = $2::text, ask_at = clock_timestamp() + interval '30 seconds' where id = $1::text::uuid`
@@ -73,59 +65,13 @@ export function chunkApplier(options: {
   readonly replica: string
   readonly entity: ContractDescription
   readonly database: Database
-  readonly validator: Validator
+  /** Of the fields that are kept. */
+  readonly schema: JsonSchema
   readonly permit: Permit
   readonly onApplied: (keys: readonly string[]) => void
 }): CopyingHandler<Chunk> {
-  const { replica, entity, database, validator, permit, onApplied } = options
-  const statements = copyStatements()
-
-  async function applied(
-    sql: Queryable,
-    { id, version, withheld, states }: Chunk,
-    why: string,
-  ): Promise<{ keys: string[]; count: number; refused: number }> {
-    const copy = await statements.of(sql, replica)
-    const keys: string[] = []
-    const good: Chunk['states'][number][] = []
-    let refused = 0
-    for (const state of states) {
-      const problem = validator.validate(state)
-      let key: string | undefined
-      try {
-        key = keyOf(entity, state)
-      } catch {
-        // It stays nameless: nothing here has such a key.
-      }
-      if (problem === undefined && key !== undefined) {
-        keys.push(key)
-        good.push(state)
-        continue
-      }
-      refused++
-      if (key !== undefined)
-        await sql.query(LEFT, [replica, arrayLiteral([key]), 'refused', problem && `${problem.path} ${problem.message}`])
-    }
-    if (withheld.length > 0) await sql.query(LEFT, [replica, arrayLiteral(withheld), 'withheld', `backfill ${id}`])
-    if (keys.length === 0) return { keys, count: 0, refused }
-    // An owner of an older version says every row. What is outside of the subset was in no chunk, then: it goes when the backfill settles.
-    const kept = await keptOf(sql, copy.subset, JSON.stringify(good))
-    const rows = { replica, version, keys: keys.filter((_, i) => kept(i)), states: good.filter((_, i) => kept(i)) }
-    let count = 0
-    for (const table of filledTables(copy, why)) count = await fillRows(sql, table, rows)
-    return { keys, count, refused }
-  }
-
-  /**
-   * One of these that has rows in it. Nothing of a paused tenant moves, so its chunk waits, and with it those that follow: they are a
-   * chain. The waiting lines hold messages of the live topic, and no rows.
-   */
-  function tenantIn({ states }: Chunk, tenants: ReadonlySet<string>): string | undefined {
-    const field = entity.tenantField
-    if (field === undefined) return undefined
-    const found = states.find((state) => tenants.has(String(state[field])))
-    return found && String(found[field])
-  }
+  const { replica, entity, schema, database, permit, onApplied } = options
+  const filler = chunkFiller(replica, entity, schema)
 
   /** One transaction for as many as fit; answers how many of them have ended. */
   async function apply(chunks: readonly Chunk[]): Promise<readonly DeliveryResult[]> {
@@ -148,7 +94,8 @@ export function chunkApplier(options: {
         const sums = { rows: 0, applied: 0, withheld: 0, refused: 0 }
         for (const chunk of chunks) {
           const place = placeOf(chunk, last)
-          const paused = pausedTenants.size === 0 || place === 'repeated' ? undefined : tenantIn(chunk, pausedTenants)
+          // Nothing of a paused tenant moves, so its chunk waits, and with it those that follow: they are a chain. The waiting lines hold messages of the live topic, and no rows.
+          const paused = pausedTenants.size === 0 || place === 'repeated' ? undefined : filler.tenantIn(chunk, pausedTenants)
           if (paused !== undefined) await sql.query(WAITS, [first.id, `the tenant ${paused} is paused here`])
           if (place === 'early' || paused !== undefined) {
             answers.push('later')
@@ -157,12 +104,12 @@ export function chunkApplier(options: {
           answers.push('ack')
           if (place === 'repeated') continue
           if (sums.rows === 0) await sql.query(LOCK_LANES, [replica])
-          const one = await applied(sql, chunk, job.why)
-          done.push(...one.keys)
-          sums.rows += chunk.states.length
-          sums.applied += one.count
+          const filled = await filler.fill(sql, chunk, job.why)
+          done.push(...filled.keys)
+          sums.rows += filled.rows
+          sums.applied += filled.applied
           sums.withheld += chunk.withheld.length
-          sums.refused += one.refused
+          sums.refused += filled.refused
           last = chunk
         }
         if (answers.length === 1 && answers[0] === 'later') return answers

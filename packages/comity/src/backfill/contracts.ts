@@ -1,6 +1,7 @@
 import type { JsonSchema } from '@comity/contract'
 import type { SubsetCondition } from '../catalog/declaration.ts'
 import type { CopyingContract } from '../control/copying-channel.ts'
+import type { Cells } from './cells.ts'
 
 /**
  * What an owner and one copy say to each other during a backfill, on the copying channel (docs/decisions/0011-copying-channel.md).
@@ -46,6 +47,8 @@ export interface Chunk {
   /** Keys that are there and can't be said: they break their contract. */
   readonly withheld: readonly string[]
   readonly states: readonly Readonly<Record<string, unknown>>[]
+  /** Instead of states, where the owner can: of a captured table, all that is picked of each row. See {@link Cells}. */
+  readonly table?: Cells
 }
 
 /** What the owner does about it. */
@@ -95,13 +98,27 @@ export const ASKED: CopyingContract = {
   },
 }
 
+const TABLE: JsonSchema = {
+  type: 'object',
+  properties: {
+    rows: { type: 'string' },
+    columns: {
+      type: 'array',
+      minItems: 1,
+      maxItems: 2000,
+      items: { type: 'object', properties: { field: text, as: { enum: ['text', 'json'] } }, required: ['field', 'as'] },
+    },
+  },
+  required: ['columns', 'rows'],
+}
+
 export const CHUNK: CopyingContract = {
   type: 'comity.backfill-chunk',
   schema: {
     type: 'object',
     properties: {
       ...{ v: version, id: uuid, term: count, version: count, part: version, parts: version, follows: count },
-      ...{ withheld: { type: 'array', items: text }, states: { type: 'array', items: { type: 'object' } } },
+      ...{ withheld: { type: 'array', items: text }, states: { type: 'array', items: { type: 'object' } }, table: TABLE },
     },
     required: ['v', 'id', 'term', 'version', 'part', 'parts', 'follows', 'withheld', 'states'],
   },

@@ -1,4 +1,4 @@
-import type { ContractDescription } from '@comity/contract'
+import type { ContractDescription, JsonSchema } from '@comity/contract'
 import { type CopyingHandler, copyingHeard } from '../control/copying-channel.ts'
 import { type CopyingDeclaration, copyingSubscriptions } from '../control/copying-topics.ts'
 import { systemReceiver } from '../control/system-receiver.ts'
@@ -17,6 +17,7 @@ export interface CopyFiller {
   readonly entity: ContractDescription
   readonly audience?: string
   /** Of the fields that are kept. */
+  readonly schema: JsonSchema
   readonly validator: Validator
   readonly onApplied: (keys: readonly string[]) => void
 }
@@ -56,10 +57,10 @@ export function copyBackfills(options: CopyBackfillsOptions): { readonly loops: 
     ...common,
   })
   const subscriptions = new Map(copyingSubscriptions({ ...declaration, owns: [] }).map((each) => [each.replica, each]))
-  const receivers = fillers.flatMap(({ name, entity, validator, onApplied }) => {
+  const receivers = fillers.flatMap(({ name, entity, schema, onApplied }) => {
     const subscription = subscriptions.get(name)
     if (subscription === undefined) return []
-    const applier = chunkApplier({ replica: name, entity, database, validator, permit, onApplied })
+    const applier = chunkApplier({ replica: name, entity, schema, database, permit, onApplied })
     const states = stateHeard({ replica: name, database, onHeard: () => asks.wake() })
     return systemReceiver({
       ...{ subscription: brokerName(subscription.name), transport, cleared, ...common },

@@ -2,6 +2,7 @@ import { ComityError, type ContractDescription, fieldsOn } from '@comity/contrac
 import type { SubsetCondition } from '../catalog/declaration.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { compile, HARD_MAX_BYTES, parseJson, parseJsonEach, pickedFields, picker, type Validator } from '../schema/index.ts'
+import { type CellColumn, type CellsJudge, cellsJudge } from './cells.ts'
 import { BackfillRefused } from './errors.ts'
 
 /** One entity as a copy gets it. */
@@ -10,6 +11,15 @@ export interface PublishedEntity {
   stateOf(state: string | null, withheld: string | null): { readonly text: string } | { readonly withheld: true }
   /** The same for a JSON array of states; undefined where it can't be taken apart. */
   statesOf(states: string): SaidStates | undefined
+  /** All of its fields, in the order in which rows are asked for as cells: what is picked comes first. Undefined where they can't be judged like that. */
+  readonly fields: readonly string[] | undefined
+  /** How such rows are judged, their kinds being `t` (text) or `j` (JSON). */
+  table(kinds: string): SaidTable | undefined
+}
+
+export interface SaidTable {
+  readonly judge: CellsJudge
+  readonly picked: readonly CellColumn[]
 }
 
 export interface SaidStates {
@@ -59,7 +69,15 @@ export async function publishedEntity(database: Queryable, wanted: Wanted): Prom
   const picked = pickedFields(contract, fields)
   const isWhole = (data: object): boolean =>
     Object.keys(data).length === picked.length && picked.every((field) => Object.hasOwn(data, field))
+  const all = [...new Set([...picked, ...granted])]
+  const table = (kinds: string): SaidTable | undefined => {
+    const columns = all.map((field, i): CellColumn => ({ field, as: kinds[i] === 'j' ? 'json' : 'text' }))
+    const judge = judgeOf(description, columns)
+    return judge && { judge, picked: columns.slice(0, picked.length) }
+  }
   return {
+    fields: table('') === undefined ? undefined : all,
+    table,
     statesOf(states) {
       const values = orUndefined(() => parseJsonEach(states))
       if (values === undefined) return undefined
@@ -91,6 +109,18 @@ function validatorOf(description: string): Validator {
 }
 const validators = new Map<string, Validator>()
 const MOST_KNOWN = 50
+
+function judgeOf(description: string, columns: readonly CellColumn[]): CellsJudge | undefined {
+  const name = JSON.stringify([description, columns])
+  const known = judges.get(name)
+  if (known !== undefined) return known
+  const made = cellsJudge((JSON.parse(description) as ContractDescription).schema, columns)
+  if (made === undefined) return undefined
+  if (judges.size >= MOST_KNOWN) judges.clear()
+  judges.set(name, made)
+  return made
+}
+const judges = new Map<string, CellsJudge>()
 
 function parsed(state: string): Record<string, unknown> | undefined {
   return orUndefined(() => parseJson(state, HARD_MAX_BYTES) as Record<string, unknown>)

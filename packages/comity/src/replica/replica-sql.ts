@@ -10,11 +10,11 @@ export interface ReplicaSql {
   /** $1 keys, $2 the version of all of them, $3 states (one JSON array), $4 replica: answers how many were `applied`. */
   readonly fill: string
   /**
-   * $1 keys, $2 replica: whether there is no row and no tombstone of any of them, and the table may be copied into (`fresh`). Under the locks
-   * of its lanes that stays so.
+   * $1 keys, $2 replica: those of which there is a row or a tombstone (`known`, a JSON array), and whether the table may be copied into (`copied`).
+   * Under the locks of its lanes that stays so.
    */
-  readonly fresh: string
-  /** The states of such keys, as lines of {@link copyLines}. */
+  readonly known: string
+  /** Takes lines of states (replica-copy.ts) whose keys are not known. */
   readonly copy: string
   readonly columns: readonly ReplicaColumn[]
   /** $1 version, $2 replica, $3 most: `keys` of rows that are older and not left by a backfill, as a JSON array. */
@@ -84,10 +84,10 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
         returning 1
       )
       select count(*)::int as applied from applied`,
-    fresh: `
-      select not exists (select from unnest($1::text::text[]) i(key) join ${table} r on ${isKey})
-        and not exists (select from unnest($1::text::text[]) i(key) join comity.tombstones t on t.replica = $2::text and t.key = i.key)
-        and not row_security_active(${quoteLiteral(table)}) as fresh`,
+    known: `
+      select coalesce(json_agg(i.key), '[]')::text as known, not row_security_active(${quoteLiteral(table)}) as copied
+      from unnest($1::text::text[]) i(key)
+      where exists (select from ${table} r where ${isKey}) or exists (select from comity.tombstones t where t.replica = $2::text and t.key = i.key)`,
     copy: copyStatement(table, replica.columns, VERSION_COLUMN),
     columns: replica.columns,
     older: `

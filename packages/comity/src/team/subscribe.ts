@@ -74,10 +74,18 @@ export function subscribe<Tx>(options: Subscribing<Tx>): Subscribed {
   for (const kept of declaration.keeps) {
     const { name, entity, flow, audience } = kept
     const applied = options.applied.get(name) as AppliedKeys
-    const validator = compile(partialSchema(entity, fieldsNeeded(kept)))
+    const schema = partialSchema(entity, fieldsNeeded(kept))
+    const validator = compile(schema)
     const consumer = replicaConsumer<Tx>({ validator, onApplied: (keys) => applied.announce(keys) })
     add(name, entity, tracedConsumer(traced(name, entity), consumer), flow)
-    fillers.push({ name, entity, validator, onApplied: (keys) => applied.announce(keys), ...(audience === undefined ? {} : { audience }) })
+    fillers.push({
+      name,
+      entity,
+      schema,
+      validator,
+      onApplied: (keys) => applied.announce(keys),
+      ...(audience === undefined ? {} : { audience }),
+    })
   }
   for (const handled of declaration.handles) {
     const { name, contract, audience, timeout, batch } = handled

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { beforeAll, expect, test } from 'vitest'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
-import { fillRows } from '../../src/backfill/fill-rows.ts'
+import { fillingOfStates, fillRows } from '../../src/backfill/fill-rows.ts'
 import { connect } from '../../src/postgres/index.ts'
 import type { ReplicaColumn } from '../../src/replica/replica-columns.ts'
 import { createReplicaTable, replicaSql } from '../../src/replica/replica-sql.ts'
@@ -23,8 +23,11 @@ const TABLES = [
   { name: 'r', schema: 'public', table: 'compared', columns: COLUMNS },
 ] as const
 const text = fc.oneof(
-  fc.string({ unit: fc.constantFrom('\\', 'N', '.', '\t', '\n', '\r', ',', '"', "'", '{', 'é', '😀', '\b', '\u007f', ' '), maxLength: 12 }),
-  fc.constantFrom('\\N', '\\.', '', 'null'),
+  fc.string({
+    unit: fc.constantFrom('\\', 'N', '.', '\t', '\n', '\r', ',', '"', "'", '{', 'é', '😀', '\b', '\u007f', '\u001d', '\u001e', ' '),
+    maxLength: 12,
+  }),
+  fc.constantFrom('\\N', '\\.', '', 'null', '\u001d'),
 )
 const state = fc.record(
   {
@@ -59,7 +62,12 @@ test('states', { timeout: 20_000 }, async () => {
         await db.query(`truncate ${shape.table}`)
         await db.transaction(async (tx) => {
           const sql = shape.table === 'copied' ? tx : { query: tx.query.bind(tx) }
-          const filling = { replica: 'r', version: 7, keys: states.map(({ id }) => id), states }
+          const filling = fillingOfStates(
+            'r',
+            7,
+            states.map(({ id }) => id),
+            states,
+          )
           expect(await fillRows(sql, replicaSql(shape), filling)).toBe(states.length)
         })
         rows.push((await db.query(`select r::text from ${shape.table} r order by id`)).rows)
@@ -75,7 +83,18 @@ test('where something is there already, what is newer stays', async () => {
   const table = replicaSql(TABLES[0])
   await db.query('truncate copied')
   const fill = (version: number, keys: readonly string[], note: string): Promise<number> =>
-    db.transaction((tx) => fillRows(tx, table, { replica: 'r', version, keys, states: keys.map((id) => ({ id, note })) }))
+    db.transaction((tx) =>
+      fillRows(
+        tx,
+        table,
+        fillingOfStates(
+          'r',
+          version,
+          keys,
+          keys.map((id) => ({ id, note })),
+        ),
+      ),
+    )
   expect(await fill(5, ['a'], 'first')).toBe(1)
   await db.query(`insert into comity.tombstones values ('r', 'gone', 9)`)
   expect(await fill(4, ['a', 'b', 'gone'], 'older')).toBe(1)

@@ -3,6 +3,7 @@ export { captureFingerprint, captureSql, dropCaptureSql, releaseSql } from './ca
 export { type CaptureOptions, type CapturePlan, expressionsOf, planCapture } from './plan-capture.ts'
 export { runWithLockTimeout } from './run-with-lock-timeout.ts'
 export { snakeCase } from './snake-case.ts'
+export { NULL_CELL } from './state-sql.ts'
 export { inspectTable } from './table-shape.ts'
 export { SESSION_SETTINGS } from './trigger-sql.ts'
 export { columnFromWire, replicaColumnType, wireFromColumn } from './wire-sql.ts'

@@ -42,7 +42,7 @@ export function contractView(plan: CapturePlan): string {
 
 /**
  * The state of every row: raw key columns (`key_1` …; a condition on them finds the row by its index), `written` (the row
- * version's transaction), key text, tenant, JSON text, and why it has to be withheld.
+ * version's transaction), key text, tenant, JSON text, and why it has to be withheld; and each field by itself (see {@link cells}).
  */
 export function stateView(plan: CapturePlan): string {
   const row = (column: Column): string => value(column, ROW)
@@ -51,12 +51,37 @@ export function stateView(plan: CapturePlan): string {
   // OFFSET 0 keeps the planner from computing the JSON text once for each place that names it.
   return `create view ${captureNames(plan.topic).state} as select
   ${plan.keys.map((field, i) => `${row(columnOf(field))} as key_${i + 1}`).join(', ')}, ${ROW}.xmin as written, s.key, ${keyUnfit(plan, row)} as key_unfit, s.tenant, s.state,
-  ${withheld(plan, row, exact)} as withheld
+  ${[`${withheld(plan, row, exact)} as withheld`, ...cells(plan, row)].join(',\n  ')}
 from ${plan.table} as ${ROW} cross join lateral (
   select ${keyText(plan, row)} as key, ${tenantText(plan, row)} as tenant,
     ${guard === undefined ? json : `case when ${guard} <= ${plan.maxBytes * GUARD_FACTOR} then ${json} end`} as state
   offset 0
 ) s`
+}
+
+/** Alone in a cell it stands for NULL; no text that fits is that. */
+export const NULL_CELL = '\x1d'
+
+/**
+ * Fields one by one, in their order, without the cost of a JSON text: `text_n` is the string itself, `json_n` its JSON text. They say what `state` says
+ * where `cells_fit`, and where they have not more than `cells_most` bytes together; where not, or where there are none, only `state` does.
+ */
+function cells(plan: CapturePlan, row: RowValue): readonly string[] {
+  const isNull = quoteLiteral(NULL_CELL)
+  const fits: string[] = plan.tenant === undefined || isPlain(plan.tenant) ? [] : ['comity.key_fits(s.tenant)']
+  const columns: string[] = []
+  for (const [i, { source, conversion }] of plan.fields.entries()) {
+    if (!('column' in source)) return []
+    const from = row(source.column)
+    const isText = conversion.json !== 'bare' && conversion.jsonText === undefined
+    columns.push(isText ? `(${fill(conversion.value, from)})::text as text_${i + 1}` : `${jsonOf(conversion, from)} as json_${i + 1}`)
+    if (conversion.fits !== undefined) fits.push(`(${fill(conversion.fits.condition, from)}) is not false`)
+    if (isText && conversion.json === 'escaped') fits.push(`(${fill(conversion.value, from)}) is distinct from ${isNull}`)
+  }
+  const names = plan.fields.reduce((sum, { field }) => sum + Buffer.byteLength(JSON.stringify(field)) + 4, 2)
+  // Escaping makes six characters of one at most.
+  const most = Math.floor((plan.maxBytes - names) / 6)
+  return [`${fits.length === 0 ? 'true' : fits.join(' and ')} as cells_fit`, `${most} as cells_most`, ...columns]
 }
 
 /** A column's value as its type without domains. */

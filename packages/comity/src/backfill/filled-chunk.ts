@@ -1,0 +1,140 @@
+import { type ContractDescription, type JsonSchema, keyOf } from '@comity/contract'
+import { arrayLiteral } from '../postgres/array-literal.ts'
+import type { Queryable } from '../postgres/database.ts'
+import { copyStatements } from '../replica/copy-statements.ts'
+import { isJson, lineOfCells } from '../replica/replica-copy.ts'
+import { keptOf } from '../replica/subset.ts'
+import { compile } from '../schema/index.ts'
+import { CELL, type CellColumn, type Cells, type CellsJudge, cellsJudge, ROW, stateOfCells } from './cells.ts'
+import type { Chunk } from './contracts.ts'
+import { type Filling, fillingOfStates, fillRows } from './fill-rows.ts'
+import { filledTables } from './filled-tables.ts'
+
+type State = Chunk['states'][number]
+
+/** What became of the rows of a chunk. */
+export interface Filled {
+  readonly rows: number
+  /** Of those that this team could take. */
+  readonly keys: readonly string[]
+  /** How many of them were newer than what was there. */
+  readonly applied: number
+  readonly refused: number
+}
+
+export interface ChunkFiller {
+  /** Puts the rows of a chunk into the copy, in a transaction that holds all of its lanes. */
+  fill(sql: Queryable, chunk: Chunk, why: string): Promise<Filled>
+  /** One of these tenants that has rows in it. */
+  tenantIn(chunk: Chunk, tenants: ReadonlySet<string>): string | undefined
+}
+
+const LEFT = `
+  insert into comity.backfill_left (replica, key, why, reason)
+  select $1::text, l.key, $3::text, $4::text from unnest($2::text::text[]) l(key) on conflict (replica, key) do update set why = excluded.why, reason = excluded.reason`
+
+/** @param schema of the fields that are kept */
+export function chunkFiller(replica: string, entity: ContractDescription, schema: JsonSchema): ChunkFiller {
+  const statements = copyStatements()
+  const validator = compile(schema)
+  const judges = new Map<string, CellsJudge | undefined>()
+
+  function statesOf({ states, table }: Chunk): readonly State[] {
+    return table === undefined ? states : table.rows.split(ROW).map((row) => stateOfCells(schema, table.columns, row.split(CELL)))
+  }
+
+  function judgeOf(columns: readonly CellColumn[]): CellsJudge | undefined {
+    const name = JSON.stringify(columns)
+    if (!judges.has(name)) {
+      // Each owner's version has one.
+      if (judges.size > 10) judges.clear()
+      judges.set(name, cellsJudge(schema, columns))
+    }
+    return judges.get(name)
+  }
+
+  /** Rows as they came; undefined if one has to be looked at by itself. */
+  function fillingOf({ columns, rows }: Cells, version: number): Filling | undefined {
+    const cells = judgeOf(columns)?.read(rows)
+    if (cells === undefined) return undefined
+    const keyColumns = columns.filter(({ field }) => entity.keyFields.includes(field))
+    const keyAt = keyColumns.map((column) => columns.indexOf(column))
+    const keys: string[] = []
+    for (const row of cells) {
+      const key = keyOr(
+        entity,
+        stateOfCells(
+          schema,
+          keyColumns,
+          keyAt.map((i) => row[i] as string),
+        ),
+      )
+      if (key === undefined) return undefined
+      keys.push(key)
+    }
+    return {
+      ...{ replica, version, keys },
+      state: (position) => stateOfCells(schema, columns, cells[position] as readonly string[]),
+      lines(wanted) {
+        const order = wanted.map(({ field }) => columns.findIndex((column) => column.field === field))
+        // A JSON column takes no bare text.
+        if (order.some((at, i) => at < 0 || (isJson(wanted[i]?.type as string) && columns[at]?.as === 'text'))) return undefined
+        return (position) =>
+          lineOfCells(
+            order.map((at) => cells[position]?.[at] as string),
+            version,
+          )
+      },
+    }
+  }
+
+  return {
+    async fill(sql, chunk, why) {
+      const { id, version, withheld } = chunk
+      const copy = await statements.of(sql, replica)
+      if (withheld.length > 0) await sql.query(LEFT, [replica, arrayLiteral(withheld), 'withheld', `backfill ${id}`])
+      const into = async (filling: Filling): Promise<number> => {
+        let applied = 0
+        for (const table of filledTables(copy, why)) applied = await fillRows(sql, table, filling)
+        return applied
+      }
+      const asTheyCame = chunk.table === undefined || copy.subset !== undefined ? undefined : fillingOf(chunk.table, version)
+      if (asTheyCame !== undefined)
+        return { rows: asTheyCame.keys.length, keys: asTheyCame.keys, applied: await into(asTheyCame), refused: 0 }
+
+      const states = statesOf(chunk)
+      const keys: string[] = []
+      const good: State[] = []
+      for (const state of states) {
+        const problem = validator.validate(state)
+        const key = keyOr(entity, state)
+        if (problem === undefined && key !== undefined) {
+          keys.push(key)
+          good.push(state)
+        } else if (key !== undefined)
+          await sql.query(LEFT, [replica, arrayLiteral([key]), 'refused', problem && `${problem.path} ${problem.message}`])
+      }
+      const filled = { rows: states.length, keys, applied: 0, refused: states.length - good.length }
+      if (keys.length === 0) return filled
+      // An owner of an older version says every row. What is outside of the subset was in no chunk, then: it goes when the backfill settles.
+      const kept = await keptOf(sql, copy.subset, JSON.stringify(good))
+      const inside = <Value>(values: readonly Value[]): readonly Value[] => values.filter((_, position) => kept(position))
+      return { ...filled, applied: await into(fillingOfStates(replica, version, inside(keys), inside(good))) }
+    },
+    tenantIn(chunk, tenants) {
+      const field = entity.tenantField
+      if (field === undefined) return undefined
+      const found = statesOf(chunk).find((state) => tenants.has(String(state[field])))
+      return found && String(found[field])
+    },
+  }
+}
+
+/** Undefined: it stays nameless, for nothing here has such a key. */
+function keyOr(entity: ContractDescription, state: State): string | undefined {
+  try {
+    return keyOf(entity, state)
+  } catch {
+    return undefined
+  }
+}
