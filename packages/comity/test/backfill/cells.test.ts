@@ -1,0 +1,182 @@
+/** Rows as cells say what rows as JSON say, from the owner's database to the copy's table; what can't be said so is said as JSON. */
+import type { JsonSchema } from '@comity/contract'
+import { entity } from '@comity/contract'
+import { team } from 'comity'
+import { testBus, testTeam } from 'comity/testing'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { CELL, type CellColumn, cellsJudge, ROW, stateOfCells } from '../../src/backfill/cells.ts'
+import { NULL_CELL } from '../../src/outbox/capture/index.ts'
+import { compile } from '../../src/schema/index.ts'
+
+const Note = entity('crm.note', {
+  key: ['list', 'id'],
+  state: z.object({
+    ...{ list: z.string(), id: z.int(), title: z.string().max(20), body: z.string().nullable(), remark: z.string().optional() },
+    ...{ score: z.number().nullable(), day: z.iso.date(), done: z.boolean(), tags: z.array(z.string()), secret: z.string() },
+  }),
+})
+const NOTES = `create table notes (list text, id bigint, title text not null, body text, remark text, score double precision, day date not null, done boolean not null,
+  tags jsonb not null, secret text not null, primary key (list, id))`
+const KEPT = ['title', 'body', 'remark', 'score', 'day', 'done', 'tags'] as const
+const awkward = fc.string({ unit: fc.constantFrom('a', 'é', '😀', ' ', '\\', '\n', '\r', '\t', '"', "'", ',', 'N'), maxLength: 8 })
+const separating = fc.constantFrom(CELL, ROW, NULL_CELL, `a${CELL}b`, `a${ROW}`, `${NULL_CELL}${NULL_CELL}`)
+const row = fc.record({
+  list: fc.constantFrom('a', 'b', 'ü'),
+  title: fc.oneof({ weight: 9, arbitrary: awkward }, { weight: 1, arbitrary: separating }),
+  body: fc.option(fc.oneof({ weight: 9, arbitrary: awkward }, { weight: 1, arbitrary: separating })),
+  remark: fc.option(awkward),
+  score: fc.option(fc.constantFrom(0, -1.5, 1e300, 12)),
+  day: fc.constantFrom('2026-02-28', '0044-03-15'),
+  done: fc.boolean(),
+  tags: fc.array(awkward, { maxLength: 3 }),
+})
+
+test('a first load of awkward rows gives the rows that live changes give', async () => {
+  const bus = testBus()
+  await using crm = await testTeam(team('crm').owns(Note, { table: 'notes' }), {
+    ...{ bus, url: (await freshDatabase()).url },
+    setup: (db) => db.query(NOTES),
+  })
+  const INSERT = `insert into notes select list, id, title, body, remark, score, day, done, tags, 'not theirs' from json_populate_recordset(null::notes, $1::text::json)`
+  for (const [count, seed] of [
+    [700, 1],
+    [30, 2],
+  ] as const) {
+    const rows = fc.sample(row, { numRuns: count, seed }).map((one, i) => ({ ...one, id: seed * 1000 + i }))
+    await crm.db.query(INSERT, [JSON.stringify(rows)])
+  }
+  const keeper = async (name: string) => testTeam(team(name).keeps(Note, { fields: KEPT }), { bus, url: (await freshDatabase()).url })
+  await using filled = await keeper('filled')
+  await filled.caughtUp()
+  await using announced = await keeper('announced')
+  await announced.caughtUp()
+  // Live: each row is written once more.
+  await announced.db.query('delete from crm_note')
+  await crm.db.query('update notes set done = not done')
+  await crm.db.query('update notes set done = not done')
+  await announced.caughtUp()
+  const names = 'list, id, title, body, remark, score, day, done, tags'
+  const all = async (db: typeof filled.db) => (await db.query(`select ${names} from crm_note order by list collate "C", id`)).rows
+  expect((await filled.db.query(`select applied::int, refused::int, withheld::int from comity.asked_backfills`)).rows).toEqual([
+    { applied: 730, refused: 0, withheld: 0 },
+  ])
+  expect(await all(filled.db)).toEqual(await all(announced.db))
+  expect(await all(filled.db)).toEqual((await crm.db.query(`select ${names} from notes order by list collate "C", id`)).rows)
+
+  // Which form a stretch has depends on its rows alone.
+  const form = async (after: string | null) =>
+    (
+      await crm.db.query(
+        `select bool_and(cells is null) as json, bool_and(kinds is not null) as asked
+         from comity.backfill_parts('crm.note', $1::text::text[], 1, 1000000, 500, null, '{list,id,title,body}')`,
+        [after],
+      )
+    ).rows[0]
+  await crm.db.query(
+    `insert into notes values ('x', 1, $1, null, null, null, '2026-01-01', true, '[]', 's'), ('x', 2, 'b', null, null, null, '2026-01-01', true, '[]', 's')`,
+    [NULL_CELL],
+  )
+  expect(await form('{x,0}')).toEqual({ json: true, asked: true })
+  expect(await form('{x,1}')).toEqual({ json: false, asked: true })
+})
+
+const SCHEMAS: readonly JsonSchema[] = [
+  { type: 'string' },
+  { type: 'string', maxLength: 2 },
+  { type: ['string', 'null'] },
+  { type: 'integer', minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER },
+  { type: 'integer', minimum: 3 },
+  { type: 'number', description: 'a number' },
+  { anyOf: [{ type: 'boolean' }, { type: 'null' }] },
+  { type: 'boolean' },
+  { type: 'array', items: { type: 'integer' } },
+  { enum: ['a', 'b'] },
+  { type: 'string', format: 'date' },
+]
+const cell = fc.constantFrom(
+  'a',
+  'ab',
+  'abc',
+  '',
+  '0',
+  '-0',
+  '00',
+  '3',
+  '12',
+  '-7',
+  '1.5',
+  '1e3',
+  '9007199254740993',
+  '9007199254740991',
+  'true',
+  'false',
+  'null',
+  '[]',
+  '[1]',
+  '["a"]',
+  '"a"',
+  '{',
+  '2026-02-28',
+  '2026-02-30',
+  NULL_CELL,
+)
+
+test('a row is taken if the schema takes the state that it says, and only then', () => {
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.record({
+          schema: fc.constantFrom(...SCHEMAS),
+          as: fc.constantFrom('text' as const, 'json' as const),
+          required: fc.boolean(),
+          cell,
+        }),
+        {
+          ...{ minLength: 1, maxLength: 4 },
+        },
+      ),
+      (fields) => {
+        const named = fields.map((field, i) => ({ ...field, name: `f${i}` }))
+        const schema = {
+          type: 'object',
+          properties: Object.fromEntries(named.map((field) => [field.name, field.schema])),
+          required: named.filter(({ required }) => required).map(({ name }) => name),
+        } as JsonSchema
+        const wanted = named.map(({ name, as }): CellColumn => ({ field: name, as }))
+        const cells = named.map((field) => field.cell)
+        const read = cellsJudge(schema, wanted)?.read(cells.join(CELL), 1)
+        const isValid = compile(schema).validate(stateOfCells(schema, wanted, cells)) === undefined
+        expect(read !== undefined).toBe(isValid)
+        if (isValid) expect(read).toEqual([cells])
+      },
+    ),
+    { numRuns: 300 },
+  )
+})
+
+test('a text whose rows or cells are more or fewer than was said is no such text', () => {
+  const judge = cellsJudge({ type: 'object', properties: { a: { type: 'string' }, b: { type: 'string' } } } as JsonSchema, [
+    { field: 'a', as: 'text' },
+    { field: 'b', as: 'text' },
+  ])
+  const text = ['1', '2'].map((n) => ['x', n].join(CELL)).join(ROW)
+  expect(judge?.read(text, 2)).toEqual([
+    ['x', '1'],
+    ['x', '2'],
+  ])
+  expect(judge?.read(text, 3)).toBeUndefined()
+  expect(judge?.read(text.replace('1', `1${ROW}`), 2)).toBeUndefined()
+  expect(judge?.read(text.replace('1', `1${CELL}`), 2)).toBeUndefined()
+})
+
+test.each<[string, JsonSchema]>([
+  ['a condition over the whole', { type: 'object', properties: { a: {} }, if: { required: ['a'] } } as JsonSchema],
+  ['a field that is no column', { type: 'object', properties: { a: {}, b: {} }, required: ['b'] } as JsonSchema],
+  ['a column that it does not know', { type: 'object', properties: {} } as JsonSchema],
+  ['a reference', { type: 'object', properties: { a: { $ref: '#/$defs/a' } }, $defs: { a: {} } } as JsonSchema],
+])('a schema with %s is for states as a whole', (_, schema) => {
+  expect(cellsJudge(schema, [{ field: 'a', as: 'text' }])).toBeUndefined()
+})
