@@ -75,7 +75,7 @@ function cells(plan: CapturePlan, row: RowValue): readonly string[] {
     const from = row(source.column)
     const isText = conversion.json !== 'bare' && conversion.jsonText === undefined
     columns.push(isText ? `(${fill(conversion.value, from)})::text as text_${i + 1}` : `${jsonOf(conversion, from)} as json_${i + 1}`)
-    if (conversion.fits !== undefined) fits.push(`(${fill(conversion.fits.condition, from)}) is not false`)
+    if (conversion.fits !== undefined) fits.push(`(${from} is null or (${fill(conversion.fits.condition, from)}))`)
     if (isText && conversion.json === 'escaped') fits.push(`(${fill(conversion.value, from)}) is distinct from ${isNull}`)
   }
   const names = plan.fields.reduce((sum, { field }) => sum + Buffer.byteLength(JSON.stringify(field)) + 4, 2)
