@@ -29,8 +29,7 @@ export async function fillRows(sql: Queryable, table: ReplicaSql, filling: Filli
   const { replica, keys } = filling
   const all = keys.map((_, position) => position)
   const line = sql.copyIn && filling.lines(table.columns)
-  // The same key twice is for the statement that compares.
-  if (line === undefined || new Set(keys).size < keys.length) return compared(sql, table, filling, all)
+  if (line === undefined) return compared(sql, table, filling, all)
   const { rows } = await sql.query<{ known: string; copied: boolean }>(table.known, [arrayLiteral(keys), replica])
   if (!rows[0]?.copied) return compared(sql, table, filling, all)
   const known = new Set(JSON.parse(rows[0].known) as string[])
