@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { answerAudit } from '../../src/audit/answer-audit.ts'
 import type { AuditAnswer } from '../../src/audit/contracts.ts'
 import { connect } from '../../src/postgres/index.ts'
-import { type AuditedTeams, auditedTeams } from './audited-teams.ts'
+import { type AuditedTeams, auditedTeams, unhurried } from './audited-teams.ts'
 
 let on: AuditedTeams
 beforeAll(async () => {
@@ -22,7 +22,7 @@ function ask(key: string, onWaiting: () => void = () => undefined): Promise<read
       ...{ from: 'marketing', replica: 'marketing.crm-customer' },
       data: { v: 1, id: '', audit: '', entity: 'crm.customer', fields, secret: 'ab'.repeat(32), what: { kind: 'keys', keys: [key] } },
     },
-    { database: on.crm.db as never, signal: new AbortController().signal, onWaiting: async () => onWaiting() },
+    { database: on.crm.db as never, signal: new AbortController().signal, onWaiting: async () => onWaiting(), ...unhurried },
   )
 }
 type Held = Extract<AuditAnswer, { kind: 'keys' }>
