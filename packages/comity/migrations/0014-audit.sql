@@ -408,6 +408,7 @@ create table comity.audits (
   verdict text check (verdict in ('true', 'drift', 'inconclusive')),
   -- Why it is inconclusive, or what failed.
   problem text,
+  -- When the sides were compared; of a repair, with what it has added and removed here.
   our_rows bigint,
   their_rows bigint,
   -- Keys that differed when both sides looked, and those of them that nobody could settle.

@@ -57,7 +57,7 @@ export interface AnswerOptions {
  * digest of a field tells its values to whoever can guess them.
  */
 export async function answerAudit({ from, replica, data }: Heard<AuditAsked>, options: AnswerOptions): Promise<readonly AuditAnswer[]> {
-  const { database, between, clock } = options
+  const { database, between, signal, clock } = options
   const { entity, audience, fields, subset, secret, what } = data
   try {
     const names = fields.map(({ name }) => name)
@@ -73,7 +73,7 @@ export async function answerAudit({ from, replica, data }: Heard<AuditAsked>, op
         async look({ after, upto }) {
           take((await database.query<Row>(text, [...source, secret, placeLiteral(after), placeLiteral(upto), ...values])).rows)
         },
-        ...{ between, clock },
+        ...{ between, signal, clock },
       })
     switch (what.kind) {
       case 'digests': {

@@ -91,7 +91,7 @@ export function auditedCopy(options: {
       },
       // As long as it has worked, as its owner does: the two stay about as far.
       between: (worked) => clock.sleep(Math.min(LONGEST_REST, worked), signal),
-      clock,
+      ...{ signal, clock },
     })
 
   return {

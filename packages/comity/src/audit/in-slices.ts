@@ -21,13 +21,15 @@ export async function inSlices(options: {
   readonly look: (slice: Slice) => Promise<void>
   /** Between two slices. @param worked milliseconds that the one before took */
   readonly between: (worked: number) => Promise<void>
+  readonly signal: AbortSignal
   readonly clock: Clock
 }): Promise<void> {
-  const { upto: end, look, between, clock } = options
+  const { upto: end, look, between, signal, clock } = options
   let after: Place | undefined
   let most = FIRST
   let mostOfAll = MOST
   for (;;) {
+    signal.throwIfAborted()
     const began = clock.monotonic()
     try {
       const upto = await end(after, most)
@@ -51,7 +53,7 @@ export const LONGEST_REST = 5000
 const TARGET = 500
 /** Rows. */
 const FIRST = 10_000
-const LEAST = 100
+const LEAST = 20
 const MOST = 500_000
 
 export function placeLiteral(place: Place | undefined): string | null {
