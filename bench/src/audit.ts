@@ -17,10 +17,10 @@ export interface AuditResult {
   readonly subset: Work
   /** The limit in the same run: SHA-256 of each row's fields, joined, and nothing else. */
   readonly yardstick: Work
-  /** All rows equal. */
-  readonly equal: Whole
+  /** All rows equal. Whole audits are not run of more than a million rows. */
+  readonly equal?: Whole
   /** A hundred rows of the copy corrupted, found and repaired. */
-  readonly repaired: Whole & { readonly keys: number }
+  readonly repaired?: Whole & { readonly keys: number }
 }
 interface Work {
   readonly seconds: number
@@ -35,6 +35,7 @@ interface Whole {
 const FIELDS = ['agencyId', 'email', 'name', 'city', 'note'] as const
 const COLUMNS = 'id, agency_id, email, name, city, note'
 const CORRUPTED = 100
+const MOST_WHOLE = 1_000_000
 
 /** A copy of so many rows is compared with its owner, through the Postgres transport: when it is equal, and when it is not. */
 export async function audit(rows: number): Promise<AuditResult> {
@@ -68,7 +69,9 @@ export async function audit(rows: number): Promise<AuditResult> {
   }
   const ofOwner = (subset: string | null): Promise<Work> =>
     withClient(on.owner, (client) =>
-      digested(on.server.pid, () => sliced(client, 'own_', '$1::text, $2::jsonb, $3::jsonb', [Customer.name, JSON.stringify(fields), subset], secret)),
+      digested(on.server.pid, () =>
+        sliced(client, 'own_', '$1::text, $2::jsonb, $3::jsonb', [Customer.name, JSON.stringify(fields), subset], secret),
+      ),
     )
   const own = await ofOwner(null)
   const copy = await withClient(on.keeper, (client) =>
@@ -83,6 +86,8 @@ export async function audit(rows: number): Promise<AuditResult> {
     ),
   )
 
+  const digests = { name: 'audit', rows, owner: own, copy, subset, yardstick } as const
+  if (rows > MOST_WHOLE) return digests
   for (const one of [owner, keeper]) await one.start()
   try {
     const equal = await whole(keeper, false)
@@ -94,7 +99,7 @@ export async function audit(rows: number): Promise<AuditResult> {
     )
     const repaired = await whole(keeper, true)
     return {
-      ...{ name: 'audit', rows, owner: own, copy, subset, yardstick },
+      ...digests,
       equal: shown(equal),
       repaired: { ...shown(repaired), keys: repaired.audit.repaired?.clean ?? 0 },
     }

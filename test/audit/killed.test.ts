@@ -33,7 +33,12 @@ const ROUNDS: readonly Round[] = full
       { moment: 'the copy has begun its repair', kills: { marketing: { at: 'insert into comity.repairs', times: 1 } } },
       { moment: 'the copy has been repaired, and nothing is recorded', kills: { marketing: { at: 'update comity.repairs', times: 1 } } },
     ]
-  : [{ moment: 'the owner is about to compute its digests, and the copy about to be looked at', kills: { crm: DIGESTS, marketing: LOOKED_AT } }]
+  : [
+      {
+        moment: 'the owner is about to compute its digests, and the copy about to be looked at',
+        kills: { crm: DIGESTS, marketing: LOOKED_AT },
+      },
+    ]
 
 const children = new Set<ChildProcess>()
 afterEach(() => {
@@ -93,12 +98,15 @@ async function whole(kind: BusKind): Promise<void> {
     for (const side of killed) {
       expect(await ended(running[side]), moment).toBe('SIGKILL')
       // Its process is gone; whoever comes next waits until its hold has ended, which is half a minute.
-      if (side === 'marketing') await marketing.query('update comity.audits set held_until = clock_timestamp() where id = $1::text::uuid', [id])
+      if (side === 'marketing')
+        await marketing.query('update comity.audits set held_until = clock_timestamp() where id = $1::text::uuid', [id])
       running[side] = run(side)
     }
     expect(await verdict(marketing, id), moment).toEqual({ verdict: 'true', keys: ['c700', 'c701'] })
   }
 
+  // In the short form on the other broker only.
+  if (kind === 'postgres' && !full) return
   const second = run('marketing')
   await corrupt(marketing)
   const ids = [await asked(marketing), await asked(marketing), await asked(marketing)]
