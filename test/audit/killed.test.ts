@@ -10,24 +10,35 @@ import { sides } from '../backfill/sides.ts'
 import type { TeamProcessOptions } from '../backfill/team-process.ts'
 import type { BusKind } from '../support/buses/bus-address.ts'
 import { launchBus, missing } from '../support/buses/launch-bus.ts'
-import { full, shortAndFull } from '../support/full.ts'
+import { full } from '../support/full.ts'
 import { freshDatabase } from '../support/postgres.ts'
 import { spawnTypeScript } from '../support/typescript-process.ts'
 
+type Side = 'crm' | 'marketing'
 type Kill = NonNullable<TeamProcessOptions['kill']>
-const MOMENTS: readonly (readonly [name: string, side: 'crm' | 'marketing', kill: Kill])[] = shortAndFull(
-  [
-    ['the owner is about to compute its digests', 'crm', { at: 'comity.audit_own_digests', times: 1 }],
-    ['the copy is about to be looked at', 'marketing', { at: 'comity.audit_copied_keys', times: 2 }],
-  ],
-  [
-    ['the owner has drawn a version, and said nothing', 'crm', { at: 'comity.audit_own_keys', times: 1 }],
-    ['the owner is about to say states anew', 'crm', { at: 'comity.audit_own_states', times: 2 }],
-    ['the copy has computed its digests', 'marketing', { at: 'comity.audit_rows', times: 1 }],
-    ['the copy has begun its repair', 'marketing', { at: 'insert into comity.repairs', times: 1 }],
-    ['the copy has been repaired, and nothing is recorded', 'marketing', { at: 'update comity.repairs', times: 1 }],
-  ],
-)
+interface Round {
+  readonly moment: string
+  /** Who ends in it, and when; the owner first, for it is asked first. */
+  readonly kills: Partial<Record<Side, Kill>>
+}
+const DIGESTS: Kill = { at: 'comity.audit_own_digests', times: 1 }
+const LOOKED_AT: Kill = { at: 'comity.audit_copied_keys', times: 2 }
+const ROUNDS: readonly Round[] = full
+  ? [
+      { moment: 'the owner is about to compute its digests', kills: { crm: DIGESTS } },
+      { moment: 'the copy is about to be looked at', kills: { marketing: LOOKED_AT } },
+      { moment: 'the owner has drawn a version, and said nothing', kills: { crm: { at: 'comity.audit_own_keys', times: 1 } } },
+      { moment: 'the owner is about to say states anew', kills: { crm: { at: 'comity.audit_own_states', times: 2 } } },
+      { moment: 'the copy has computed its digests', kills: { marketing: { at: 'comity.audit_rows', times: 1 } } },
+      { moment: 'the copy has begun its repair', kills: { marketing: { at: 'insert into comity.repairs', times: 1 } } },
+      { moment: 'the copy has been repaired, and nothing is recorded', kills: { marketing: { at: 'update comity.repairs', times: 1 } } },
+    ]
+  : [
+      {
+        moment: 'the owner is about to compute its digests, and the copy about to be looked at',
+        kills: { crm: DIGESTS, marketing: LOOKED_AT },
+      },
+    ]
 
 const children = new Set<ChildProcess>()
 afterEach(() => {
@@ -77,19 +88,25 @@ async function whole(kind: BusKind): Promise<void> {
 
   await using _writing = writer(crm)
   // On the other broker once, with nobody killed.
-  const moments = kind === 'postgres' || full ? MOMENTS : []
-  for (const [moment, side, kill] of moments) {
-    await ended(running[side], 'SIGKILL')
+  const rounds = kind === 'postgres' || full ? ROUNDS : []
+  for (const { moment, kills } of rounds) {
+    const killed = (['crm', 'marketing'] as const).filter((side) => kills[side] !== undefined)
+    await Promise.all(killed.map((side) => ended(running[side], 'SIGKILL')))
     await corrupt(marketing)
-    const victim = run(side, kill)
+    for (const side of killed) running[side] = run(side, kills[side])
     const id = await asked(marketing)
-    expect(await ended(victim), moment).toBe('SIGKILL')
-    // Its process is gone; whoever comes next waits until its hold has ended, which is half a minute.
-    await marketing.query('update comity.audits set held_until = clock_timestamp() where id = $1::text::uuid', [id])
-    running[side] = run(side)
+    for (const side of killed) {
+      expect(await ended(running[side]), moment).toBe('SIGKILL')
+      // Its process is gone; whoever comes next waits until its hold has ended, which is half a minute.
+      if (side === 'marketing')
+        await marketing.query('update comity.audits set held_until = clock_timestamp() where id = $1::text::uuid', [id])
+      running[side] = run(side)
+    }
     expect(await verdict(marketing, id), moment).toEqual({ verdict: 'true', keys: ['c700', 'c701'] })
   }
 
+  // In the short form on the other broker only.
+  if (kind === 'postgres' && !full) return
   const second = run('marketing')
   await corrupt(marketing)
   const ids = [await asked(marketing), await asked(marketing), await asked(marketing)]

@@ -99,37 +99,59 @@ create function comity.canonical_sql(kind text, type text, value text) returns t
     when kind = 'uuid' then 'lower(%s::text collate "C")'
     else '%s::text' end, value);
 
--- A sum as 16 hexadecimal digits, modulo 2^64.
-create function comity.audit_sum(sum numeric) returns text
-  language sql immutable parallel safe
-  return (select encode(int8send((case when m >= 9223372036854775808 then m - 18446744073709551616 else m end)::bigint), 'hex')
-    from (select mod(mod(coalesce(sum, 0), 18446744073709551616) + 18446744073709551616, 18446744073709551616)) s(m));
-
 /*
- * Digests. `source` is SQL of one side's rows: `key`, and `f1` to `f<fields>`, the canonical texts of the fields in the order of their names. A
- * row is hashed as record_send writes it (in the client's encoding, so that is pinned). A row's place is the first 31 bits of the keyed hash of its key; a bucket of depth d is every place
- * that begins with the same d bits. The subqueries end with OFFSET 0 so that nothing is computed twice.
+ * Digests. A *source* is SQL of one side's rows, as a JSON object: `key`, the text of a row's key; `texts`, the canonical texts of its fields in the
+ * order of their names; `from` and `where`; `within`, what else holds of rows that count (true: they all do); `columns`, [SQL, type] of each column
+ * of the key, in the order of an index; of a copy `version`, too. A *place* is the raw texts of these columns.
  *
- * These run what they are given, as who calls them: the consumer's side, over its copy. In one process each: an audit takes what is left.
+ * Rows are gone through in slices, from one place to the next, each in a statement of its own (audit/in-slices.ts): a digest of the whole table would
+ * be one statement, and hold one snapshot, for minutes. In one process each: an audit takes what is left.
+ *
+ * These run what they are given, as who calls them: the consumer's side, over its copy.
  */
-create function comity.audit_hashed(source text, fields integer, keyed boolean, condition text) returns text
-  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+create function comity.audit_range(source jsonb, after text[], upto text[]) returns text
+  language sql stable
+  return (
+    select case when after is null then '' else format(' and (%s) > (%s)', c.names, c.lowest) end
+      || case when upto is null then '' else format(' and (%s) <= (%s)', c.names, c.highest) end
+    from (select string_agg(e.value ->> 0, ', ' order by e.i) as names,
+        string_agg(format('%L::%s', after[e.i], e.value ->> 1), ', ' order by e.i) as lowest,
+        string_agg(format('%L::%s', upto[e.i], e.value ->> 1), ', ' order by e.i) as highest
+      from jsonb_array_elements(source -> 'columns') with ordinality e(value, i)) c);
+
+-- The place of the row that ends a slice of so many rows, as a JSON array; NULL: there are not as many. By the index alone, as in backfill_parts.
+create function comity.audit_upto(source jsonb, after text[], most integer) returns text
+  language plpgsql stable set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set max_parallel_workers_per_gather = 0
+  set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
+  set search_path = pg_catalog, pg_temp
+  as $$
 declare
-  hash text := format('sha256($2 || record_send(row(%s)))', (select string_agg('f' || i, ', ' order by i) from generate_series(1, fields) i));
-  rows text := format('(%s offset 0) s', source);
-  place text := '0';
+  upto text;
 begin
-  if keyed and current_setting('server_version_num')::int >= 180000 then
-    place := '(substring(sha256($1 || textsend(s.key)) from 1 for 4)::int & 2147483647)';
-  elsif keyed then
-    rows := format('(select s.*, sha256($1 || textsend(s.key)) as k from %s offset 0) s', rows);
-    place := '(((get_byte(s.k, 0) & 127) << 24) | (get_byte(s.k, 1) << 16) | (get_byte(s.k, 2) << 8) | get_byte(s.k, 3))';
-  end if;
-  if condition = '' then
-    return format('select s.*, %s as place, %s as h from %s offset 0', place, hash, rows);
-  end if;
-  return format('select p.*, %s as h from (select s.*, %s as place from %s offset 0) p %s offset 0', hash, place, rows, condition);
+  -- The texts outside: they are made of one row, and not of each that is passed.
+  execute (select format('select json_build_array(%s)::text from (select %s from %s where %s%s order by %s offset $1 limit 1) p',
+      string_agg(format('p.p%s::text', e.i), ', ' order by e.i), string_agg(format('%s as p%s', e.value ->> 0, e.i), ', ' order by e.i),
+      source ->> 'from', source ->> 'where', comity.audit_range(source, after, null), string_agg(e.value ->> 0, ', ' order by e.i))
+    from jsonb_array_elements(source -> 'columns') with ordinality e(value, i)) into upto using most - 1;
+  return upto;
 end $$;
+
+-- SQL of rows with their `key` and `h`, the keyed hash: $1 to $3 are what the audit's secret is cut into (docs/canonical-form.md). By concatenation: it
+-- costs half of what record_send, or a length before each text, does. Ends with OFFSET 0 so that nothing is hashed twice.
+create function comity.audit_hashed(source jsonb, condition text) returns text
+  language sql stable
+  return format('select %s as key%s, sha256(textsend($1 || %s)) as h from %s where %s%s offset 0', source ->> 'key', ', ' || (source ->> 'version') || ' as version',
+    (select string_agg(format('coalesce(%s, $3)', e.value), ' || $2 || ' order by e.i)
+      from jsonb_array_elements_text(source -> 'texts') with ordinality e(value, i)),
+    source ->> 'from', concat_ws(' and ', source ->> 'where', source ->> 'within'), condition);
+
+-- The first bits (24 at most) of what follows the two sums in a hash: the bucket of a row.
+create function comity.audit_bucket(depth integer) returns text
+  language sql immutable
+  return case when depth = 0 then '0'
+    when depth <= 8 then format('(get_byte(h.h, 16) >> %s)', 8 - depth)
+    when depth <= 16 then format('(((get_byte(h.h, 16) << 8) | get_byte(h.h, 17)) >> %s)', 16 - depth)
+    else format('(((get_byte(h.h, 16) << 16) | (get_byte(h.h, 17) << 8) | get_byte(h.h, 18)) >> %s)', 24 - depth) end;
 
 -- Postgres 18 reads integers out of a bytea by itself, which halves the cost.
 create function comity.audit_word(at integer) returns text
@@ -139,54 +161,126 @@ create function comity.audit_word(at integer) returns text
       | (get_byte(h.h, %s)::bigint << 24) | ((get_byte(h.h, %s) << 16) | (get_byte(h.h, %s) << 8) | get_byte(h.h, %s))::bigint)',
       at, at + 1, at + 2, at + 3, at + 4, at + 5, at + 6, at + 7) end;
 
-create function comity.audit_digests(source text, fields integer, key_secret text, row_secret text, depth integer, within_depth integer, within integer[])
+-- Of one slice: the rows behind `after` up to `upto`. The sums are exact, in decimal: who adds the slices up takes them modulo 2^64.
+create function comity.audit_digests(source jsonb, secret text, after text[], upto text[], depth integer, within_depth integer, within integer[])
   returns table (bucket integer, count integer, a text, b text)
-  language plpgsql stable set jit = off set max_parallel_workers_per_gather = 0
+  language plpgsql stable set jit = off set max_parallel_workers_per_gather = 0 set enable_seqscan = on
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
   set client_encoding = 'UTF8' set search_path = pg_catalog, pg_temp
   as $$
 begin
-  return query execute format('select h.place >> $3, count(*)::int, comity.audit_sum(sum(%s)), comity.audit_sum(sum(%s)) from (%s) h group by 1',
-      comity.audit_word(0), comity.audit_word(8),
-      comity.audit_hashed(source, fields, true, case when within is null then '' else 'where p.place >> $4 = any ($5)' end))
-    using decode(key_secret, 'hex'), decode(row_secret, 'hex'), 31 - depth, 31 - within_depth, within;
+  -- Statistics that are old must not make a whole table of a slice.
+  if after is not null or upto is not null then
+    perform set_config('enable_seqscan', 'off', true);
+  end if;
+  return query execute format('select %s, count(*)::int, sum(%s)::text, sum(%s)::text from (%s) h %s group by 1',
+      comity.audit_bucket(depth), comity.audit_word(0), comity.audit_word(8), comity.audit_hashed(source, comity.audit_range(source, after, upto)),
+      case when within is null then '' else format('where %s = any ($4)', comity.audit_bucket(within_depth)) end)
+    using left(secret, 32), substring(secret from 33 for 16), substring(secret from 49), within;
 end $$;
 
-create function comity.audit_rows(source text, fields integer, key_secret text, row_secret text, depth integer, buckets integer[])
+create function comity.audit_rows(source jsonb, secret text, after text[], upto text[], depth integer, buckets integer[])
   returns table (bucket integer, key text, hash text)
-  language plpgsql stable set jit = off set max_parallel_workers_per_gather = 0
+  language plpgsql stable set jit = off set max_parallel_workers_per_gather = 0 set enable_seqscan = on
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
   set client_encoding = 'UTF8' set search_path = pg_catalog, pg_temp
   as $$
 begin
-  return query execute format('select h.place >> $3, h.key, encode(substring(h.h from 1 for 16), ''hex'') from (%s) h',
-      comity.audit_hashed(source, fields, true, 'where p.place >> $3 = any ($4)'))
-    using decode(key_secret, 'hex'), decode(row_secret, 'hex'), 31 - depth, buckets;
+  if after is not null or upto is not null then
+    perform set_config('enable_seqscan', 'off', true);
+  end if;
+  return query execute format('select %1$s, h.key, encode(substring(h.h from 1 for 16), ''hex'') from (%2$s) h where %1$s = any ($4)',
+      comity.audit_bucket(depth), comity.audit_hashed(source, comity.audit_range(source, after, upto)))
+    using left(secret, 32), substring(secret from 33 for 16), substring(secret from 49), buckets;
+end $$;
+
+-- The rows of keys ($4), found by their index. Only of keys that the columns can hold.
+create function comity.audit_hashed_keys(source jsonb) returns text
+  language sql stable
+  return comity.audit_hashed(
+    source || jsonb_build_object('from', (source ->> 'from') || ' join unnest($4) k(key) on ' || (
+      select string_agg(format('%s = (%s)::%s', e.value ->> 0,
+        case when jsonb_array_length(source -> 'columns') = 1 then 'k.key' else format('k.key::jsonb ->> %s', e.i - 1) end, e.value ->> 1), ' and ')
+      from jsonb_array_elements(source -> 'columns') with ordinality e(value, i))),
+    format(' and %s = k.key', source ->> 'key'));
+
+-- SQL of one condition of a subset, of what its field is in a state: what comity.in_subset (migration 0016) says, which takes 80 times as long for
+-- each of a million rows. A test compares the two.
+create function comity.condition_sql(condition jsonb, value text) returns text
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  kind text := condition ->> 'as';
+  bound jsonb := comity.subset_value(condition -> 'value', kind);
+  op text := condition ->> 'op';
+begin
+  if kind in ('date-time', 'uuid') then
+    value := format('comity.subset_value(%s, %L)', value, kind);
+  end if;
+  return case
+    when op = '=' then format('%s = %L::jsonb', value, bound)
+    when op = 'not' then format('%s <> %L::jsonb', value, bound)
+    when op = 'in' then format('%s = any (%L::jsonb[])', value, array(select comity.subset_value(b.value, kind) from jsonb_array_elements(condition -> 'value') b))
+    when op in ('<', '<=', '>', '>=') and jsonb_typeof(bound) = 'string' then
+      format('case jsonb_typeof(%1$s) when ''string'' then (%1$s #>> ''{}'') collate "C" %2$s %3$L else false end', value, op, bound #>> '{}')
+    when op in ('<', '<=', '>', '>=') and jsonb_typeof(bound) = 'number' then
+      format('case jsonb_typeof(%1$s) when ''number'' then (%1$s)::numeric %2$s %3$L::numeric else false end', value, op, bound #>> '{}')
+    else 'false' end;
 end $$;
 
 /*
  * The owner's side: the same over what this team publishes, through the contract view or from the heads, as the owner of the schema, so that the
- * role that answers needs no right on a table. `fields` is [{"name", "kind"}].
+ * role that answers needs no right on a table. `fields` is [{"name", "kind"}]; `subset` (migration 0016): only rows of it.
  */
-create function comity.audit_source(topic text, fields jsonb) returns text
+create function comity.audit_source(topic text, fields jsonb, subset jsonb default null) returns jsonb
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   contract comity.contracts;
+  prefix text;
   view regclass;
-  texts text;
+  published boolean;
+  of_states boolean;
+  conditioned text := 'true';
+  texts jsonb;
+  columns jsonb;
   key text;
 begin
   select * into strict contract from comity.contracts c where c.topic = audit_source.topic and c.kind = 'entity';
-  if contract.source = 'published' then
-    return (select format('select h.key, %s from comity.heads h cross join lateral json_to_record(h.state::json) s(%s) where h.topic = %L and not h.deleted and h.version > 0',
-        string_agg(format('%s as f%s', comity.canonical_sql(n.kind, n.type, format('s.%I', n.name)), n.i), ', ' order by n.i),
-        string_agg(format('%I %s', n.name, n.type), ', ' order by n.i), contract.topic)
+  published := contract.source = 'published';
+  of_states := published;
+  if not published then
+    select c.prefix into prefix from comity.captures c where c.topic = contract.topic and c.released_at is null;
+    if subset is not null then
+      -- Where each condition is on a column of which JSON has one form only, it is told from the columns; else from whole states, which cost more.
+      select not bool_and(c.value ->> 'as' is null and coalesce(
+            a.atttypid in ('text'::regtype, 'varchar'::regtype, 'boolean'::regtype, 'smallint'::regtype, 'integer'::regtype, 'uuid'::regtype), false)),
+          string_agg(comity.condition_sql(c.value, format('coalesce(to_jsonb(v.%I), ''null'')', c.value ->> 'field')), ' and ')
+        into of_states, conditioned
+        from jsonb_array_elements(subset) c
+        left join pg_attribute a on a.attrelid = to_regclass(format('comity_public.%I', prefix)) and a.attname = c.value ->> 'field';
+    end if;
+    view := to_regclass(case when of_states then format('comity.%I', prefix || ' state') else format('comity_public.%I', prefix) end);
+    if view is null then
+      perform comity.refuse('CM009', format('the view of "%s" is gone, which Comity reads', contract.topic), 'run "comity migrate" to capture its table again');
+    end if;
+  end if;
+  if published then
+    columns := '[["v.key", "text"]]';
+  else
+    select jsonb_agg(jsonb_build_array(format('v.%I', a.attname), format_type(a.atttypid, a.atttypmod)) order by f.i) into columns
+      from unnest(contract.key_fields) with ordinality f(name, i)
+      join pg_attribute a on a.attrelid = view and a.attname = case when of_states then format('key_%s', f.i) else f.name end;
+  end if;
+  if of_states then
+    return (select jsonb_build_object('key', 'v.key', 'columns', columns,
+        'texts', jsonb_agg(comity.canonical_sql(n.kind, n.type, format('s.%I', n.name)) order by n.i),
+        'from', format('%s v cross join lateral json_to_record(v.state::json) s(%s)', coalesce(view::text, 'comity.heads'),
+          string_agg(format('%I %s', n.name, n.type), ', ' order by n.i)),
+        'where', case when published then format('v.topic = %L and not v.deleted and v.version > 0', contract.topic) else 'true' end,
+        'within', concat_ws(' and ', case when not published then 'v.state is not null and v.withheld is null and v.key_unfit is null' end,
+          (select string_agg(comity.condition_sql(c.value, format('coalesce((v.state::json -> %L)::jsonb, ''null'')', c.value ->> 'field')), ' and ')
+            from jsonb_array_elements(subset) c), 'true'))
       from (select x.name, x.kind, case x.kind when 'json' then 'jsonb' else 'text' end as type, row_number() over (order by x.name collate "C") as i
         from jsonb_to_recordset(fields) x(name text, kind text)) n);
-  end if;
-  select to_regclass(format('comity_public.%I', c.prefix)) into view from comity.captures c where c.topic = contract.topic and c.released_at is null;
-  if view is null then
-    perform comity.refuse('CM009', format('the view of "%s" is gone, which Comity reads', contract.topic), 'run "comity migrate" to capture its table again');
   end if;
   select string_agg(case when cardinality(contract.key_fields) = 1 or format_type(a.atttypid, null) in ('smallint', 'integer', 'bigint')
       then format('v.%I::text', f.name) else format('to_json(v.%I::text)::text', f.name) end, ' || '','' || ' order by f.i) into key
@@ -194,51 +288,83 @@ begin
   if cardinality(contract.key_fields) > 1 then
     key := format('''['' || %s || '']''', key);
   end if;
-  select string_agg(format('%s as f%s', comity.canonical_sql(n.kind, format_type(a.atttypid, null), format('v.%I', n.name)), n.i), ', ' order by n.i) into texts
+  select jsonb_agg(comity.canonical_sql(n.kind, format_type(a.atttypid, null), format('v.%I', n.name)) order by n.i) into texts
     from (select x.name, x.kind, row_number() over (order by x.name collate "C") as i from jsonb_to_recordset(fields) x(name text, kind text)) n
     join pg_attribute a on a.attrelid = view and a.attname = n.name;
-  return format('select %s as key, %s from %s v', key, texts, view);
+  return jsonb_build_object('key', key, 'texts', texts, 'from', format('%s v', view), 'where', 'true', 'within', conditioned, 'columns', columns);
 end $$;
 
-create function comity.audit_own_digests(topic text, fields jsonb, key_secret text, row_secret text, depth integer, within_depth integer, within integer[])
+create function comity.audit_own_upto(topic text, fields jsonb, subset jsonb, after text[], most integer) returns text
+  language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return comity.audit_upto(comity.audit_source(topic, fields, subset), after, most);
+end $$;
+
+create function comity.audit_own_digests(topic text, fields jsonb, subset jsonb, secret text, after text[], upto text[], depth integer, within_depth integer, within integer[])
   returns table (bucket integer, count integer, a text, b text)
   language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  return query select * from comity.audit_digests(comity.audit_source(topic, fields), jsonb_array_length(fields), key_secret, row_secret, depth, within_depth, within);
+  return query select * from comity.audit_digests(comity.audit_source(topic, fields, subset), secret, after, upto, depth, within_depth, within);
 end $$;
 
-create function comity.audit_own_rows(topic text, fields jsonb, key_secret text, row_secret text, depth integer, buckets integer[])
+create function comity.audit_own_rows(topic text, fields jsonb, subset jsonb, secret text, after text[], upto text[], depth integer, buckets integer[])
   returns table (bucket integer, key text, hash text)
   language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  return query select * from comity.audit_rows(comity.audit_source(topic, fields), jsonb_array_length(fields), key_secret, row_secret, depth, buckets);
+  return query select * from comity.audit_rows(comity.audit_source(topic, fields, subset), secret, after, upto, depth, buckets);
+end $$;
+
+-- Of these keys the ones that the columns of a source's key can hold: what is none of their type would fail.
+create function comity.audit_fitting(source jsonb, keys text[]) returns text[]
+  language plpgsql stable set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set search_path = pg_catalog, pg_temp as $$
+declare
+  single boolean := jsonb_array_length(source -> 'columns') = 1;
+  casts text := (select string_agg(format('(%s)::%s', case when single then '$1' else format('$1::jsonb ->> %s', e.i - 1) end, e.value ->> 1), ', ')
+    from jsonb_array_elements(source -> 'columns') with ordinality e(value, i));
+  fitting text[] := '{}';
+  key text;
+begin
+  if single and source #>> '{columns,0,1}' = 'text' then
+    return keys;
+  end if;
+  foreach key in array keys loop
+    begin
+      execute 'select ' || casts using key;
+      fitting := fitting || key;
+    exception when data_exception or integrity_constraint_violation then null;
+    end;
+  end loop;
+  return fitting;
 end $$;
 
 -- What holds of these keys at the version `at`, which was drawn and waited for: one statement, one snapshot. `moving`: a newer change of it is
--- visible already, so the row may be newer than `at`. `version`: of its last change up to `at`, where that is still known.
-create function comity.audit_own_keys(topic text, fields jsonb, row_secret text, keys text[], at bigint)
+-- visible already, so the row may be newer than `at`. `version`: of its last change up to `at`, where that is still known. A key that is outside of
+-- the subset has no row.
+create function comity.audit_own_keys(topic text, fields jsonb, subset jsonb, secret text, keys text[], at bigint)
   returns table (key text, hash text, moving boolean, withheld text, version text)
   language plpgsql volatile security definer set jit = off
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
   set client_encoding = 'UTF8' set search_path = pg_catalog, pg_temp
   as $$
+declare
+  source jsonb := comity.audit_source(topic, fields, subset);
 begin
   return query execute format('
     with own as materialized (
       select o.key, encode(substring(o.h from 1 for 16), ''hex'') as hash from (%s) o
     ), changes as materialized (
-      select o.key, bool_or(o.id > $4) as moving, max(o.id) filter (where o.id <= $4) as version,
-        (array_agg(o.headers::json -> ''withheld'' ->> ''code'' order by o.id desc) filter (where o.id <= $4))[1] as withheld
-      from comity.outbox o where o.topic = $3 and o.key = any ($1) group by o.key
+      select o.key, bool_or(o.id > $6) as moving, max(o.id) filter (where o.id <= $6) as version,
+        (array_agg(o.headers::json -> ''withheld'' ->> ''code'' order by o.id desc) filter (where o.id <= $6))[1] as withheld
+      from comity.outbox o where o.topic = $5 and o.key = any ($7) group by o.key
     )
     select k.key, o.hash, coalesce(c.moving, false),
-      coalesce((select min(w.code) from comity.withheld w where w.topic = $3 and w.key = k.key and w.resolved_at is null),
+      coalesce((select min(w.code) from comity.withheld w where w.topic = $5 and w.key = k.key and w.resolved_at is null),
         c.withheld),
       greatest(h.version, c.version)::text
-    from unnest($1) k(key) left join own o on o.key = k.key left join changes c on c.key = k.key
-      left join comity.heads h on h.topic = $3 and h.key = k.key and h.version <= $4',
-      comity.audit_hashed(format('select s.* from (%s) s where s.key = any ($1)', comity.audit_source(topic, fields)), jsonb_array_length(fields), false, ''))
-    using keys, decode(row_secret, 'hex'), topic, at;
+    from unnest($7) k(key) left join own o on o.key = k.key left join changes c on c.key = k.key
+      left join comity.heads h on h.topic = $5 and h.key = k.key and h.version <= $6',
+      comity.audit_hashed_keys(source))
+    using left(secret, 32), substring(secret from 33 for 16), substring(secret from 49), comity.audit_fitting(source, keys), topic, at, keys;
 end $$;
 
 -- The newest states of these keys, for a repair; read after the version that they get was drawn and waited for. Each key by its index: a key that
@@ -280,8 +406,8 @@ begin
   end loop;
 end $$;
 
--- The consumer's side of the same: of keys that its copy can hold. `source` has `version`, too.
-create function comity.audit_copied_keys(source text, fields integer, row_secret text, keys text[], replica text)
+-- The consumer's side of the same: of keys that its copy can hold.
+create function comity.audit_copied_keys(source jsonb, secret text, keys text[], replica text)
   returns table (key text, hash text, version text, tombstone text, waiting text)
   language plpgsql stable set jit = off
   set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'iso_8601' set extra_float_digits = '1' set bytea_output = 'hex' set lc_monetary = 'C'
@@ -291,11 +417,11 @@ begin
   return query execute format('
     with own as materialized (select o.key, o.version, encode(substring(o.h from 1 for 16), ''hex'') as hash from (%s) o)
     select k.key, o.hash, o.version::text, t.version::text, w.reason
-    from unnest($1) k(key) left join own o on o.key = k.key
-      left join comity.tombstones t on t.replica = $3 and t.key = k.key
-      left join comity.waiting_keys w on w.subscription = $3 and w.key = k.key',
-      comity.audit_hashed(source, fields, false, ''))
-    using keys, decode(row_secret, 'hex'), replica;
+    from unnest($4) k(key) left join own o on o.key = k.key
+      left join comity.tombstones t on t.replica = $5 and t.key = k.key
+      left join comity.waiting_keys w on w.subscription = $5 and w.key = k.key',
+      comity.audit_hashed_keys(source))
+    using left(secret, 32), substring(secret from 33 for 16), substring(secret from 49), keys, replica;
 end $$;
 
 -- What this team has had compared, one row for each audit of a copy.
@@ -316,6 +442,7 @@ create table comity.audits (
   verdict text check (verdict in ('true', 'drift', 'inconclusive')),
   -- Why it is inconclusive, or what failed.
   problem text,
+  -- When the sides were compared; of a repair, with what it has added and removed here.
   our_rows bigint,
   their_rows bigint,
   -- Keys that differed when both sides looked, and those of them that nobody could settle.

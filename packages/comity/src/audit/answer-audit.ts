@@ -2,6 +2,7 @@ import { CHUNK_BYTES } from '../backfill/contracts.ts'
 import { BackfillRefused } from '../backfill/errors.ts'
 import { type PublishedEntity, publishedEntity } from '../backfill/published-entity.ts'
 import type { Heard } from '../control/copying-channel.ts'
+import type { Clock } from '../foundation/index.ts'
 import { drawAndWait, type Holder } from '../outbox/consistent-read.ts'
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import { describeError } from '../postgres/classify-error.ts'
@@ -17,27 +18,25 @@ import {
   ROWS_AT_ONCE,
   type SaidState,
 } from './contracts.ts'
-import type { Digest, HashedRow } from './find-suspects.ts'
-import { patiently } from './patiently.ts'
-import { secretsOf } from './secrets.ts'
+import { DigestSums, type SlicedDigest } from './digest-sums.ts'
+import type { HashedRow } from './find-suspects.ts'
+import { inSlices, type Place, placeLiteral } from './in-slices.ts'
 
+/* $1 to $3 are the same in each: whose rows, which fields of them, and of which subset (null: all). */
+const UPTO = `
+  select comity.audit_own_upto($1::text, $2::text::jsonb, $3::text::jsonb, $4::text::text[], $5::int) as upto`
 const DIGESTS = `
-  select bucket, count, a, b from comity.audit_own_digests($1::text, $2::text::jsonb, $3::text, $4::text, $5::int, $6::int, $7::text::int[]) order by bucket`
+  select bucket, count, a, b
+  from comity.audit_own_digests($1::text, $2::text::jsonb, $3::text::jsonb, $4::text, $5::text::text[], $6::text::text[], $7::int, $8::int, $9::text::int[])`
 const ROWS = `
-  select bucket, key, hash from comity.audit_own_rows($1::text, $2::text::jsonb, $3::text, $4::text, $5::int, $6::text::int[]) order by bucket`
+  select bucket, key, hash
+  from comity.audit_own_rows($1::text, $2::text::jsonb, $3::text::jsonb, $4::text, $5::text::text[], $6::text::text[], $7::int, $8::text::int[])`
 const KEYS = `
-  select key, hash, moving, withheld, version from comity.audit_own_keys($1::text, $2::text::jsonb, $3::text, $4::text::text[], $5::text::bigint)`
+  select key, hash, moving, withheld, version
+  from comity.audit_own_keys($1::text, $2::text::jsonb, $3::text::jsonb, $4::text, $5::text::text[], $6::text::bigint)`
 const STATES = `
   select key, case when $3::text is null or withheld is not null or comity.in_subset($3::text::jsonb, state::jsonb) then state end as state, withheld
   from comity.audit_own_states($1::text, $2::text::text[])`
-/* The same of a subset of the rows. */
-const SUBSET_DIGESTS = `
-  select bucket, count, a, b from comity.audit_own_digests($1::text, $2::text::jsonb, $8::text::jsonb, $3::text, $4::text, $5::int, $6::int, $7::text::int[]) order by bucket`
-const SUBSET_ROWS = `
-  select bucket, key, hash from comity.audit_own_rows($1::text, $2::text::jsonb, $7::text::jsonb, $3::text, $4::text, $5::int, $6::text::int[]) order by bucket`
-const SUBSET_KEYS = `
-  select key, hash, moving, withheld, version
-  from comity.audit_own_keys($1::text, $2::text::jsonb, $6::text::jsonb, $3::text, $4::text::text[], $5::text::bigint)`
 /* Whoever relays says in each bucket of the topic when everything up to this version has been sent. */
 const MARK = `
   insert into comity.audit_marks (entity, audience, version) values ($1::text, $2::text, $3::text::bigint)`
@@ -48,6 +47,9 @@ export interface AnswerOptions {
   readonly database: Database
   readonly signal: AbortSignal
   readonly onWaiting: (holders: readonly Holder[]) => Promise<void>
+  /** Between two slices of its rows. @param worked milliseconds that the one before took */
+  readonly between: (worked: number) => Promise<void>
+  readonly clock: Clock
 }
 
 /**
@@ -55,46 +57,47 @@ export interface AnswerOptions {
  * digest of a field tells its values to whoever can guess them.
  */
 export async function answerAudit({ from, replica, data }: Heard<AuditAsked>, options: AnswerOptions): Promise<readonly AuditAnswer[]> {
-  const { database } = options
+  const { database, between, signal, clock } = options
   const { entity, audience, fields, subset, secret, what } = data
   try {
     const names = fields.map(({ name }) => name)
     const published = await publishedEntity(database, { from, replica, entity, audience, fields: names, subset })
-    const own = [entity, JSON.stringify(fields)]
-    const conditions = subset === undefined ? [] : [JSON.stringify(subset)]
-    const ofRows = (all: string, some: string): string => (subset === undefined ? all : some)
-    const keyed = [...own, ...secretsOf(secret)]
+    const condition = subset === undefined ? null : JSON.stringify(subset)
+    const source = [entity, JSON.stringify(fields), condition]
+    const inSlicesOf = <Row>(text: string, values: readonly unknown[], take: (rows: readonly Row[]) => void): Promise<void> =>
+      inSlices({
+        async upto(after, most) {
+          const { rows } = await database.query<{ upto: string | null }>(UPTO, [...source, placeLiteral(after), most])
+          return rows[0]?.upto ? (JSON.parse(rows[0].upto) as Place) : undefined
+        },
+        async look({ after, upto }) {
+          take((await database.query<Row>(text, [...source, secret, placeLiteral(after), placeLiteral(upto), ...values])).rows)
+        },
+        ...{ between, signal, clock },
+      })
     switch (what.kind) {
       case 'digests': {
         const { depth, within } = what
-        const values = [...keyed, depth, within?.depth ?? null, within === undefined ? null : arrayLiteral(within.buckets)]
-        const { rows } = await patiently(database, (sql) => sql.query<Digest>(ofRows(DIGESTS, SUBSET_DIGESTS), [...values, ...conditions]))
-        return inParts(rows, DIGESTS_AT_ONCE, (some) => ({ kind: 'digests', digests: some.map(packDigest) }))
+        const sums = new DigestSums()
+        const values = [depth, within?.depth ?? null, within === undefined ? null : arrayLiteral(within.buckets)]
+        await inSlicesOf<SlicedDigest>(DIGESTS, values, (digests) => sums.add(digests))
+        return inParts(sums.all(), DIGESTS_AT_ONCE, (some) => ({ kind: 'digests', digests: some.map(packDigest) }))
       }
       case 'rows': {
-        const values = [...keyed, what.of.depth, arrayLiteral(what.of.buckets)]
-        const { rows } = await patiently(database, (sql) => sql.query<HashedRow>(ofRows(ROWS, SUBSET_ROWS), [...values, ...conditions]))
-        return inParts(rows, ROWS_AT_ONCE, (some) => ({ kind: 'rows', rows: some.map(packRow) }))
+        const all: HashedRow[] = []
+        await inSlicesOf<HashedRow>(ROWS, [what.of.depth, arrayLiteral(what.of.buckets)], (rows) => all.push(...rows))
+        return inParts(all, ROWS_AT_ONCE, (some) => ({ kind: 'rows', rows: some.map(packRow) }))
       }
       case 'keys': {
         const version = await drawAndWait(database, options)
-        const [, row] = secretsOf(secret)
-        const keys = await patiently(database, async (sql) => {
-          const held = await heldKeys(sql, ofRows(KEYS, SUBSET_KEYS), [
-            ...own,
-            row,
-            arrayLiteral(what.keys),
-            String(version),
-            ...conditions,
-          ])
-          return withWithheld(held, await saidStates(sql, entity, what.keys, published, conditions[0]))
-        })
+        const held = await heldKeys(database, [...source, secret, arrayLiteral(what.keys), String(version)])
+        const keys = withWithheld(held, await saidStates(database, entity, what.keys, published, condition))
         await database.query(MARK, [entity, audience ?? null, String(version)])
         return [{ kind: 'keys', version, keys, lost: await lostRanges(database) }]
       }
       case 'states': {
         const version = await drawAndWait(database, options)
-        const states = await patiently(database, (sql) => saidStates(sql, entity, what.keys, published, conditions[0]))
+        const states = await saidStates(database, entity, what.keys, published, condition)
         return bySize(states).map((some) => ({ kind: 'states', version, states: some }))
       }
     }
@@ -110,9 +113,9 @@ async function saidStates(
   entity: string,
   keys: readonly string[],
   published: PublishedEntity,
-  subset: string | undefined,
+  subset: string | null,
 ): Promise<readonly SaidState[]> {
-  const { rows } = await sql.query<StateRow>(STATES, [entity, arrayLiteral(keys), subset ?? null])
+  const { rows } = await sql.query<StateRow>(STATES, [entity, arrayLiteral(keys), subset])
   return rows.map(({ key, state, withheld }): SaidState => {
     if (state === null && withheld === null) return { key, state: null }
     const said = published.stateOf(state, withheld)
@@ -135,14 +138,14 @@ interface StateRow {
   readonly withheld: string | null
 }
 
-async function heldKeys(sql: Queryable, text: string, values: readonly unknown[]): Promise<readonly HeldKey[]> {
+async function heldKeys(sql: Queryable, values: readonly unknown[]): Promise<readonly HeldKey[]> {
   const { rows } = await sql.query<{
     key: string
     hash: string | null
     moving: boolean
     withheld: string | null
     version: string | null
-  }>(text, values)
+  }>(KEYS, values)
   return rows.map(({ key, hash, moving, withheld, version }) => ({
     ...{ key, hash },
     ...(moving ? { moving } : {}),

@@ -1,4 +1,5 @@
 import type { SubsetCondition } from '../catalog/declaration.ts'
+import type { Clock } from '../foundation/index.ts'
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Database, Queryable } from '../postgres/database.ts'
 import { ReplicaNotMigrated } from '../replica/errors.ts'
@@ -6,10 +7,10 @@ import type { ReplicaColumn, ReplicaShape } from '../replica/replica-columns.ts'
 import type { Permit } from '../subscription/permits.ts'
 import { type AuditedField, inNameOrder, kindOf } from './canonical-kind.ts'
 import type { CopiedKey } from './classify.ts'
-import type { Buckets, Digest, HashedRow, Side } from './find-suspects.ts'
-import { patiently } from './patiently.ts'
-import { fitsKey, replicaRows, replicaRowsOf } from './row-source.ts'
-import { secretsOf } from './secrets.ts'
+import { DigestSums, type SlicedDigest } from './digest-sums.ts'
+import type { Buckets, HashedRow, Side } from './find-suspects.ts'
+import { inSlices, LONGEST_REST, type Place, placeLiteral } from './in-slices.ts'
+import { fitsKey, replicaSource } from './row-source.ts'
 
 const SHAPE = `
   select table_schema, table_name, columns::text as columns, subset::text as subset from comity.replicas where name = $1::text`
@@ -21,11 +22,14 @@ const AUDITED_SHAPE = `
     select r.rebuilt where exists (select from comity.audits a where a.id = $2::text::uuid and a.cause = 'backfill')
       and exists (select from comity.asked_backfills b where b.replica = r.name and b.why = 'rebuild' and b.state = 'settling')) n on true
   where r.name = $1::text`
+const UPTO = 'select comity.audit_upto($1::text::jsonb, $2::text::text[], $3::int) as upto'
 const DIGESTS = `
-  select bucket, count, a, b from comity.audit_digests($1::text, $2::int, $3::text, $4::text, $5::int, $6::int, $7::text::int[])`
-const ROWS = 'select bucket, key, hash from comity.audit_rows($1::text, $2::int, $3::text, $4::text, $5::int, $6::text::int[])'
+  select bucket, count, a, b
+  from comity.audit_digests($1::text::jsonb, $2::text, $3::text::text[], $4::text::text[], $5::int, $6::int, $7::text::int[])`
+const ROWS = `
+  select bucket, key, hash from comity.audit_rows($1::text::jsonb, $2::text, $3::text::text[], $4::text::text[], $5::int, $6::text::int[])`
 const KEYS = `
-  select key, hash, version, tombstone, waiting from comity.audit_copied_keys($1::text, $2::int, $3::text, $4::text::text[], $5::text)`
+  select key, hash, version, tombstone, waiting from comity.audit_copied_keys($1::text::jsonb, $2::text, $3::text::text[], $4::text)`
 
 /** What of a copy is compared: its table, and which of its owner's rows it keeps. */
 export interface AuditedShape extends ReplicaShape {
@@ -69,21 +73,39 @@ export function auditedCopy(options: {
   readonly secret: string
   /** One statement of an audit at a time: the copy's subscription needs connections, too. */
   readonly permit: Permit
+  readonly signal: AbortSignal
+  readonly clock: Clock
 }): AuditedCopy {
-  const { database, shape, fields, permit } = options
-  const secrets = secretsOf(options.secret)
-  const source = replicaRows(shape, fields)
-  const byKey = replicaRowsOf(shape, fields, '$1')
+  const { database, shape, fields, secret, permit, signal, clock } = options
+  const source = JSON.stringify(replicaSource(shape, fields))
   const rowsOf = <Row>(text: string, values: readonly unknown[]): Promise<readonly Row[]> =>
-    permit(() => patiently(database, async (sql) => (await sql.query<Row>(text, values)).rows))
+    permit(async () => (await database.query<Row>(text, values)).rows)
+  const inSlicesOf = <Row>(text: string, values: readonly unknown[], take: (rows: readonly Row[]) => void): Promise<void> =>
+    inSlices({
+      async upto(after, most) {
+        const [row] = await rowsOf<{ upto: string | null }>(UPTO, [source, placeLiteral(after), most])
+        return row?.upto ? (JSON.parse(row.upto) as Place) : undefined
+      },
+      async look({ after, upto }) {
+        take(await rowsOf<Row>(text, [source, secret, placeLiteral(after), placeLiteral(upto), ...values]))
+      },
+      // As long as it has worked, as its owner does: the two stay about as far.
+      between: (worked) => clock.sleep(Math.min(LONGEST_REST, worked), signal),
+      ...{ signal, clock },
+    })
 
   return {
-    digests: (depth: number, within?: Buckets) =>
-      rowsOf<Digest>(DIGESTS, [
-        ...[source.rows, source.fields, ...secrets, depth],
-        ...[within?.depth ?? null, within === undefined ? null : arrayLiteral(within.buckets)],
-      ]),
-    rows: ({ depth, buckets }) => rowsOf<HashedRow>(ROWS, [source.rows, source.fields, ...secrets, depth, arrayLiteral(buckets)]),
+    async digests(depth: number, within?: Buckets) {
+      const sums = new DigestSums()
+      const values = [depth, within?.depth ?? null, within === undefined ? null : arrayLiteral(within.buckets)]
+      await inSlicesOf<SlicedDigest>(DIGESTS, values, (digests) => sums.add(digests))
+      return sums.all()
+    },
+    async rows({ depth, buckets }) {
+      const all: HashedRow[] = []
+      await inSlicesOf<HashedRow>(ROWS, [depth, arrayLiteral(buckets)], (rows) => all.push(...rows))
+      return all
+    },
     async keys(keys) {
       const fitting = keys.filter((key) => fitsKey(shape, key))
       const rows = await rowsOf<{
@@ -92,7 +114,7 @@ export function auditedCopy(options: {
         version: string | null
         tombstone: string | null
         waiting: string | null
-      }>(KEYS, [byKey.rows, byKey.fields, secrets[1], arrayLiteral(fitting), shape.name])
+      }>(KEYS, [source, secret, arrayLiteral(fitting), shape.name])
       const found = new Map(rows.map((row) => [row.key, row]))
       return keys.map((key): CopiedKey => {
         const row = found.get(key)

@@ -110,7 +110,7 @@ export function copyAudits(options: {
     const asking = questions({ database, speaker, owner: entity.owner, replica, audit: asked, ...waiting })
     const { verdict, problem, findings } = await runAudit({
       ...{ audit, records, questions: asking, ...waiting },
-      copy: auditedCopy({ database, shape, fields, secret, permit }),
+      copy: auditedCopy({ database, shape, fields, secret, permit, signal, clock }),
       repaired: { database, shape, validator, permit, onApplied },
     })
     const unsettled = findings.filter((finding) => finding.class === 'moving').length

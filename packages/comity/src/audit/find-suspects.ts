@@ -1,5 +1,3 @@
-import { PLACE_BITS } from './secrets.ts'
-
 /** All rows of one bucket on one side: how many, and two sums of the first sixteen bytes of their hashes, modulo 2^64, in hexadecimal. */
 export interface Digest {
   readonly bucket: number
@@ -34,6 +32,8 @@ export interface Suspects {
   readonly theirRows: number
 }
 
+/** Of a bucket's number: what follows the two sums in a row's hash. */
+const BUCKET_BITS = 24
 /** 1024 buckets. */
 const FIRST_DEPTH = 10
 /** Each further look splits a bucket in sixteen. */
@@ -55,7 +55,7 @@ export async function findSuspects(ours: Side, theirs: Side, most: number): Prom
   const theirRows = sumOf(other)
 
   async function look(depth: number, differing: readonly Differing[]): Promise<void> {
-    const last = depth + SPLIT_BITS > PLACE_BITS
+    const last = depth + SPLIT_BITS > BUCKET_BITS
     const [listed, split] = partition(differing, ({ count }) => last || count <= LISTED_BELOW)
     for (const some of portions(listed, ({ count }) => count, ROWS_AT_ONCE)) {
       if (keys.size > most) return

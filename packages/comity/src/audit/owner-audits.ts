@@ -7,14 +7,15 @@ import { type Clock, type Logger, type Loop, logEvent, loop, silentLogger, syste
 import type { Database } from '../postgres/database.ts'
 import { answerAudit } from './answer-audit.ts'
 import { AUDIT_ASKED, AUDIT_TOLD, AUDIT_VERSION, type AuditAnswer, type AuditAsked, type AuditTold } from './contracts.ts'
+import { LONGEST_REST } from './in-slices.ts'
 import { knowCopy, tellWanted } from './wanted.ts'
 
 /** Questions that wait for an answer, at most; who is not answered asks again. */
 const MOST_WAITING = 100
 
 /**
- * The owner's side of audits: questions are taken, and answered one at a time, with a rest as long as the work was, so that audits take no more
- * than half of one connection; and not while the owner's own small statements take too long. Nothing is recorded: a question that gets lost here is asked again.
+ * The owner's side of audits: questions are taken, and answered one at a time, each slice of rows with a rest as long as the work was, so that audits take
+ * no more than half of one connection; and not while the owner's own small statements take too long. Nothing is recorded: a question that gets lost here is asked again.
  */
 export function ownerAudits(options: {
   readonly team: string
@@ -31,6 +32,9 @@ export function ownerAudits(options: {
   const waiting = new Map<string, Heard<AuditAsked>>()
   const latency = new Latency(options.latency, clock)
   let working: string | undefined
+  /** Since when it works without a rest, and when who asks last heard of it. */
+  let began = 0
+  let signAt = 0
   let lookedAt = Number.NEGATIVE_INFINITY
   let lookedIn: number | undefined
 
@@ -47,12 +51,13 @@ export function ownerAudits(options: {
     const { id } = next.data
     waiting.delete(id)
     working = id
-    let began = clock.monotonic()
+    began = signAt = clock.monotonic()
     try {
       const onWaiting = (holders: readonly object[]) => tell(next, [{ kind: 'waiting', for: JSON.stringify(holders) }])
       await makeRoom(next, signal)
       began = clock.monotonic()
-      await tell(next, await answerAudit(next, { database, signal, onWaiting }))
+      const between = (worked: number): Promise<void> => rest(next, worked, signal)
+      await tell(next, await answerAudit(next, { database, signal, clock, onWaiting, between }))
     } catch (error) {
       if (!signal.aborted) logEvent(logger, 'comity.audit.not_answered', { subscription: next.replica, error })
     } finally {
@@ -62,6 +67,20 @@ export function ownerAudits(options: {
     return 'busy'
   }
 
+  /** Between two slices of an answer. */
+  async function rest(heard: Heard<AuditAsked>, worked: number, signal: AbortSignal): Promise<void> {
+    await clock.sleep(Math.min(LONGEST_REST, worked), signal)
+    await makeRoom(heard, signal)
+    // Who asks is patient with an owner that is at it.
+    if (clock.monotonic() - signAt >= SIGN_EVERY) await sign(heard)
+    began = clock.monotonic()
+  }
+
+  async function sign(heard: Heard<AuditAsked>): Promise<void> {
+    await tell(heard, [{ kind: 'waiting', for: '[]' }])
+    signAt = clock.monotonic()
+  }
+
   async function makeRoom(heard: Heard<AuditAsked>, signal: AbortSignal): Promise<void> {
     const until = clock.monotonic() + LONGEST_ROOM
     for (let told = false; ; ) {
@@ -69,8 +88,8 @@ export function ownerAudits(options: {
       await knowCopy(database, heard.replica)
       latency.observe(clock.monotonic() - began)
       if (!latency.isAbove || clock.monotonic() > until) return
-      // A sign of life: who asks is patient with an owner that is busy.
-      if (!told) await tell(heard, [{ kind: 'waiting', for: '[]' }])
+      // So it is with an owner that is busy.
+      if (!told) await sign(heard)
       told = true
       await latency.makeRoom(signal)
     }
@@ -105,8 +124,8 @@ export function ownerAudits(options: {
   }
 }
 
-/** In milliseconds. */
-const LONGEST_REST = 5000
+/** Between two signs of life while an answer is made, in milliseconds. */
+const SIGN_EVERY = 5000
 /** So that an audit of an owner that is always busy ends, too. In milliseconds. */
 const LONGEST_ROOM = 30_000
 /** Between two looks at what has happened here, in milliseconds. */

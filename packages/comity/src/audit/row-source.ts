@@ -4,29 +4,30 @@ import type { ReplicaColumn, ReplicaShape } from '../replica/replica-columns.ts'
 import { VERSION_COLUMN } from '../replica/replica-sql.ts'
 import { type AuditedField, inNameOrder } from './canonical-kind.ts'
 
-/** A copy's rows as the functions of migration 0015 take them: `key` (its text), and `f1`…`fn`, the canonical texts in the order of the fields' names. */
+/** A copy's rows as the functions of migration 0014 take them: SQL of each part. */
 export interface RowSource {
-  readonly rows: string
-  readonly fields: number
+  readonly key: string
+  /** The canonical texts, in the order of the fields' names. */
+  readonly texts: readonly string[]
+  readonly version: string
+  readonly from: string
+  readonly where: string
+  readonly within: string
+  readonly columns: readonly (readonly [column: string, type: string])[]
 }
 
-export function replicaRows(replica: ReplicaShape, fields: readonly AuditedField[]): RowSource {
-  const ordered = inNameOrder(fields)
-  const columns = ordered.map(({ name, kind }, i) => {
+export function replicaSource(replica: ReplicaShape, fields: readonly AuditedField[]): RowSource {
+  const texts = inNameOrder(fields).map(({ name, kind }) => {
     const { type, column } = replica.columns.findLast(({ field }) => field === name) as ReplicaColumn
     const value = `r.${quoteIdentifier(column)}`
-    if (kind === 'json') return `comity.canonical_json(${value}) as f${i + 1}`
+    if (kind === 'json') return `comity.canonical_json(${value})`
     // + 0: there is no negative zero on the wire.
-    return `${kind === 'number' ? `encode(float8send(${value} + 0), 'hex')` : wireFromColumn(type, value)} as f${i + 1}`
+    return kind === 'number' ? `encode(float8send(${value} + 0), 'hex')` : wireFromColumn(type, value)
   })
-  return { fields: ordered.length, rows: `select ${[`${keyText(replica)} as key`, ...columns].join(', ')} from ${tableOf(replica)} r` }
-}
-
-/** The rows whose keys are in the array `keys` (SQL), with `version`: found by the primary key. Only keys that {@link fitsKey}. */
-export function replicaRowsOf(replica: ReplicaShape, fields: readonly AuditedField[], keys: string): RowSource {
-  const { rows, fields: count } = replicaRows(replica, fields)
-  const versioned = rows.replace('select ', `select r.${VERSION_COLUMN} as version, `)
-  return { fields: count, rows: `${versioned} join unnest(${keys}) k(key) on ${isKey(replica)}` }
+  return {
+    ...{ key: keyText(replica), texts, version: `r.${VERSION_COLUMN}`, from: `${tableOf(replica)} r`, where: 'true', within: 'true' },
+    columns: keyColumns(replica).map(({ column, type }) => [`r.${quoteIdentifier(column)}`, type]),
+  }
 }
 
 /** Whether the row `r` has the key of `k.key`. */

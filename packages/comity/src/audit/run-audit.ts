@@ -54,7 +54,7 @@ export async function runAudit(work: AuditWork): Promise<AuditOutcome> {
     await records.step(audit.id, 'settling', { ...found, suspects: keys.length })
     const findings = await settle(work, keys)
     await records.found(audit.id, findings)
-    const after = audit.repair ? await repair(work, findings) : findings
+    const after = audit.repair ? await repair(work, findings, found.ourRows) : findings
     return { findings, ...verdictOf(after, found.truncated) }
   } catch (error) {
     if (signal.aborted || !(error instanceof ComityError)) throw error
@@ -69,7 +69,7 @@ function settle(work: AuditWork, keys: readonly string[]): Promise<readonly Sett
 }
 
 /** Says what has drifted anew, and looks at the same keys again. Answers what they are then. */
-async function repair(work: AuditWork, findings: readonly SettledKey[]): Promise<readonly SettledKey[]> {
+async function repair(work: AuditWork, findings: readonly SettledKey[], ourRows: number): Promise<readonly SettledKey[]> {
   const { audit, records, repaired, questions } = work
   const drifted = findings.filter((finding) => isDrift(finding.class))
   if (drifted.length === 0) return findings
@@ -78,7 +78,10 @@ async function repair(work: AuditWork, findings: readonly SettledKey[]): Promise
   const version = await repairKeys(drifted, repaired, questions)
   const keys = drifted.map(({ key }) => key)
   const after = await settle(work, keys)
-  await records.endRepair(audit.id, id, keys, new Map(after.map((one) => [one.key, one.class])), version)
+  const left = new Map(after.map((one) => [one.key, one.class]))
+  await records.endRepair(audit.id, id, keys, left, version)
+  const repairedOf = (found: FindingClass): number => drifted.filter((one) => one.class === found && !left.has(one.key)).length
+  await records.step(audit.id, 'repairing', { ourRows: ourRows + repairedOf('missing') - repairedOf('extra') })
   return [...after, ...findings.filter((finding) => !isDrift(finding.class))]
 }
 

@@ -60,6 +60,12 @@ test('corruption of eight kinds is found, named and repaired', async () => {
   expect((await marketing.team.status()).problems).toEqual([])
 })
 
+test('a repair tells how many rows there are after it', async () => {
+  await on.marketing.db.query(`delete from crm_customer where id in ('c60', 'c61')`)
+  const { row, verdict } = await on.audit(undefined, { repair: true })
+  expect({ verdict, ours: row.our_rows }).toEqual({ verdict: 'true', ours: row.their_rows })
+})
+
 test('an entity that is published by code, with a composite key and JSON, is compared from its heads', async () => {
   const { crm, marketing } = on
   for (let number = 1; number <= 5; number++)

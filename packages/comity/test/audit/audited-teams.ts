@@ -4,6 +4,7 @@ import { type TestTeam, testBus, testTeam } from 'comity/testing'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
 import type { CopyingSpeaker } from '../../src/control/copying-channel.ts'
+import { systemClock } from '../../src/foundation/index.ts'
 
 export const Customer = entity('crm.customer', {
   key: 'id',
@@ -15,6 +16,9 @@ export const Seat = entity('crm.seat', {
   key: ['row', 'number'],
   state: z.object({ row: z.string(), number: z.int(), guest: z.string().nullable(), tags: z.record(z.string(), z.any()) }),
 })
+
+/** An owner that answers without a rest. */
+export const unhurried = { between: async () => undefined, clock: systemClock } as const
 
 export interface AuditedTeams extends AsyncDisposable {
   readonly crm: TestTeam<unknown>

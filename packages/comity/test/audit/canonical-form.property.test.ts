@@ -3,13 +3,12 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { full } from '../../../../test/support/full.ts'
 import { onEachPostgres } from '../../../../test/support/postgres.ts'
 import { type AuditedField, kindOf } from '../../src/audit/canonical-kind.ts'
-import { replicaRows } from '../../src/audit/row-source.ts'
-import { secretsOf } from '../../src/audit/secrets.ts'
+import { replicaSource } from '../../src/audit/row-source.ts'
 import { columnFromWire, replicaColumnType, SESSION_SETTINGS } from '../../src/outbox/capture/index.ts'
 import { arrayLiteral, type Queryable } from '../../src/postgres/index.ts'
 import { type CapturedDatabase, capturedDatabase, integer, nullable, plainEntity } from '../outbox/capture/captured-database.ts'
 import { createTypes, TYPE_CASES } from '../outbox/capture/type-cases.ts'
-import { canonicalRow, placeOf, rowHash } from './reference.ts'
+import { bucketOf, canonicalRow, rowHash } from './reference.ts'
 
 const secret = '0123456789abcdef'.repeat(4)
 
@@ -67,21 +66,18 @@ onEachPostgres('the canonical form', (server) => {
           const messages = [JSON.stringify(sent)]
           await session.query(`insert into r_${table} select s.key::bigint, ${columnFromWire(column, wire)}, s.id ${from}`, messages)
           await session.query(`insert into comity.heads select '${topic}', s.key, s.id, s.payload ${from}`, messages)
-          const expected = sent.map(({ key, payload }) => [
-            key,
-            placeOf(secret, key) >>> 30,
-            rowHash(secret, canonicalRow(fields, JSON.parse(payload as string)))
-              .subarray(0, 16)
-              .toString('hex'),
-          ])
+          const expected = sent.map(({ key, payload }) => {
+            const hash = rowHash(canonicalRow(secret, fields, JSON.parse(payload as string)))
+            return [key, bucketOf(hash, 1), hash.subarray(0, 16).toString('hex')]
+          })
           const keys = sent.map(({ key }) => key)
           await declare('captured')
           const own = await ownHashes(session, topic, fields)
           expect(own.filter(([key]) => keys.includes(key as string))).toEqual(expected)
           await declare('published')
           expect(await ownHashes(session, topic, fields)).toEqual(expected)
-          const { rows, fields: count } = replicaRows(replica, fields)
-          expect(await hashes(session, 'audit_rows($3::text, $4::int,', [rows, count])).toEqual(expected)
+          const source = JSON.stringify(replicaSource(replica, fields))
+          expect(await hashes(session, 'audit_rows($2::text::jsonb,', [source])).toEqual(expected)
         }),
         { numRuns: full ? 6 : 2 },
       )
@@ -89,14 +85,14 @@ onEachPostgres('the canonical form', (server) => {
   })
 
   const ownHashes = (session: Queryable, topic: string, fields: readonly AuditedField[]) =>
-    hashes(session, 'audit_own_rows($3::text, $4::text::jsonb,', [topic, JSON.stringify(fields)])
+    hashes(session, 'audit_own_rows($2::text, $3::text::jsonb, null,', [topic, JSON.stringify(fields)])
 
-  /** At a depth where each place is a bucket of its own. */
+  /** Of both buckets of the first depth. */
   async function hashes(session: Queryable, call: string, values: readonly unknown[]): Promise<(string | number)[][]> {
     const all = 'array(select i from generate_series(0, 1) i)'
     const { rows } = await session.query<{ key: string; hash: string; bucket: number }>(
-      `select x.key, x.hash, x.bucket from comity.${call} $1::text, $2::text, 1, ${all}) x order by x.key::int`,
-      [...secretsOf(secret), ...values],
+      `select x.key, x.hash, x.bucket from comity.${call} $1::text, null, null, 1, ${all}) x order by x.key::int`,
+      [secret, ...values],
     )
     return rows.map(({ key, hash, bucket }) => [key, bucket, hash])
   }

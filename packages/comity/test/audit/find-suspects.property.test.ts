@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type Digest, findSuspects, type HashedRow, type Side } from '../../src/audit/find-suspects.ts'
-import { canonicalRow, digestOf, placeOf, rowHash } from './reference.ts'
+import { bucketOf, canonicalRow, digestOf, rowHash } from './reference.ts'
 
 const secret = 'ab'.repeat(32)
 const FIELDS = [
@@ -12,18 +12,17 @@ const FIELDS = [
 /** A side whose rows are in memory. */
 function side(rows: ReadonlyMap<string, string | null>, sum: (hashes: readonly Buffer[]) => Omit<Digest, 'bucket'> = digestOf): Side {
   const all = [...rows].map(([id, value]) => ({
-    ...{ key: id, place: placeOf(secret, id) },
-    hash: rowHash(secret, canonicalRow(FIELDS, { id, value })),
+    key: id,
+    hash: rowHash(canonicalRow(secret, FIELDS, { id, value })),
   }))
-  const at = (place: number, depth: number): number => place >>> (31 - depth)
   return {
     async digests(depth, within) {
       const buckets = new Map<number, Buffer[]>()
       const wanted = within === undefined ? undefined : new Set(within.buckets)
-      for (const { place, hash } of all) {
-        if (within !== undefined && !wanted?.has(at(place, within.depth))) continue
-        const hashes = buckets.get(at(place, depth))
-        if (hashes === undefined) buckets.set(at(place, depth), [hash])
+      for (const { hash } of all) {
+        if (within !== undefined && !wanted?.has(bucketOf(hash, within.depth))) continue
+        const hashes = buckets.get(bucketOf(hash, depth))
+        if (hashes === undefined) buckets.set(bucketOf(hash, depth), [hash])
         else hashes.push(hash)
       }
       return [...buckets].map(([bucket, hashes]) => ({ bucket, ...sum(hashes) }))
@@ -31,8 +30,8 @@ function side(rows: ReadonlyMap<string, string | null>, sum: (hashes: readonly B
     async rows({ depth, buckets }) {
       const wanted = new Set(buckets)
       return all
-        .filter(({ place }) => wanted.has(at(place, depth)))
-        .map(({ key, place, hash }): HashedRow => ({ key, bucket: at(place, depth), hash: hash.subarray(0, 16).toString('hex') }))
+        .filter(({ hash }) => wanted.has(bucketOf(hash, depth)))
+        .map(({ key, hash }): HashedRow => ({ key, bucket: bucketOf(hash, depth), hash: hash.subarray(0, 16).toString('hex') }))
     },
   }
 }

@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { onEachPostgres } from '../../../../test/support/postgres.ts'
 import { type AuditedField, type CanonicalKind, inNameOrder } from '../../src/audit/canonical-kind.ts'
-import { replicaRows } from '../../src/audit/row-source.ts'
-import { secretsOf } from '../../src/audit/secrets.ts'
+import { DigestSums, type SlicedDigest } from '../../src/audit/digest-sums.ts'
+import { replicaSource } from '../../src/audit/row-source.ts'
 import { columnFromWire } from '../../src/outbox/capture/index.ts'
+import { arrayLiteral } from '../../src/postgres/index.ts'
 import { type CapturedDatabase, capturedDatabase } from '../outbox/capture/captured-database.ts'
-import { canonicalRow, canonicalText, digestOf, placeOf, rowHash } from './reference.ts'
+import { bucketOf, canonicalRow, canonicalText, digestOf, rowHash } from './reference.ts'
 
 const path = '../../../../docs/canonical-form.json'
 const secret = '000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f'
@@ -69,19 +70,20 @@ const STATES: readonly string[] = [
 const vectors = () => {
   const rows = STATES.map((text) => {
     const state = JSON.parse(text) as Record<string, unknown>
-    const bytes = canonicalRow(FIELDS, state)
+    const row = canonicalRow(secret, FIELDS, state)
+    const hash = rowHash(row)
     const texts = Object.fromEntries(inNameOrder(FIELDS).map(({ name, kind }) => [name, canonicalText(kind, state[name])]))
     const key = String(state.id)
     return {
       key,
       json: text,
       texts,
-      row: bytes.toString('hex'),
-      place: placeOf(secret, key),
-      hash: rowHash(secret, bytes).subarray(0, 16).toString('hex'),
+      row,
+      hash: hash.toString('hex'),
+      bucket: bucketOf(hash, 24),
     }
   })
-  const digest = digestOf(STATES.map((text) => rowHash(secret, canonicalRow(FIELDS, JSON.parse(text)))))
+  const digest = digestOf(STATES.map((text) => rowHash(canonicalRow(secret, FIELDS, JSON.parse(text)))))
   return { secret, fields: FIELDS, rows, digest }
 }
 
@@ -117,37 +119,59 @@ onEachPostgres('the golden vectors', (server) => {
   })
   afterAll(() => crm[Symbol.asyncDispose]())
 
-  const own = ['crm.golden', JSON.stringify(FIELDS)]
-  const copy = replicaRows(REPLICA, FIELDS)
+  const own = ['crm.golden', JSON.stringify(FIELDS), null]
+  const copy = JSON.stringify(replicaSource(REPLICA, FIELDS))
   it.each([
-    ['a copy', '', '$1::text, $2::int', [copy.rows, copy.fields], '$1::text'],
-    ['heads', 'own_', '$1::text, $2::text::jsonb', own, 'comity.audit_source($1::text, $2::text::jsonb)'],
+    ['a copy', '', '$1::text::jsonb', [copy], '$1::text::jsonb'],
+    ['heads', 'own_', '$1::text, $2::text::jsonb, $3::text::jsonb', own, 'comity.audit_source($1::text, $2::text::jsonb, $3::text::jsonb)'],
   ] as const)('are met by %s', async (_, side, given, values, source) => {
     const { rows, digest } = vectors()
     const sorted = <Row extends { key: string }>(list: readonly Row[]) =>
       [...list].sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)))
-    const keyed = [...values, ...secretsOf(secret)]
-    const [sql] = (await crm.db.query<{ sql: string }>(`select ${source} as sql`, source === '$1::text' ? [values[0]] : values)).rows
-    const texts = inNameOrder(FIELDS).map((_field, i) => `x.f${i + 1}`)
+    type Source = { key: string; texts: string[]; from: string; where: string; within: string }
+    const [sql] = (await crm.db.query<{ sql: string }>(`select (${source})::text as sql`, values)).rows
+    const { key, texts, from, where, within } = JSON.parse(sql?.sql as string) as Source
     const shown = await crm.db.query<{ key: string; texts: string }>(
-      `select x.key, json_build_array(${texts})::text as texts from (${sql?.sql}) x`,
+      `select ${key} as key, json_build_array(${texts})::text as texts from ${from} where ${where} and ${within}`,
     )
     expect(sorted(shown.rows.map((one) => ({ key: one.key, texts: JSON.parse(one.texts) })))).toEqual(
       sorted(rows.map((one) => ({ key: one.key, texts: Object.values(one.texts) }))),
     )
-    const buckets = JSON.stringify(rows.map(({ place }) => place))
-      .replace('[', '{')
-      .replace(']', '}')
+    const $ = (n: number): string => `$${values.length + n}`
     const found = await crm.db.query<{ key: string }>(
-      `select r.key, r.bucket as place, r.hash from comity.audit_${side}rows(${given}, $3::text, $4::text, 31, $5::text::int[]) r`,
-      [...keyed, buckets],
+      `select r.key, r.bucket, r.hash from comity.audit_${side}rows(${given}, ${$(1)}::text, null, null, 24, ${$(2)}::text::int[]) r`,
+      [...values, secret, `{${rows.map(({ bucket }) => bucket)}}`],
     )
-    expect(sorted(found.rows)).toEqual(sorted(rows.map(({ key, place, hash }) => ({ key, place, hash }))))
-    const { rows: digests } = await crm.db.query(
-      `select d.* from comity.audit_${side}digests(${given}, $3::text, $4::text, 0, null, null) d`,
-      keyed,
-    )
-    expect(digests).toEqual([{ bucket: 0, ...digest }])
+    expect(sorted(found.rows)).toEqual(sorted(rows.map(({ key, bucket, hash }) => ({ key, bucket, hash: hash.slice(0, 32) }))))
+    // At each depth, and in slices of seven rows, the last of which is not full.
+    for (const depth of [0, 3, 10, 18]) {
+      const sums = new DigestSums()
+      let slices = 0
+      for (let after: string | null = null; ; slices++) {
+        const [end]: { upto: string | null }[] = (
+          await crm.db.query<{ upto: string | null }>(`select comity.audit_${side}upto(${given}, ${$(1)}::text::text[], 7) as upto`, [
+            ...values,
+            after,
+          ])
+        ).rows
+        const upto: string | null = end?.upto ? arrayLiteral(JSON.parse(end.upto)) : null
+        const digests = await crm.db.query<SlicedDigest>(
+          `select d.* from comity.audit_${side}digests(${given}, ${$(1)}::text, ${$(2)}::text::text[], ${$(3)}::text::text[], ${depth}, null, null) d`,
+          [...values, secret, after, upto],
+        )
+        sums.add(digests.rows)
+        if (upto === null) break
+        after = upto
+      }
+      expect(slices).toBe(Math.floor(rows.length / 7))
+      const buckets = new Map<number, Buffer[]>()
+      for (const { hash, bucket } of rows) {
+        const at = bucket >>> (24 - depth)
+        buckets.set(at, [...(buckets.get(at) ?? []), Buffer.from(hash, 'hex')])
+      }
+      expect(sums.all()).toEqual([...buckets].sort(([a], [b]) => a - b).map(([bucket, hashes]) => ({ bucket, ...digestOf(hashes) })))
+      if (depth === 0) expect(sums.all()).toEqual([{ bucket: 0, ...digest }])
+    }
   })
 
   it('are the same whatever encoding the client speaks', async () => {
@@ -161,11 +185,13 @@ onEachPostgres('the golden vectors', (server) => {
     ] as const
     const { rows } = await crm.db.session(async (session) => {
       await session.query(`set client_encoding = 'LATIN1'`)
-      return session.query(`select a, b from comity.audit_own_digests('crm.latin', $1::text::jsonb, $2::text, $3::text, 0, null, null)`, [
-        ...[JSON.stringify(fields), ...secretsOf(secret)],
-      ])
+      return session.query<SlicedDigest>(
+        `select * from comity.audit_own_digests('crm.latin', $1::text::jsonb, null, $2::text, null, null, 0, null, null)`,
+        [JSON.stringify(fields), secret],
+      )
     })
-    const { a, b } = digestOf([rowHash(secret, canonicalRow(fields, { id: 'x', Name: 'é' }))])
-    expect(rows).toEqual([{ a, b }])
+    const sums = new DigestSums()
+    sums.add(rows)
+    expect(sums.all()).toEqual([{ bucket: 0, ...digestOf([rowHash(canonicalRow(secret, fields, { id: 'x', Name: 'é' }))]) }])
   })
 })

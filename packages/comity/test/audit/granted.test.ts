@@ -8,6 +8,7 @@ import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
 import { answerAudit } from '../../src/audit/answer-audit.ts'
 import type { AuditAsked } from '../../src/audit/contracts.ts'
+import { unhurried } from './audited-teams.ts'
 
 const Customer = entity('crm.customer', {
   key: 'id',
@@ -53,7 +54,7 @@ test('an audit of a copy with an audience compares what that audience has, and i
           ],
         },
       },
-      { database: crm.db as never, signal: new AbortController().signal, onWaiting: async () => undefined },
+      { database: crm.db as never, signal: new AbortController().signal, onWaiting: async () => undefined, ...unhurried },
     )
   const digests = { kind: 'digests', depth: 0 } as const
   expect((await ask('marketing', 'marketing', 'email', digests))[0]?.kind).toBe('digests')

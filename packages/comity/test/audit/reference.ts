@@ -45,34 +45,19 @@ function dateTime(text: string): string {
   return `${at.toISOString().slice(0, 19)}.${String(micros % 1e6).padStart(6, '0')}Z`
 }
 
-/** The bytes of a canonical row: how many fields; of each, the constant 25, its length or −1, its text. Four bytes an integer, the highest first. */
-export function canonicalRow(fields: readonly AuditedField[], state: Readonly<Record<string, unknown>>): Buffer {
-  const int = (value: number): Buffer => {
-    const bytes = Buffer.alloc(4)
-    bytes.writeInt32BE(value)
-    return bytes
-  }
-  const parts = inNameOrder(fields).map(({ name, kind }) => {
-    const text = canonicalText(kind, state[name])
-    if (text === null) return Buffer.concat([int(25), int(-1)])
-    const bytes = Buffer.from(text)
-    return Buffer.concat([int(25), int(bytes.length), bytes])
-  })
-  return Buffer.concat([int(parts.length), ...parts])
+/** The text whose UTF-8 is hashed: by the audit's secret, its key in front, a separator between two fields, a text for what is NULL. */
+export function canonicalRow(secret: string, fields: readonly AuditedField[], state: Readonly<Record<string, unknown>>): string {
+  const texts = inNameOrder(fields).map(({ name, kind }) => canonicalText(kind, state[name]) ?? secret.slice(48))
+  return secret.slice(0, 32) + texts.join(secret.slice(32, 48))
 }
 
-export function rowHash(secret: string, row: Buffer): Buffer {
-  return createHash('sha256')
-    .update(Buffer.concat([Buffer.from(`${secret}72`, 'hex'), row]))
-    .digest()
+export function rowHash(row: string): Buffer {
+  return createHash('sha256').update(row).digest()
 }
 
-/** The first 31 bits of the hash of a key. */
-export function placeOf(secret: string, key: string): number {
-  const hash = createHash('sha256')
-    .update(Buffer.concat([Buffer.from(`${secret}6b`, 'hex'), Buffer.from(key)]))
-    .digest()
-  return hash.readUInt32BE(0) & 0x7fffffff
+/** The first bits, 24 at most, of what follows the two sums. */
+export function bucketOf(hash: Buffer, depth: number): number {
+  return hash.readUIntBE(16, 3) >>> (24 - depth)
 }
 
 /** Count and the two sums, modulo 2^64, of rows. */
