@@ -1,4 +1,5 @@
 import { checkSubscriptionName } from '@comity/contract'
+import { giveUpBackfills } from '../../backfill/give-up-backfills.ts'
 import { inNamespace, subscriptionsOf } from '../../catalog/declaration.ts'
 import { copyingSubscription } from '../../control/copying-topics.ts'
 import type { Queryable } from '../../postgres/database.ts'
@@ -45,7 +46,7 @@ export const renameSubscription: Operation<{ readonly from: string; readonly to:
 }
 
 /**
- * Takes an orphan away: its lines, its inbox, its queue at the broker; a copy stays as a plain table. `messages` is what waits in its
+ * Takes an orphan away: its lines, its inbox, its queue at the broker; a copy stays as a plain table, and its owner stops to fill it. `messages` is what waits in its
  * lines, or it is refused. Throws COMITY_SUBSCRIPTION_DECLARED for one that the code still declares.
  */
 export const removeSubscription: Operation<{ readonly subscription: string; readonly messages: number }> = {
@@ -68,11 +69,14 @@ export const removeSubscription: Operation<{ readonly subscription: string; read
     )
     const waiting = rows[0]?.waiting ?? 0
     if (waiting !== messages) throw new CountDiffers({ what: `messages that wait in ${subscription}`, given: messages, found: waiting })
+    const { transport, namespace } = environment
+    const speaker = { team: declaration.team, transport, topicNamed: (topic: string) => inNamespace(namespace, topic) }
+    await giveUpBackfills(sql, speaker, subscription)
     for (const [table, column] of TABLES) await sql.query(`delete from ${table} where ${column} = $1::text`, [subscription])
     // Last: if the broker refuses, nothing has happened.
-    const own = rows[0]?.broker ?? inNamespace(environment.namespace, subscription)
+    const own = rows[0]?.broker ?? inNamespace(namespace, subscription)
     const copying = copyingSubscription(subscription)
-    await environment.transport.remove?.({ subscriptions: [own, inNamespace(environment.namespace, copying)] })
+    await transport.remove?.({ subscriptions: [own, inNamespace(namespace, copying)] })
     return { subscription, discarded: waiting }
   },
 }
