@@ -97,7 +97,7 @@ test('a copy that is dropped while it is filled: its owner is told, and stops; w
   let id = ''
   {
     await using marketing = await newMarketing(bus, { url })
-    await expect.poll(async () => Number((await asked(marketing.db))[0]?.rows), { interval: 10 }).toBeGreaterThan(0)
+    await expect.poll(async () => Number((await asked(marketing.db))[0]?.rows), { timeout: 20_000, interval: 10 }).toBeGreaterThan(0)
     id = (await asked(marketing.db))[0]?.id as string
   }
   const state = async (of: string) =>
@@ -106,7 +106,7 @@ test('a copy that is dropped while it is filled: its owner is told, and stops; w
   const transport = bus.memory.connect()
   const now = team<Queryable>('marketing', { database: url, transport, allowUnsafe: true })
   expect(await act(now, 'drop-replica', { replica, table: 'drop', messages: 0 })).toMatchObject({ kept: false })
-  await expect.poll(() => state(id)).toBe('cancelled')
+  await expect.poll(() => state(id), { timeout: 20_000 }).toBe('cancelled')
 
   const say = (data: Omit<Asked, 'v' | 'entity' | 'fields'>) =>
     sayAboutCopy({ team: 'marketing', transport, topicNamed: (name) => name }, 'comity.crm.copying', [
@@ -118,7 +118,7 @@ test('a copy that is dropped while it is filled: its owner is told, and stops; w
   await say({ id: unheard, want: 'run' })
   const last = randomUUID()
   await say({ id: last, want: 'run' })
-  await expect.poll(() => state(last)).toMatch(/waiting|running/)
+  await expect.poll(() => state(last), { timeout: 20_000 }).toMatch(/waiting|running/)
   expect([await state(id), await state(unheard)]).toEqual(['cancelled', 'cancelled'])
   await now.stop()
 })

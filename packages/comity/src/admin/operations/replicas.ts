@@ -58,10 +58,9 @@ export const dropReplica: Operation<DropArguments> = {
     additionalProperties: false,
   },
   async run(sql, context, { replica, table, messages }) {
-    const { schema, table: name, rebuilt } = await lockReplica(sql, replica)
+    const { schema, table: name } = await lockReplica(sql, replica)
     if (context.declaration.keeps.some((kept) => kept.name === replica)) throw new ReplicaDeclared({ replica })
     await quietReplica(sql, replica)
-    if (rebuilt !== undefined) await sql.query(`drop table ${qualified(schema, rebuilt.table)}`)
     if (table === 'drop') await sql.query(`drop table ${qualified(schema, name)}`)
     await removeSubscription.run(sql, context, { subscription: replica, messages })
     return { replica, table: `${schema}.${name}`, kept: table === 'keep' }

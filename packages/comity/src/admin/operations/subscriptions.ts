@@ -72,6 +72,7 @@ export const removeSubscription: Operation<{ readonly subscription: string; read
     const { transport, namespace } = environment
     const speaker = { team: declaration.team, transport, topicNamed: (topic: string) => inNamespace(namespace, topic) }
     await giveUpBackfills(sql, speaker, subscription)
+    await dropRebuilt(sql, subscription)
     for (const [table, column] of TABLES) await sql.query(`delete from ${table} where ${column} = $1::text`, [subscription])
     // Last: if the broker refuses, nothing has happened.
     const own = rows[0]?.broker ?? inNamespace(namespace, subscription)
@@ -84,6 +85,15 @@ export const removeSubscription: Operation<{ readonly subscription: string; read
 /** Whoever consumes it has ended, and finds the row gone. */
 async function lockLanes(sql: Queryable, subscription: string): Promise<void> {
   await sql.query('select from comity.lanes where subscription = $1::text order by lane for update', [subscription])
+}
+
+/** What a rebuild was filling beside a copy: it is in no state to be of use to anybody. */
+async function dropRebuilt(sql: Queryable, replica: string): Promise<void> {
+  const { rows } = await sql.query<{ table: string }>(
+    `select format('%I.%I', table_schema, rebuilt ->> 'table') as table from comity.replicas where name = $1::text and rebuilt is not null`,
+    [replica],
+  )
+  for (const { table } of rows) await sql.query(`drop table if exists ${table}`)
 }
 
 async function giveWay(sql: Queryable, subscription: string): Promise<boolean> {
