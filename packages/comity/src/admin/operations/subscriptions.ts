@@ -12,7 +12,7 @@ const name = { type: 'string', minLength: 1 } as const
 const TABLES = [
   ['comity.subscriptions', 'name'],
   ['comity.replicas', 'name'],
-  ...['lanes', 'inbox', 'waiting_keys', 'waiting', 'counts', 'discarded', 'edited', 'pauses', 'marks'].map(
+  ...['lanes', 'inbox', 'waiting_keys', 'waiting', 'counts', 'discarded', 'edited', 'pauses', 'marks', 'lost_handled'].map(
     (table) => [`comity.${table}`, 'subscription'] as const,
   ),
   ...['tombstones', 'conflicts', 'asked_backfills', 'backfill_left'].map((table) => [`comity.${table}`, 'replica'] as const),
