@@ -12,7 +12,8 @@ const OPEN = `
 const AGAIN = 'select comity.erase_withheld($1::text, $2::text, $3::text::bigint) as withheld'
 /* Once said, it stays said then: nothing older was sent afterwards, and the broker's date holds. */
 const ANNOUNCED = `
-  update comity.erasures set again = false, announced_at = coalesce(announced_at, $2::text::timestamptz), broker_until = coalesce(broker_until, $3::text::timestamptz)
+  update comity.erasures set announced_at = coalesce(announced_at, $2::text::timestamptz), broker_until = coalesce(broker_until, $3::text::timestamptz),
+    again = false
   where id = $1::text::uuid`
 
 /**

@@ -7,8 +7,11 @@ import { brokerUntil } from './announcing.ts'
 import { ERASURE, ERASURE_VERSION, type Erasure, RECEIPT, type Receipt } from './contracts.ts'
 import { eraseHere } from './erase-here.ts'
 
-const ERASED = `
-  select removed::text as removed, to_char(erased_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at from comity.erased where erasure = $1::text::uuid`
+const KNOWN = `
+  select removed::text as removed, to_char(erased_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at
+  from comity.erased where erasure = $1::text::uuid`
+const ERASED_AT = `
+  select to_char(erased_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at from comity.erased where erasure = $1::text::uuid`
 
 /**
  * What a holder does when its owner erases a key: it removes what it has in one transaction, says what that was, and acknowledges. A process that
@@ -30,17 +33,13 @@ export function erasuresHeard(options: {
     // No team erases what is another's.
     if (!isTheirs(topic)) return receipt(data, new Date().toISOString(), [])
     // What is said again, because somebody else has forgotten it, stops nobody here.
-    const known = await erased(id)
-    if (known !== undefined) return receipt(data, known.at, known.removed)
+    const known = (await database.query<{ removed: string; at: string }>(KNOWN, [id])).rows[0]
+    if (known !== undefined) return receipt(data, known.at, JSON.parse(known.removed))
     const removed = await permit(() =>
       database.transaction((tx) => eraseHere(database.join(tx), { id, topic, key, version }, `the owner ${owner}`)),
     )
-    return receipt(data, (await erased(id))?.at ?? new Date().toISOString(), removed)
-  }
-
-  async function erased(id: string): Promise<{ readonly at: string; readonly removed: Receipt['removed'] } | undefined> {
-    const { rows } = await database.query<{ at: string; removed: string }>(ERASED, [id])
-    return rows[0] && { at: rows[0].at, removed: JSON.parse(rows[0].removed) }
+    const { rows } = await database.query<{ at: string }>(ERASED_AT, [id])
+    return receipt(data, rows[0]?.at ?? new Date().toISOString(), removed)
   }
 
   function receipt({ id, at: announced }: Erasure, at: string, removed: Receipt['removed']): Receipt {
