@@ -1,4 +1,5 @@
 /** An owner's database is put back: what its lost history had said is turned away by name, and what handlers had done for it is named. */
+import { randomUUID } from 'node:crypto'
 import { PermanentError, type Queryable, team } from 'comity'
 import { teamStatus } from 'comity/admin'
 import { type TestBus, type TestTeam, testBus, testTeam } from 'comity/testing'
@@ -6,6 +7,7 @@ import { expect, test } from 'vitest'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
 import { sayAboutCopy } from '../../src/control/copying-channel.ts'
 import { erasuresTopic } from '../../src/control/erasure-topics.ts'
+import { ERASURE } from '../../src/erasure/contracts.ts'
 import { LOST_HISTORY } from '../../src/erasure/lost-history.ts'
 import { connect } from '../../src/postgres/index.ts'
 import { act } from '../admin/act.ts'
@@ -114,14 +116,41 @@ test('what waits and what comes of it is discarded as lost, what a handler had d
   expect(await discarded(), 'named once, and what was done is no discarded one').toHaveLength(2)
 
   // Only what the newest life says holds, as when an operator puts back the files that were newer after all.
+  const speaker = { team: 'crm', transport: crm.team.environment.transport, topicNamed: (name: string) => name }
   const say = (life: number, ranges: [number, number][]) =>
-    sayAboutCopy({ team: 'crm', transport: crm.team.environment.transport, topicNamed: (name) => name }, erasuresTopic('crm'), [
-      { contract: LOST_HISTORY, replica: 'crm.history', data: { v: 1, life, ranges } },
-    ])
+    sayAboutCopy(speaker, erasuresTopic('crm'), [{ contract: LOST_HISTORY, replica: 'crm.history', data: { v: 1, life, ranges } }])
   const lost = async () => (await db.query('select count(*)::int as n, max(life)::text as life from comity.lost')).rows[0]
-  const before = await lost()
-  await say(1, [])
-  await say(Number.MAX_SAFE_INTEGER, [[1, 2]])
-  await expect.poll(lost, { timeout: 20_000, interval: 20 }).toEqual({ n: 1, life: String(Number.MAX_SAFE_INTEGER) })
-  expect(before).toMatchObject({ n: 2 })
+  expect(await lost()).toMatchObject({ n: 2 })
+  const newest = Number.MAX_SAFE_INTEGER
+  await say(newest, [[1, 2]])
+  await say(1, [[1, 3]])
+  // What is heard after it.
+  const erasure = { v: 1, id: randomUUID(), topic: Called.name, key: 'nobody', version: 1, at: new Date().toISOString() }
+  await sayAboutCopy(speaker, erasuresTopic('crm'), [{ contract: ERASURE, replica: Called.name, data: erasure }])
+  const erased = async () => (await db.query('select key from comity.erased')).rows
+  await expect.poll(erased, { timeout: 20_000, interval: 20 }).toEqual([{ key: 'nobody' }])
+  expect(await lost()).toEqual({ n: 1, life: String(newest) })
+})
+
+test('where a transaction was prepared nobody can tell, and nothing is turned away', async () => {
+  const url = (await freshDatabase()).url
+  await using db = connect(url)
+  {
+    await using _crm = await newCrm(testBus(), { url })
+  }
+  const note = async () => {
+    await db.query('select comity.notice_incarnation()::text')
+    await db.query('select comity.note_lost_history()::text')
+    return (await db.query<{ ranges: string | null }>('select ranges::text as ranges from comity.lost_histories order by noted_at desc limit 1')).rows[0]
+  }
+  expect(await note(), 'its first life has lost nothing').toBeUndefined()
+  await putBack(db, [], 0)
+  await using other = connect(url, { max: 1 })
+  await other.query('begin')
+  await other.query('lock table comity.outbox in row exclusive mode')
+  await other.query(`prepare transaction 'left over'`)
+  expect(await note()).toEqual({ ranges: null })
+  await other.query(`commit prepared 'left over'`)
+  await putBack(db, [], 0)
+  expect(await note()).toEqual({ ranges: expect.stringMatching(/^\[\[0, \d+\]\]$/) })
 })
