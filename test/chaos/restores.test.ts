@@ -139,7 +139,9 @@ async function audited(world: World, since: string, cause: string): Promise<Read
 }
 
 /** Messages that a handler has acted upon and that are in no outbox any more; and those that are named for that. */
-async function lostAndNamed({ pools: { mail, shop } }: World): Promise<{ readonly handled: ReadonlySet<string>; readonly named: ReadonlySet<string> }> {
+async function lostAndNamed({
+  pools: { mail, shop },
+}: World): Promise<{ readonly handled: ReadonlySet<string>; readonly named: ReadonlySet<string> }> {
   const { rows: recorded } = await mail.query<{ version: string; named: boolean }>(
     `select distinct substring(i.message from '^shop-(\\d+)') as version, exists (select from comity.lost_handled h where h.message = i.message) as named
      from comity.inbox i where i.message like 'shop-%' and not exists (select from comity.discarded d where d.message = i.message)`,

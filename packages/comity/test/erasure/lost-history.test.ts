@@ -142,7 +142,9 @@ test('where a transaction was prepared nobody can tell, and nothing is turned aw
   const note = async () => {
     await db.query('select comity.notice_incarnation()::text')
     await db.query('select comity.note_lost_history()::text')
-    return (await db.query<{ ranges: string | null }>('select ranges::text as ranges from comity.lost_histories order by noted_at desc limit 1')).rows[0]
+    return (
+      await db.query<{ ranges: string | null }>('select ranges::text as ranges from comity.lost_histories order by noted_at desc limit 1')
+    ).rows[0]
   }
   expect(await note(), 'its first life has lost nothing').toBeUndefined()
   await putBack(db, [], 0)

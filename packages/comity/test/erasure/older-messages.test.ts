@@ -344,7 +344,9 @@ test('a holder whose database was put back to before an erasure is told of it ag
   expect(await tablesWith(marketing.db, MARKER)).toEqual([])
   await expect.poll(told, { timeout: 20_000 }).toEqual(before)
   const lives = async () => (await crm.db.query('select team, life from comity.holder_lives')).rows
-  expect(await lives()).toEqual([{ team: 'marketing', life: (await marketing.db.query<{ life: string }>('select comity.identity() as life')).rows[0]?.life }])
+  expect(await lives()).toEqual([
+    { team: 'marketing', life: (await marketing.db.query<{ life: string }>('select comity.identity() as life')).rows[0]?.life },
+  ])
 })
 
 /** The files of a database as they are now, as another one. */
