@@ -50,6 +50,10 @@ scenario(
       const again = new Set(anew.map(({ key }) => key))
       expect([...lost].filter((key) => !named.has(key) && !again.has(key))).toEqual([])
       expect([...named].some((key) => lost.has(key))).toBe(true)
+      await until('what handlers had done for the lost history is named, and nothing else', async () => {
+        const { handled, named: told } = await lostAndNamed(world)
+        return handled.size > 0 && handled.size === told.size && [...handled].every((message) => told.has(message))
+      })
       for (const [name, { owner, rows }] of await copiedRows(world.pools.shop, world.pools.stock))
         expect([...differing(new Map([[name, owner]]), new Map([[name, rows]]))]).toEqual([])
     }
@@ -132,6 +136,22 @@ async function audited(world: World, since: string, cause: string): Promise<Read
     [since],
   )
   return new Set(rows.map(({ replica, key }) => `${KEPT[replica].entity.name} ${key}`))
+}
+
+/** Messages that a handler has acted upon and that are in no outbox any more; and those that are named for that. */
+async function lostAndNamed({
+  pools: { mail, shop },
+}: World): Promise<{ readonly handled: ReadonlySet<string>; readonly named: ReadonlySet<string> }> {
+  const { rows: recorded } = await mail.query<{ version: string; named: boolean }>(
+    `select distinct substring(i.message from '^shop-(\\d+)') as version, exists (select from comity.lost_handled h where h.message = i.message) as named
+     from comity.inbox i where i.message like 'shop-%' and not exists (select from comity.discarded d where d.message = i.message)`,
+  )
+  const { rows: gone } = await shop.query<{ version: string }>(
+    `select v.version::text as version from unnest($1::text::bigint[]) v(version) where not exists (select from comity.outbox o where o.id = v.version)`,
+    [`{${recorded.map(({ version }) => version).join()}}`],
+  )
+  const versions = (some: readonly { version: string }[]) => new Set(some.map(({ version }) => version))
+  return { handled: versions(gone), named: versions(recorded.filter(({ named }) => named)) }
 }
 
 async function ownersRows(world: World): Promise<ReadonlyMap<string, readonly Row[]>> {

@@ -65,6 +65,10 @@ function rowsOf(report: TeamReport): readonly Row[] {
       NONE,
       replica === undefined ? NONE : freshness(replica.freshnessSeconds),
     ])
+    if (subscription.lostHandled > 0) {
+      const text = `had handled ${subscription.lostHandled.toLocaleString('en')} messages that their owner has lost: their ids are in comity.lost_handled`
+      rows.push([{ text: '  lost' }, { text, paint: pc.yellow }, NONE, NONE, NONE, NONE, NONE])
+    }
     const filling = replica?.backfill && fillingText(replica.backfill)
     if (filling) rows.push([{ text: '  backfill' }, { text: filling, paint: pc.cyan }, NONE, NONE, NONE, NONE, NONE])
   }

@@ -13,9 +13,11 @@ create table comity.erasures (
   erased_at timestamptz not null default clock_timestamp(),
   -- Since when everything of it has been sent, and the holders told. The broker keeps what was sent before until then.
   announced_at timestamptz,
-  broker_until timestamptz
+  broker_until timestamptz,
+  -- A holder has forgotten it: it is to be told once more.
+  again boolean not null default false
 );
-create index erasures_open on comity.erasures (version) where announced_at is null;
+create index erasures_open on comity.erasures (version) where announced_at is null or again;
 create index erasures_key on comity.erasures (topic, key);
 
 -- At the owner: what a team says that it has removed. The first one stays.
@@ -42,6 +44,13 @@ create table comity.holders (
   heard_at timestamptz not null default clock_timestamp(),
   -- Since when the team has said that it has no such subscription any more.
   gone_at timestamptz
+);
+
+-- At the owner: which life of its database a team spoke from last. In another one it may have forgotten what it has erased.
+create table comity.holder_lives (
+  team text primary key,
+  life text not null,
+  heard_at timestamptz not null default clock_timestamp()
 );
 
 -- At whoever holds something, the owner too: messages of this key up to this version are turned away, whoever brings them.
@@ -157,6 +166,44 @@ exception when data_exception then
   return 0;
 end $$;
 
+-- Takes messages out of the line of a key, and ends by name what had not ended there. Call it under the lock of the key's lane. Answers how many there were.
+create function comity.take_from_line(subscription text, key text, messages text[], reason text, author text) returns integer
+  language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  gone record;
+begin
+  with cursor as (
+    select k.done, k.lane from comity.waiting_keys k where k.subscription = take_from_line.subscription and k.key = take_from_line.key for update
+  ), removed as (
+    delete from comity.waiting w
+    where w.subscription = take_from_line.subscription and w.key = take_from_line.key and w.message = any (take_from_line.messages)
+    returning w.generation, w.message, w.time, w.tenant, w.seq
+  ), ended as (
+    select r.* from removed r where r.seq > (select c.done from cursor c)
+  ), named as (
+    insert into comity.discarded (subscription, message, key, time, reason, tenant, author)
+    select take_from_line.subscription, e.message, take_from_line.key, e.time, take_from_line.reason, e.tenant, take_from_line.author from ended e
+  ), done as (
+    insert into comity.inbox (subscription, generation, message, time)
+    select take_from_line.subscription, e.generation, e.message, e.time from ended e where e.time >= comity.inbox_floor() on conflict do nothing
+  )
+  select (select count(*)::integer from removed) as messages, (select count(*)::integer from ended) as ended,
+    coalesce((select c.lane from cursor c), 0) as lane into gone;
+  if gone.messages > 0 then
+    insert into comity.counts as c (subscription, lane, minute, waiting, discarded)
+      values (take_from_line.subscription, gone.lane, floor(extract(epoch from clock_timestamp()) / 60), -gone.ended, gone.ended)
+      on conflict on constraint counts_pkey do update set waiting = c.waiting + excluded.waiting, discarded = c.discarded + excluded.discarded;
+    -- The next one is the head, and what was known of the last one is over.
+    update comity.waiting_keys k set failures = 0, fingerprint = null, error_name = null, error_code = null, error = null, frame = null,
+        failed_at = null, wants = null,
+        message = (select w.message from comity.waiting w where w.subscription = k.subscription and w.key = k.key and w.seq > k.done order by w.seq limit 1)
+      where k.subscription = take_from_line.subscription and k.key = take_from_line.key;
+    delete from comity.waiting_keys k where k.subscription = take_from_line.subscription and k.key = take_from_line.key
+      and not exists (select from comity.waiting w where w.subscription = k.subscription and w.key = k.key and w.seq > k.done);
+  end if;
+  return gone.messages;
+end $$;
+
 /*
  * Takes the messages of a key up to a version out of everything where a consumer keeps them. What waited ends by name, but for deletions, which are
  * nobody's data and which a handler must still hear of. Call it under the locks of the subscription's lanes. Answers [{ subscription, kind,
@@ -166,42 +213,16 @@ create function comity.erase_messages(topic text, key text, version bigint, auth
   language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   item comity.subscriptions;
-  gone record;
+  gone integer;
   edits integer;
   commands integer;
   answer jsonb := '[]';
 begin
   for item in select * from comity.subscriptions s where s.topic = erase_messages.topic order by s.name loop
-    with cursor as (
-      select k.done, k.lane from comity.waiting_keys k where k.subscription = item.name and k.key = erase_messages.key for update
-    ), removed as (
-      delete from comity.waiting w
+    gone := comity.take_from_line(item.name, erase_messages.key, array(
+      select w.message from comity.waiting w
       where w.subscription = item.name and w.key = erase_messages.key and comity.version_in(w.attributes) <= erase_messages.version
-        and w.attributes::json ->> 'ce-comitykind' is distinct from 'deleted'
-      returning w.generation, w.message, w.time, w.tenant, w.seq
-    ), ended as (
-      select r.* from removed r where r.seq > (select c.done from cursor c)
-    ), named as (
-      insert into comity.discarded (subscription, message, key, time, reason, tenant, author)
-      select item.name, e.message, erase_messages.key, e.time, 'erased', e.tenant, erase_messages.author from ended e
-    ), done as (
-      insert into comity.inbox (subscription, generation, message, time)
-      select item.name, e.generation, e.message, e.time from ended e where e.time >= comity.inbox_floor() on conflict do nothing
-    )
-    select (select count(*)::integer from removed) as messages, (select count(*)::integer from ended) as ended,
-      coalesce((select c.lane from cursor c), 0) as lane into gone;
-    if gone.messages > 0 then
-      insert into comity.counts as c (subscription, lane, minute, waiting, discarded)
-        values (item.name, gone.lane, floor(extract(epoch from clock_timestamp()) / 60), -gone.ended, gone.ended)
-        on conflict (subscription, lane, minute) do update set waiting = c.waiting + excluded.waiting, discarded = c.discarded + excluded.discarded;
-      -- The next one is the head, and what was known of the last one is over.
-      update comity.waiting_keys k set failures = 0, fingerprint = null, error_name = null, error_code = null, error = null, frame = null,
-          failed_at = null, wants = null,
-          message = (select w.message from comity.waiting w where w.subscription = k.subscription and w.key = k.key and w.seq > k.done order by w.seq limit 1)
-        where k.subscription = item.name and k.key = erase_messages.key;
-      delete from comity.waiting_keys k where k.subscription = item.name and k.key = erase_messages.key
-        and not exists (select from comity.waiting w where w.subscription = k.subscription and w.key = k.key and w.seq > k.done);
-    end if;
+        and w.attributes::json ->> 'ce-comitykind' is distinct from 'deleted'), 'erased', erase_messages.author);
     update comity.edited e set data = '', attributes = '{}'
       where e.subscription = item.name and e.key = erase_messages.key and e.data <> '' and comity.version_in(e.attributes) <= erase_messages.version;
     get diagnostics edits = row_count;
@@ -214,7 +235,7 @@ begin
     delete from comity.backfill_left l where l.replica = item.name and l.key = erase_messages.key;
     update comity.audit_findings f set detail = null from comity.audits a
       where a.id = f.audit and a.replica = item.name and f.key = erase_messages.key and f.detail is not null;
-    answer := answer || jsonb_build_object('subscription', item.name, 'kind', item.kind, 'messages', gone.messages, 'edited', edits + commands);
+    answer := answer || jsonb_build_object('subscription', item.name, 'kind', item.kind, 'messages', gone, 'edited', edits + commands);
   end loop;
   return answer;
 end $$;

@@ -68,7 +68,7 @@ export async function migrate(declaration: Declaration, environment: Environment
     const done = await runWithLockTimeout(database, step.sql).catch(async (error: unknown) => {
       // Another process that migrates may have done it meanwhile: then nothing of it is left to do.
       const left = await stepsFor(database, declaration, environment)
-      if (left.some(({ title }) => title === step.title)) throw error
+      if (left.some(({ title }) => title === step.title)) throw step.explain?.(error) ?? error
       return 'elsewhere'
     })
     if (done === 'elsewhere') continue

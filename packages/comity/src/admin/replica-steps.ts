@@ -1,9 +1,17 @@
 import type { Declaration, Kept } from '../catalog/declaration.ts'
 import { SESSION_SETTINGS } from '../outbox/capture/index.ts'
-import { type Queryable, qualified, quoteIdentifier, quoteLiteral } from '../postgres/index.ts'
-import { ReplicaBeingRebuilt, ReplicaChanged, ReplicaTableTaken } from '../replica/errors.ts'
+import { arrayLiteral } from '../postgres/array-literal.ts'
+import { describeError, type Queryable, qualified, quoteIdentifier, quoteLiteral } from '../postgres/index.ts'
+import {
+  ReplicaBeingRebuilt,
+  ReplicaChanged,
+  ReplicaColumnsHaveDependents,
+  ReplicaColumnTaken,
+  ReplicaTableTaken,
+} from '../replica/errors.ts'
 import type { ReplicaColumn, ReplicaShape } from '../replica/replica-columns.ts'
 import { columnDefinition, createReplicaTable } from '../replica/replica-sql.ts'
+import { columnDependents, isDependent } from './column-dependents.ts'
 import { replicaShape } from './replica-shape.ts'
 import { sameJson } from './same-json.ts'
 import { type ShapeChanges, shapeChanges, widenedValue } from './shape-changes.ts'
@@ -33,7 +41,12 @@ export async function replicaSteps(database: Queryable, declaration: Declaration
   for (const kept of declaration.keeps) {
     const before = registered.get(kept.name)
     if (before === undefined) steps.push(await creation(database, kept))
-    else steps.push(...changes(kept, before, older))
+    else {
+      const changed = changes(kept, before, older)
+      // Code that only looks whether it may start is told what to run.
+      if (changed.length > 0 && !older) await refuseDependents(database, kept, before)
+      steps.push(...changed)
+    }
   }
   return steps
 }
@@ -104,8 +117,35 @@ order by asked_at for update`,
         ...endBackfill(kept.name, 'the replica was changed'),
         askFor(kept, why),
       ],
+      // An index, a check or a foreign key that another type has no operators for: Postgres finds out.
+      explain: (error) =>
+        found.widened.length > 0 && isDependent(error)
+          ? new ReplicaColumnsHaveDependents({ ...notWidened(table, found.widened), dependents: describeError(error) }, { cause: error })
+          : undefined,
     },
   ]
+}
+
+/** Before anything is changed: what would make the statements fail. */
+async function refuseDependents(database: Queryable, kept: Kept, before: RegisteredReplica): Promise<void> {
+  const shape = replicaShape(kept)
+  const { added, widened } = shapeChanges(JSON.parse(before.columns) as ReplicaColumn[], shape.columns)
+  const { table } = before
+  const { rows } = await database.query<{ column: string }>(
+    `select attname::text as column from pg_attribute where attrelid = to_regclass($1::text) and attname = any ($2::text::text[]) and not attisdropped`,
+    [qualified(shape.schema, shape.table), arrayLiteral(added.map(({ column }) => column))],
+  )
+  const taken = rows[0]?.column
+  if (taken !== undefined) throw new ReplicaColumnTaken({ table, column: taken, replica: kept.name })
+  if (widened.length === 0) return
+  const columns = arrayLiteral(widened.map(({ column }) => column))
+  const dependents = await columnDependents(database, qualified(shape.schema, shape.table), columns, 'alter')
+  if (dependents.length > 0) throw new ReplicaColumnsHaveDependents({ ...notWidened(table, widened), dependents: dependents.join(', ') })
+}
+
+function notWidened(table: string, widened: ShapeChanges['widened']): { table: string; change: string; command: string } {
+  const change = widened.map(({ column, from, to }) => `${column} from ${from} to ${to}`).join(', ')
+  return { table, change, command: 'comity migrate' }
 }
 
 function wordsOf({ added, widened }: ShapeChanges, table: string): readonly string[] {

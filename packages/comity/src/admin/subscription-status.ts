@@ -37,6 +37,8 @@ export interface SubscriptionStatus {
     /** Of those that wait: the ones that failed for good. */
     readonly failed: number
   }
+  /** Messages that its handler had acted upon before their owner lost them, noted within the last 30 days; `comity.lost_handled` has their ids. */
+  readonly lostHandled: number
   readonly lastAt: string | null
   /** Which run over history this is. 0 while it is not registered. */
   readonly generation: number
@@ -107,6 +109,7 @@ const SUBSCRIPTIONS = `
     coalesce(k.not_yet, 0) as "notYet", coalesce(m.n, 0) as "messages",
     coalesce(e.applied, 0) as applied, coalesce(e.duplicate, 0) as duplicate, coalesce(e.stale, 0) as stale,
     coalesce(e.waiting, 0) as waiting, coalesce(e.discarded, 0) as discarded, coalesce(e.failed, 0) as failed, ${isoTime('e.last_at')} as "lastAt",
+    (select count(*)::int from comity.lost_handled h where h.subscription = s.name and h.noted_at > clock_timestamp() - interval '30 days') as "lostHandled",
     (select json_build_object(${PAUSE('p')}) from comity.pauses p where p.subscription = s.name and p.tenant = '')::text as paused,
     (select coalesce(json_agg(json_build_object(${PAUSE('p')}, 'tenant', p.tenant, 'everywhere', p.subscription = '') order by p.tenant, p.subscription), '[]')
       from comity.pauses p where p.subscription in (s.name, '') and p.tenant <> '')::text as "pausedTenants",
@@ -138,6 +141,7 @@ interface Row {
   readonly waiting: number
   readonly discarded: number
   readonly failed: number
+  readonly lostHandled: number
   readonly lastAt: string | null
   readonly paused: string | null
   readonly pausedTenants: string
@@ -184,6 +188,7 @@ export async function subscriptionStatuses(declaration: Declaration, watched: Wa
           discarded: row?.discarded ?? 0,
           failed: row?.failed ?? 0,
         },
+        lostHandled: row?.lostHandled ?? 0,
         lastAt: row?.lastAt ?? null,
         generation: row?.generation ?? 0,
         brokerName,

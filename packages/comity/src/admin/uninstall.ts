@@ -33,17 +33,31 @@ export async function uninstall(
   await refuseDependents(database)
   const captured = await textsOf(database, 'select topic as text from comity.captures where released_at is null order by topic')
   const replicas = await textsOf(database, `select table_schema || '.' || table_name as text from comity.replicas order by 1`)
+  const rebuilt = await textsOf(database, REBUILT)
   const report: UninstallReport = {
-    steps: [...captured.map((topic) => `stop capturing ${topic}`), 'drop the schemas comity and comity_public'],
+    steps: [
+      ...captured.map((topic) => `stop capturing ${topic}`),
+      ...rebuilt.map((table) => `drop ${table}, which a rebuild was filling`),
+      'drop the schemas comity and comity_public',
+    ],
     losses: [...(await textsOf(database, LOSSES)), ...(await operationsLost(database))],
     remains: remains(replicas, declaration, environment),
   }
   if (options.dryRun) return report
   // One table at a time: each waits for its own writers only.
   for (const topic of captured) await runWithLockTimeout(database, releaseSql(topic))
-  await runWithLockTimeout(database, ['drop schema if exists comity_public cascade', 'drop schema comity cascade'])
+  await runWithLockTimeout(database, [
+    ...rebuilt.map((table) => `drop table if exists ${table}`),
+    'drop schema if exists comity_public cascade',
+    'drop schema comity cascade',
+  ])
   return report
 }
+
+/* Of a schema from before rebuilds there was none. */
+const REBUILT = `
+  select format('%I.%I', r.table_schema, to_jsonb(r) -> 'rebuilt' ->> 'table') as text from comity.replicas r
+  where to_jsonb(r) -> 'rebuilt' ->> 'table' is not null order by 1`
 
 const LOSSES = `
   select format('%s changes that were not sent yet', count(*)) as text

@@ -22,9 +22,12 @@ const PAUSE = `
 const RUN = `
   update comity.backfills set state = 'waiting', paused_by = null
   where id = $1::text::uuid and replica = $2::text and state = 'paused' and paused_by = 'asker'`
+/* Also of one that was not heard of yet: what asked for it may be on its way still. */
 const CANCEL = `
-  update comity.backfills set state = 'cancelled', error = 'by who asked', ended_at = clock_timestamp()
-  where id = $1::text::uuid and replica = $2::text and state in ('waiting', 'running', 'paused', 'sent')`
+  insert into comity.backfills as b (id, asked_by, replica, entity, fields, state, error, ended_at)
+  values ($1::text::uuid, $3::text, $2::text, $4::text, '[]', 'cancelled', 'by who asked', clock_timestamp())
+  on conflict (id) do update set state = 'cancelled', error = 'by who asked', ended_at = clock_timestamp()
+  where b.replica = $2::text and b.state in ('waiting', 'running', 'paused', 'sent')`
 const STATE = `
   select state, error, estimate::text as estimate, first_version::text as first, last_version::text as last
   from comity.backfills where id = $1::text::uuid and replica = $2::text`
@@ -48,7 +51,8 @@ export function askedInbox(options: {
 
   async function take({ from, replica, data }: Heard<Asked>): Promise<void> {
     try {
-      await publishedEntity(database, { from, replica, ...data })
+      // What is given up needs no leave: who gives it up may have lost it, or no longer know what of it was asked.
+      if (data.want !== 'cancel') await publishedEntity(database, { from, replica, ...data })
     } catch (error) {
       if (!(error instanceof BackfillRefused)) throw error
       logEvent(logger, 'comity.backfill.refused', { sender: from, subscription: replica, error })
@@ -64,14 +68,15 @@ export function askedInbox(options: {
           ...[JSON.stringify(data.fields), data.rate === undefined ? null : String(data.rate)],
           data.subset === undefined ? null : JSON.stringify(data.subset),
         ])
-      await sql.query(data.want === 'run' ? RUN : data.want === 'pause' ? PAUSE : CANCEL, own)
+      if (data.want === 'cancel') await sql.query(CANCEL, [...own, from, data.entity])
+      else await sql.query(data.want === 'run' ? RUN : PAUSE, own)
     })
     const { rows } = await database.query<{ state: string; error: string | null; estimate: string; first: string; last: string }>(
       STATE,
       own,
     )
     const row = rows[0]
-    // Cancelled before it was heard of.
+    // Of another copy.
     if (row === undefined) return tell(replica, data.id, { state: 'cancelled' })
     onAsked()
     return tell(replica, data.id, {

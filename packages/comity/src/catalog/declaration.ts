@@ -23,7 +23,7 @@ export interface Owned {
   readonly columns?: Readonly<Record<string, string | { readonly sql: string }>>
 }
 
-/** One condition on a field's value as it is on the wire; `in_subset` of migration 0017 says what each means. */
+/** One condition on a field's value as it is on the wire; `in_subset` of migration 0016 says what each means. */
 export interface SubsetCondition {
   readonly field: string
   readonly op: '=' | 'not' | 'in' | '<' | '<=' | '>' | '>='

@@ -48,6 +48,10 @@ export interface Receipt {
 export interface Holdings {
   readonly v: number
   readonly holdings: readonly Holding[]
+  /** Of its database, as it names it: in another one than before it may have forgotten erasures. */
+  readonly life?: string
+  /** The last erasure of this owner's that it knows. */
+  readonly after?: string
 }
 export interface Holding {
   readonly subscription: string
@@ -86,8 +90,11 @@ export const RECEIPT: CopyingContract = {
 }
 export const HOLDINGS: CopyingContract = {
   type: 'comity.holdings',
-  schema: open({
-    v: version,
-    holdings: listOf(open({ subscription: text, topic: text, kind, fields: listOf(text), audience: text }, ['audience'])),
-  }),
+  schema: open(
+    {
+      ...{ v: version, life: text, after: uuid },
+      holdings: listOf(open({ subscription: text, topic: text, kind, fields: listOf(text), audience: text }, ['audience'])),
+    },
+    ['life', 'after'],
+  ),
 }

@@ -7,6 +7,9 @@ import { brokerUntil } from './announcing.ts'
 import { ERASURE, ERASURE_VERSION, type Erasure, RECEIPT, type Receipt } from './contracts.ts'
 import { eraseHere } from './erase-here.ts'
 
+const KNOWN = `
+  select removed::text as removed, to_char(erased_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at
+  from comity.erased where erasure = $1::text::uuid`
 const ERASED_AT = `
   select to_char(erased_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at from comity.erased where erasure = $1::text::uuid`
 
@@ -29,6 +32,9 @@ export function erasuresHeard(options: {
     const { id, topic, key, version } = data
     // No team erases what is another's.
     if (!isTheirs(topic)) return receipt(data, new Date().toISOString(), [])
+    // What is said again, because somebody else has forgotten it, stops nobody here.
+    const known = (await database.query<{ removed: string; at: string }>(KNOWN, [id])).rows[0]
+    if (known !== undefined) return receipt(data, known.at, JSON.parse(known.removed))
     const removed = await permit(() =>
       database.transaction((tx) => eraseHere(database.join(tx), { id, topic, key, version }, `the owner ${owner}`)),
     )

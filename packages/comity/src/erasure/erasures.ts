@@ -10,7 +10,9 @@ import type { Transport } from '../transport/index.ts'
 import { announcing } from './announcing.ts'
 import { erasuresHeard } from './erasures-heard.ts'
 import { type HoldingDeclaration, holdings } from './holdings.ts'
+import { lostHeard } from './lost-heard.ts'
 import { holdingsHeard, receiptsHeard } from './receipts-heard.ts'
+import { tellingLost } from './telling-lost.ts'
 
 export interface ErasuresOptions {
   readonly declaration: Pick<ErasureDeclaration, 'owns' | 'publishes'> & HoldingDeclaration
@@ -28,7 +30,7 @@ export interface ErasuresOptions {
   readonly logger?: Logger
 }
 
-/** What a team does about erasures in one process: as an owner where it relays, as a holder where it runs subscriptions. */
+/** What a team does in one process about what is no longer to be kept, because it was erased, or its history lost: as an owner where it relays, as a holder where it runs subscriptions. */
 export function erasures(options: ErasuresOptions): { readonly loops: readonly Loop[]; readonly services: readonly Service[] } {
   const { declaration, database, transport, brokerName, relay, receives, permit, mayRun, cleared } = options
   const common = { ...(options.clock ? { clock: options.clock } : {}), ...(options.logger ? { logger: options.logger } : {}) }
@@ -46,7 +48,10 @@ export function erasures(options: ErasuresOptions): { readonly loops: readonly L
     const handlers =
       owner === undefined
         ? [receiptsHeard(database) as CopyingHandler<never>, holdingsHeard(database) as CopyingHandler<never>]
-        : [erasuresHeard({ owner, isTheirs, database, speaker, permit, ...common }) as CopyingHandler<never>]
+        : [
+            erasuresHeard({ owner, isTheirs, database, speaker, permit, ...common }) as CopyingHandler<never>,
+            lostHeard({ owner, isTheirs, database, permit, ...common }) as CopyingHandler<never>,
+          ]
     services.push(
       systemReceiver({
         ...{ subscription: brokerName(name), transport, cleared, ...common },
@@ -54,8 +59,10 @@ export function erasures(options: ErasuresOptions): { readonly loops: readonly L
       }),
     )
     if (owner !== undefined || relay === undefined) continue
+    loops.push(tellingLost({ database, speaker, leads: () => mayRun() && relay.progress.leading, ...common }))
     loops.push(announcing({ database, speaker, progress: () => relay.progress, settleSoon: () => relay.settleSoon(), mayRun, ...common }))
   }
-  if (services.length > loops.length && receives) loops.push(holdings({ declaration, database, speaker, mayRun, ...common }))
+  if (receives && erasureSubscriptions(declaration).some(({ owner }) => owner !== undefined))
+    loops.push(holdings({ declaration, database, speaker, mayRun, ...common }))
   return { loops, services }
 }

@@ -3,6 +3,7 @@ import { type ContractDescription, fieldsOn } from '@comity/contract'
 import { type CopyingSpeaker, sayAboutCopy } from '../control/copying-channel.ts'
 import { ownersOf, receiptsTopic } from '../control/erasure-topics.ts'
 import { type Clock, type Logger, type Loop, logEvent, loop, silentLogger, systemClock } from '../foundation/index.ts'
+import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { ERASURE_VERSION, HOLDINGS, type Holding, type Holdings } from './contracts.ts'
 
@@ -18,12 +19,16 @@ export interface HoldingDeclaration {
   readonly handles: readonly { readonly name: string; readonly contract: ContractDescription; readonly audience?: string }[]
 }
 
-/* Whichever process comes first says it: when it is another one than was said last, and every hour. */
+/* Whichever process comes first says it: when it is another one than was said last, in another life of the database, and every hour. */
 const TAKE = `
   insert into comity.announced as a (what, hash, at) values ($1::text, $2::text, clock_timestamp())
   on conflict (what) do update set hash = excluded.hash, at = excluded.at
   where a.hash <> excluded.hash or a.at < clock_timestamp() - interval '1 hour'
   returning what`
+/* The newest of this owner's topics: what is known of its erasures is the beginning of what it has said. */
+const LIFE = `
+  select comity.identity() as life, (
+    select e.erasure::text from comity.erased e where e.topic = any ($1::text::text[]) order by e.erased_at desc limit 1) as after`
 const GIVE_BACK = `update comity.announced set at = '-infinity' where what = $1::text`
 
 /** Tells each owner what this team reads of it, so that the owner's register is whole. */
@@ -43,9 +48,14 @@ export function holdings(options: {
     if (!mayRun()) return NOT_YET
     for (const { owner, list } of said) {
       const what = `holdings of ${owner}`
-      const hash = createHash('sha256').update(JSON.stringify(list)).digest('hex').slice(0, 16)
+      const { rows } = await database.query<{ life: string; after: string | null }>(LIFE, [arrayLiteral(list.map(({ topic }) => topic))])
+      const { life, after } = rows[0] as { life: string; after: string | null }
+      const hash = createHash('sha256')
+        .update(JSON.stringify([list, life]))
+        .digest('hex')
+        .slice(0, 16)
       if ((await database.query(TAKE, [what, hash])).rows.length === 0) continue
-      const data: Holdings = { v: ERASURE_VERSION, holdings: list }
+      const data: Holdings = { v: ERASURE_VERSION, holdings: list, life, ...(after === null ? {} : { after }) }
       try {
         await sayAboutCopy(speaker, receiptsTopic(owner), [{ contract: HOLDINGS, replica: `${speaker.team}.holdings`, data }])
         failing = false

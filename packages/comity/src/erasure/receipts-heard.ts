@@ -19,6 +19,22 @@ const GONE = `
   where team = $1::text and gone_at is null and subscription not in (
     select l.subscription from json_to_recordset($2::text::json) l(subscription text))`
 
+/*
+ * A team that speaks from another life than before: what it was told after the last erasure that it knows, it is told again. All that was
+ * said at that moment, too: it does not know an erasure twice.
+ */
+const LIFE = `
+  with before as (
+    select (select l.life from comity.holder_lives l where l.team = $1::text) as life
+  ), now as (
+    insert into comity.holder_lives as l (team, life) values ($1::text, $2::text)
+    on conflict (team) do update set life = excluded.life, heard_at = clock_timestamp()
+  )
+  update comity.erasures e set again = true from before b
+  where b.life <> $2::text and e.announced_at is not null
+    and e.announced_at >= coalesce((select k.announced_at from comity.erasures k where k.id = $3::text::uuid), '-infinity')
+    and e.topic in (select h.topic from comity.holders h where h.team = $1::text and h.gone_at is null)`
+
 /** Keeps what holders say that they have removed. */
 export function receiptsHeard(database: Queryable): CopyingHandler<Receipt> {
   return {
@@ -40,6 +56,7 @@ export function holdingsHeard(database: Queryable): CopyingHandler<Holdings> {
         const list = JSON.stringify(data.holdings)
         await database.query(HOLDING, [from, list])
         await database.query(GONE, [from, list])
+        if (data.life !== undefined) await database.query(LIFE, [from, data.life, data.after ?? null])
       }
       return messages.map(() => 'ack')
     },

@@ -148,6 +148,7 @@ export function relay(options: RelayOptions): Relay {
       return false
     }
     await database.query('select comity.notice_incarnation()::text')
+    await database.query('select comity.note_lost_history()::text')
     const { rows } = await database.query<{ id: string }>(TAKE_CHECKPOINT, [String(acquired.term)])
     if (rows[0] === undefined) throw new CheckpointRefused({ term: acquired.term })
     checkpoint = Number(rows[0].id)

@@ -40,6 +40,21 @@ export const ReplicaHasDependents: ErrorType<'replica' | 'table' | 'dependents'>
   'another table can not take the place of {table}, which is that of {replica}: {dependents}',
   'drop these, have it rebuilt, and make them again',
 )
+export const ReplicaColumnsHaveDependents: ErrorType<'table' | 'change' | 'dependents' | 'command'> = errorType(
+  'COMITY_REPLICA_COLUMNS_HAVE_DEPENDENTS',
+  '{table} can not be changed ({change}) under what is made from it: {dependents}',
+  'drop these, run "{command}", and make them again; nothing was changed',
+)
+export const ReplicaColumnTaken: ErrorType<'table' | 'column' | 'replica'> = errorType(
+  'COMITY_REPLICA_COLUMN_TAKEN',
+  '{table} has a column {column} that is not of the replica {replica}',
+  "rename it, or name another column with the option 'columns' of keeps",
+)
+export const ReplicaTableNeeded: ErrorType<'table' | 'reason'> = errorType(
+  'COMITY_REPLICA_TABLE_NEEDED',
+  'the table {table} can not be dropped: {reason}',
+  'drop what is made from it (views, foreign keys, functions), or keep it with --keep-table; nothing was changed',
+)
 export const ReplicaNotRebuilt: ErrorType<'replica' | 'state'> = errorType(
   'COMITY_REPLICA_NOT_REBUILT',
   'the new table of {replica} is not ready: {state}',

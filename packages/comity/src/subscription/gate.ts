@@ -14,6 +14,8 @@ export interface Gate {
   readonly paused: ReadonlySet<string>
   /** Of keys that their owner has erased, the version up to which. */
   readonly erased: ReadonlyMap<string, number>
+  /** Which of the versions belong to a history that their owner has lost. */
+  readonly lost: ReadonlySet<number>
 }
 
 const GATE = `
@@ -24,32 +26,40 @@ const GATE = `
     (select coalesce(json_agg(p.tenant), '[]'::json)::text from comity.pauses p
       where p.subscription in (s.name, '') and p.tenant <> '' and p.tenant = any ($3::text::text[])) as paused,
     (select coalesce(json_object_agg(e.key, e.version), '{}'::json)::text from (
-      select e.key, max(e.version) as version from comity.erased e where e.topic = s.topic and e.key = any ($2::text::text[]) group by e.key) e) as erased
+      select e.key, max(e.version) as version from comity.erased e where e.topic = s.topic and e.key = any ($2::text::text[]) group by e.key) e) as erased,
+    (select coalesce(json_agg(v.version), '[]'::json)::text from unnest($7::text::bigint[]) v(version)
+      where exists (select from comity.lost l where l.owner = $6::text and l.below > v.version and l.above < v.version)) as lost
   from comity.subscriptions s where s.name = $1::text`
 
 export interface GateQuestion {
   readonly subscription: string
   readonly generation: number
   readonly keys: readonly string[]
+  /** Who published the messages, as the first of them says, and their versions. */
+  readonly owner: string
+  readonly versions: readonly number[]
   readonly tenants: readonly string[]
   /** A try of the breaker, which passes its own pause. */
   readonly probing: boolean
 }
 
 /** Under the lane's lock the answer about keys stays true until the end of the transaction. */
-export async function gateOf(sql: Queryable, { subscription, generation, keys, tenants, probing }: GateQuestion): Promise<Gate> {
-  const { rows } = await sql.query<{ open: boolean; waiting: string; paused: string; erased: string }>(GATE, [
+export async function gateOf(sql: Queryable, question: GateQuestion): Promise<Gate> {
+  const { subscription, generation, keys, tenants, owner, versions, probing } = question
+  const { rows } = await sql.query<{ open: boolean; waiting: string; paused: string; erased: string; lost: string }>(GATE, [
     subscription,
     arrayLiteral(keys),
     arrayLiteral(tenants),
     generation,
     probing ? 1 : 0,
+    owner,
+    arrayLiteral(versions.map(String)),
   ])
   const row = rows[0]
   // Removed while it was consumed.
-  if (row === undefined) return { open: false, waiting: new Set(), paused: new Set(), erased: new Map() }
+  if (row === undefined) return { open: false, waiting: new Set(), paused: new Set(), erased: new Map(), lost: new Set() }
   const erased = new Map(Object.entries(JSON.parse(row.erased) as Record<string, number>))
-  return { open: row.open, waiting: setOf(row.waiting), paused: setOf(row.paused), erased }
+  return { open: row.open, waiting: setOf(row.waiting), paused: setOf(row.paused), erased, lost: new Set(JSON.parse(row.lost) as number[]) }
 }
 
 function setOf(json: string): ReadonlySet<string> {

@@ -1,6 +1,5 @@
 import type { Queryable } from '../postgres/database.ts'
 import type { Consumer } from './consumer.ts'
-import { isErased, recordErased } from './erased.ts'
 import { NotYetError } from './errors.ts'
 import { recordOf } from './failure.ts'
 import { type Gate, gateOf } from './gate.ts'
@@ -8,6 +7,7 @@ import { inLane, type Lane } from './lane-transaction.ts'
 import type { Message, Outcome } from './message.ts'
 import type { Pace } from './pace.ts'
 import type { TenantShares } from './tenant-shares.ts'
+import { ownerOf, reasonToTurnAway, recordTurnedAway, versionOf } from './turned-away.ts'
 import { append, type Standing, type WaitingReason } from './waiting-line.ts'
 
 export interface LaneWorkOptions<Tx> extends Lane<Tx> {
@@ -93,7 +93,7 @@ export class LaneWork<Tx> {
     })
   }
 
-  /** @param work gets those that have not been erased meanwhile, at least one */
+  /** @param work gets those that are not turned away, at least one */
   async #throughGate<Of extends Pick<Message, 'incoming'>>(
     messages: readonly Of[],
     counting: { readonly time?: string; readonly failed?: number },
@@ -104,13 +104,14 @@ export class LaneWork<Tx> {
     const tenants = [...new Set(messages.flatMap(({ incoming }) => tenantOf(incoming) ?? []))]
     let open = true
     const outcomes = await inLane(this.#options, counting, async (tx, sql) => {
-      const gate = await gateOf(sql, { subscription, generation, keys, tenants, probing })
+      const versions = messages.map(({ incoming }) => versionOf(incoming))
+      const gate = await gateOf(sql, { subscription, generation, keys, tenants, probing, versions, owner: ownerOf(messages) })
       open = gate.open
       if (!open) return []
-      const gone = gate.erased.size === 0 ? [] : messages.filter(({ incoming }) => isErased(incoming, gate.erased))
-      if (gone.length === 0) return work(messages, gate, tx, sql)
-      await recordErased(sql, subscription, gone)
-      const left = messages.filter((message) => !gone.includes(message))
+      if (gate.erased.size + gate.lost.size === 0) return work(messages, gate, tx, sql)
+      const gone = new Map(messages.map((message) => [message, reasonToTurnAway(message.incoming, gate)]))
+      await recordTurnedAway(sql, subscription, gone)
+      const left = messages.filter((message) => gone.get(message) === undefined)
       const ended = left.length === 0 ? [] : await work(left, gate, tx, sql)
       const outcomeOf = new Map(left.map((message, i) => [message, ended[i] as Outcome]))
       return messages.map((message): Outcome => outcomeOf.get(message) ?? 'discarded')

@@ -4,6 +4,7 @@ import type { Transport } from 'comity'
 import { erasureRegister } from 'comity/admin'
 import { type TestBus, testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
+import { freshDatabase } from '../../../../test/support/postgres.ts'
 import { sayAboutCopy } from '../../src/control/copying-channel.ts'
 import { erasuresTopic } from '../../src/control/erasure-topics.ts'
 import { ERASURE } from '../../src/erasure/contracts.ts'
@@ -310,4 +311,52 @@ function gate(): { readonly opened: Promise<void>; open(): void } {
     open = resolve
   })
   return { opened, open }
+}
+
+test('a holder whose database was put back to before an erasure is told of it again', async () => {
+  const bus = testBus()
+  const original = (await freshDatabase()).url
+  await using crm = await newCrm(bus)
+  const refuses = () => true
+  {
+    await using marketing = await newMarketing(bus, { url: original, refuses })
+    await settled(crm, marketing)
+    await crm.db.query(`insert into customers values ('c0', 'a1', 'c0@example.com', 'C')`)
+    await eraseCustomer(crm, 'c0')
+    await crm.db.query(NAMED)
+    await marketing.caughtUp()
+  }
+  const copy = await copyOf(original)
+  let id = ''
+  {
+    await using marketing = await newMarketing(bus, { url: original, refuses })
+    id = (await eraseCustomer(crm)).id
+    expect(await tablesWith(marketing.db, MARKER)).toEqual([])
+  }
+  // No other one hears more of it than that, and it stays said then.
+  const told = async () => (await crm.db.query('select id, again, announced_at::text from comity.erasures order by version')).rows
+  const before = await told()
+  await using marketing = await newMarketing(bus, { url: copy, refuses })
+  expect(await tablesWith(marketing.db, MARKER)).not.toEqual([])
+  const known = async () => (await marketing.db.query<{ erasure: string }>('select erasure::text from comity.erased order by version')).rows
+  await expect.poll(async () => (await known()).map(({ erasure }) => erasure), { timeout: 30_000, interval: 20 }).toContain(id)
+  await marketing.caughtUp()
+  expect(await tablesWith(marketing.db, MARKER)).toEqual([])
+  await expect.poll(told, { timeout: 20_000 }).toEqual(before)
+  const lives = async () => (await crm.db.query('select team, life from comity.holder_lives')).rows
+  expect(await lives()).toEqual([
+    { team: 'marketing', life: (await marketing.db.query<{ life: string }>('select comity.identity() as life')).rows[0]?.life },
+  ])
+})
+
+/** The files of a database as they are now, as another one. */
+async function copyOf(url: string): Promise<string> {
+  const copy = new URL(url)
+  const name = copy.pathname.slice(1)
+  copy.pathname = `/${name}_copy`
+  const server = new URL(url)
+  server.pathname = '/postgres'
+  await using db = connect(server.href)
+  await db.query(`create database "${name}_copy" template "${name}"`)
+  return copy.href
 }

@@ -7,6 +7,9 @@ import { testBus, testTeam } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { ASKED, type Asked } from '../../src/backfill/contracts.ts'
+import { sayAboutCopy } from '../../src/control/copying-channel.ts'
+import { asked, newCrm, newMarketing } from '../backfill/customers.ts'
 
 const Customer = entity('crm.customer', { key: 'id', state: z.object({ id: z.string(), email: z.string(), name: z.string() }) })
 
@@ -83,5 +86,39 @@ test('columns and copies go by an explicit act only, which is recorded; a table 
   for (const name of ['shop.kept', 'shop.comity.copy-kept']) await expect(stats([name]), name).rejects.toThrow(name)
   expect((await listOperations(now.environment, { kind: 'drop-replica' })).filter(({ error }) => error === null)).toHaveLength(2)
   expect(await now.migrate()).toMatchObject({ notes: [] })
+  await now.stop()
+})
+
+test('a copy that is dropped while it is filled: its owner is told, and stops; what asked for it and comes late begins nothing', async () => {
+  const bus = testBus()
+  await using crm = await newCrm(bus, { rows: 2000, batch: 50, rate: 200 })
+  const url = (await freshDatabase()).url
+  const replica = 'marketing.crm-customer'
+  let id = ''
+  {
+    await using marketing = await newMarketing(bus, { url })
+    await expect.poll(async () => Number((await asked(marketing.db))[0]?.rows), { timeout: 20_000, interval: 10 }).toBeGreaterThan(0)
+    id = (await asked(marketing.db))[0]?.id as string
+  }
+  const state = async (of: string) =>
+    (await crm.db.query<{ state: string }>('select state from comity.backfills where id = $1::text::uuid', [of])).rows[0]?.state
+  expect(await state(id)).toBe('running')
+  const transport = bus.memory.connect()
+  const now = team<Queryable>('marketing', { database: url, transport, allowUnsafe: true })
+  expect(await act(now, 'drop-replica', { replica, table: 'drop', messages: 0 })).toMatchObject({ kept: false })
+  await expect.poll(() => state(id), { timeout: 20_000 }).toBe('cancelled')
+
+  const say = (data: Omit<Asked, 'v' | 'entity' | 'fields'>) =>
+    sayAboutCopy({ team: 'marketing', transport, topicNamed: (name) => name }, 'comity.crm.copying', [
+      { contract: ASKED, replica, data: { v: 1, entity: 'crm.customer', fields: ['email'], ...data } },
+    ])
+  const unheard = randomUUID()
+  await say({ id, want: 'run' })
+  await say({ id: unheard, want: 'cancel' })
+  await say({ id: unheard, want: 'run' })
+  const last = randomUUID()
+  await say({ id: last, want: 'run' })
+  await expect.poll(() => state(last), { timeout: 20_000 }).toMatch(/waiting|running/)
+  expect([await state(id), await state(unheard)]).toEqual(['cancelled', 'cancelled'])
   await now.stop()
 })

@@ -58,6 +58,8 @@ export const rebuildReplica: Operation<ReplicaArguments> = {
     ])
     const made = rows[0]?.name as string
     await quietReplica(sql, replica)
+    // Of a rebuild that nothing knows any more: its name is this table's number.
+    await sql.query(`drop table if exists ${qualified(found.schema, made)}`)
     await sql.query(createReplicaTable({ ...shape, table: made }))
     for (const { text } of await likenessSql(sql, found, made, columnNames(shape.columns))) await sql.query(text)
     await sql.query('update comity.replicas set rebuilt = $2::text::jsonb where name = $1::text', [
@@ -106,7 +108,7 @@ export const cancelRebuild: Operation<ReplicaArguments> = {
     await quietReplica(sql, replica)
     await sql.query('update comity.replicas set rebuilt = null where name = $1::text', [replica])
     for (const statement of endBackfill(replica, `${author}: ${reason}`)) await sql.query(statement)
-    await sql.query(`drop table ${qualified(schema, rebuilt.table)}`)
+    await sql.query(`drop table if exists ${qualified(schema, rebuilt.table)}`)
     return { replica }
   },
 }

@@ -1,5 +1,13 @@
-import { qualified, quoteIdentifier } from '../../postgres/index.ts'
-import { ReplicaBeingRebuilt, ReplicaColumnDeclared, ReplicaDeclared } from '../../replica/errors.ts'
+import { arrayLiteral } from '../../postgres/array-literal.ts'
+import { describeError, qualified, quoteIdentifier } from '../../postgres/index.ts'
+import {
+  ReplicaBeingRebuilt,
+  ReplicaColumnDeclared,
+  ReplicaColumnsHaveDependents,
+  ReplicaDeclared,
+  ReplicaTableNeeded,
+} from '../../replica/errors.ts'
+import { columnDependents, isDependent } from '../column-dependents.ts'
 import { replicaShape } from '../replica-shape.ts'
 import { lockReplica, quietReplica } from '../replica-table.ts'
 import type { Operation } from './operation.ts'
@@ -35,11 +43,16 @@ export const narrowReplica: Operation<NarrowArguments> = {
       const one = found.columns.find((other) => other.column === column)
       if (one === undefined || one.key !== undefined || declared.includes(column)) throw new ReplicaColumnDeclared({ replica, column })
     }
+    const table = qualified(found.schema, found.table)
+    const dependents = await columnDependents(sql, table, arrayLiteral(columns), 'drop')
+    if (dependents.length > 0)
+      throw new ReplicaColumnsHaveDependents({
+        ...{ table: `${found.schema}.${found.table}`, change: `without ${columns.join(', ')}`, dependents: dependents.join(', ') },
+        command: `comity replica narrow ${replica}`,
+      })
     await quietReplica(sql, replica)
     const left = found.columns.filter(({ column }) => !columns.includes(column))
-    await sql.query(
-      `alter table ${qualified(found.schema, found.table)} ${columns.map((column) => `drop column ${quoteIdentifier(column)}`).join(', ')}`,
-    )
+    await sql.query(`alter table ${table} ${columns.map((column) => `drop column ${quoteIdentifier(column)}`).join(', ')}`)
     await sql.query('update comity.replicas set columns = $2::text::jsonb where name = $1::text', [replica, JSON.stringify(left)])
     return { replica, columns }
   },
@@ -58,11 +71,14 @@ export const dropReplica: Operation<DropArguments> = {
     additionalProperties: false,
   },
   async run(sql, context, { replica, table, messages }) {
-    const { schema, table: name, rebuilt } = await lockReplica(sql, replica)
+    const { schema, table: name } = await lockReplica(sql, replica)
     if (context.declaration.keeps.some((kept) => kept.name === replica)) throw new ReplicaDeclared({ replica })
     await quietReplica(sql, replica)
-    if (rebuilt !== undefined) await sql.query(`drop table ${qualified(schema, rebuilt.table)}`)
-    if (table === 'drop') await sql.query(`drop table ${qualified(schema, name)}`)
+    if (table === 'drop')
+      await sql.query(`drop table ${qualified(schema, name)}`).catch((error: unknown) => {
+        if (!isDependent(error)) throw error
+        throw new ReplicaTableNeeded({ table: `${schema}.${name}`, reason: describeError(error) }, { cause: error })
+      })
     await removeSubscription.run(sql, context, { subscription: replica, messages })
     return { replica, table: `${schema}.${name}`, kept: table === 'keep' }
   },

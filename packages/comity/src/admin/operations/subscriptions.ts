@@ -1,4 +1,5 @@
 import { checkSubscriptionName } from '@comity/contract'
+import { giveUpBackfills } from '../../backfill/give-up-backfills.ts'
 import { inNamespace, subscriptionsOf } from '../../catalog/declaration.ts'
 import { copyingSubscription } from '../../control/copying-topics.ts'
 import type { Queryable } from '../../postgres/database.ts'
@@ -11,7 +12,7 @@ const name = { type: 'string', minLength: 1 } as const
 const TABLES = [
   ['comity.subscriptions', 'name'],
   ['comity.replicas', 'name'],
-  ...['lanes', 'inbox', 'waiting_keys', 'waiting', 'counts', 'discarded', 'edited', 'pauses', 'marks'].map(
+  ...['lanes', 'inbox', 'waiting_keys', 'waiting', 'counts', 'discarded', 'edited', 'pauses', 'marks', 'lost_handled'].map(
     (table) => [`comity.${table}`, 'subscription'] as const,
   ),
   ...['tombstones', 'conflicts', 'asked_backfills', 'backfill_left'].map((table) => [`comity.${table}`, 'replica'] as const),
@@ -45,7 +46,7 @@ export const renameSubscription: Operation<{ readonly from: string; readonly to:
 }
 
 /**
- * Takes an orphan away: its lines, its inbox, its queue at the broker; a copy stays as a plain table. `messages` is what waits in its
+ * Takes an orphan away: its lines, its inbox, its queue at the broker; a copy stays as a plain table, and its owner stops to fill it. `messages` is what waits in its
  * lines, or it is refused. Throws COMITY_SUBSCRIPTION_DECLARED for one that the code still declares.
  */
 export const removeSubscription: Operation<{ readonly subscription: string; readonly messages: number }> = {
@@ -68,11 +69,15 @@ export const removeSubscription: Operation<{ readonly subscription: string; read
     )
     const waiting = rows[0]?.waiting ?? 0
     if (waiting !== messages) throw new CountDiffers({ what: `messages that wait in ${subscription}`, given: messages, found: waiting })
+    const { transport, namespace } = environment
+    const speaker = { team: declaration.team, transport, topicNamed: (topic: string) => inNamespace(namespace, topic) }
+    await giveUpBackfills(sql, speaker, subscription)
+    await dropRebuilt(sql, subscription)
     for (const [table, column] of TABLES) await sql.query(`delete from ${table} where ${column} = $1::text`, [subscription])
     // Last: if the broker refuses, nothing has happened.
-    const own = rows[0]?.broker ?? inNamespace(environment.namespace, subscription)
+    const own = rows[0]?.broker ?? inNamespace(namespace, subscription)
     const copying = copyingSubscription(subscription)
-    await environment.transport.remove?.({ subscriptions: [own, inNamespace(environment.namespace, copying)] })
+    await transport.remove?.({ subscriptions: [own, inNamespace(namespace, copying)] })
     return { subscription, discarded: waiting }
   },
 }
@@ -80,6 +85,15 @@ export const removeSubscription: Operation<{ readonly subscription: string; read
 /** Whoever consumes it has ended, and finds the row gone. */
 async function lockLanes(sql: Queryable, subscription: string): Promise<void> {
   await sql.query('select from comity.lanes where subscription = $1::text order by lane for update', [subscription])
+}
+
+/** What a rebuild was filling beside a copy: it is in no state to be of use to anybody. */
+async function dropRebuilt(sql: Queryable, replica: string): Promise<void> {
+  const { rows } = await sql.query<{ table: string }>(
+    `select format('%I.%I', table_schema, rebuilt ->> 'table') as table from comity.replicas where name = $1::text and rebuilt is not null`,
+    [replica],
+  )
+  for (const { table } of rows) await sql.query(`drop table if exists ${table}`)
 }
 
 async function giveWay(sql: Queryable, subscription: string): Promise<boolean> {

@@ -9,7 +9,7 @@ export interface BackfillPlan {
   readonly entity: string
   readonly owner: string
   readonly fields: readonly string[]
-  /** About how many rows its owner has, of a subset too, as Postgres' statistics have it. */
+  /** About how many rows its owner has, of a subset too: by statistics, or by a sample where there are none. */
   readonly estimate: number
   /** The first rows as the copy would get them; null = there, but it breaks its contract, and is withheld. */
   readonly rows: readonly (Readonly<Record<string, unknown>> | null)[]

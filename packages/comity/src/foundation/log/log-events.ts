@@ -21,6 +21,9 @@ export const LOG_FIELDS = {
   reason: 'why, in a word of the glossary or in a sentence',
   failures: 'failures in a row so far',
   sender: 'the team that said it',
+  handled: 'how many messages a handler had acted upon',
+  discarded: 'how many messages ended without an effect',
+  messages: 'ids of messages, as the attribute `id` of CloudEvents; the first twenty',
   command: "a command's id",
   job: "a job's id",
   kind: 'what kind of job it is, or of what a team says of itself',
@@ -41,6 +44,12 @@ export type LogField = keyof typeof LOG_FIELDS
 
 export const LOG_EVENTS = {
   'comity.erasure.done': { level: 'info', message: 'an owner has erased a key: what was held of it is gone', fields: ['sender', 'job'] },
+  'comity.history.lost': {
+    level: 'warn',
+    message:
+      'an owner has lost a part of its history: what waited of that is discarded; what a handler had done for it stays, and somebody should look at it',
+    fields: ['sender', 'subscription', 'handled', 'discarded', 'messages'],
+  },
   'comity.migrated': { level: 'info', message: 'migrated', fields: ['step'] },
   'comity.superuser': {
     level: 'warn',
