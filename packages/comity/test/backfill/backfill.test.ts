@@ -3,9 +3,10 @@ import { randomUUID } from 'node:crypto'
 import type { JsonValue } from '@comity/contract'
 import { type Queryable, team } from 'comity'
 import { listBackfills, operate, planBackfill } from 'comity/admin'
-import { type TestBus, type TestTeam, testBus, testTeam } from 'comity/testing'
+import { type TestBus, type TestTeam, testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import { decorateTransport } from '../../src/transport/decorate-transport.ts'
 import { TransportUnavailable } from '../../src/transport/errors.ts'
 import { asked, Customer, copied, newCrm, newMarketing, owned, ready, stateOf } from './customers.ts'
@@ -31,7 +32,7 @@ test('rows that are older than Comity arrive, declared fields only, and nobody e
     team('sales')
       .keeps(Customer, { fields: ['name'] })
       .on(Customer, ({ key }) => void handled.push(key), { name: 'watcher' }),
-    { bus, url: (await freshDatabase()).url },
+    { bus, url: (await freshDatabase({ migrated: true })).url },
   )
   await expect.poll(() => stateOf(sales.db), { timeout: 20_000 }).toBe('ready')
   const counts = async () =>
@@ -71,7 +72,7 @@ test('rows that are older than Comity arrive, declared fields only, and nobody e
 
 test('states that code publishes come from their heads, deletions do not come back', async () => {
   const bus = testBus()
-  await using crm = await testTeam(team('crm').owns(Customer), { bus, url: (await freshDatabase()).url })
+  await using crm = await testTeam(team('crm').owns(Customer), { bus, url: (await freshDatabase({ migrated: true })).url })
   const publish = (id: string, deleted = false) =>
     crm.db.transaction((tx) => crm.team.publish(tx, Customer, { id, agencyId: 'a1', email: `${id}@example.com`, name: id }, { deleted }))
   for (const id of ['b', 'a', 'c']) await publish(id)
@@ -99,7 +100,7 @@ test('states that code publishes come from their heads, deletions do not come ba
 
 test('a state that nothing can read spoils no other', async () => {
   const bus = testBus()
-  await using crm = await testTeam(team('crm').owns(Customer), { bus, url: (await freshDatabase()).url })
+  await using crm = await testTeam(team('crm').owns(Customer), { bus, url: (await freshDatabase({ migrated: true })).url })
   for (const id of ['a', 'b', 'c'])
     await crm.db.transaction((tx) => crm.team.publish(tx, Customer, { id, agencyId: 'a1', email: `${id}@example.com`, name: id }))
   await crm.team.drained()
@@ -260,8 +261,11 @@ test("the owner's rate holds whatever is asked for, while it runs", async () => 
 test('a field that is added is filled in that copy alone', async () => {
   const bus = testBus()
   await using crm = await newCrm(bus, { rows: 300 })
-  const url = (await freshDatabase()).url
-  await using sales = await testTeam(team('sales').keeps(Customer, { fields: ['name'] }), { bus, url: (await freshDatabase()).url })
+  const url = (await freshDatabase({ migrated: true })).url
+  await using sales = await testTeam(team('sales').keeps(Customer, { fields: ['name'] }), {
+    bus,
+    url: (await freshDatabase({ migrated: true })).url,
+  })
   {
     await using marketing = await newMarketing(bus, { url, fields: ['name'] })
     await ready(marketing.db)

@@ -1,10 +1,11 @@
 import { entity, event } from '@comity/contract'
 import { PermanentError, type Queryable, team } from 'comity'
 import { type ErasureRecord, erasureRegister } from 'comity/admin'
-import { type TestBus, type TestTeam, testTeam } from 'comity/testing'
+import type { TestBus, TestTeam } from 'comity/testing'
 import { expect } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import { act } from '../admin/act.ts'
 import { type Before, watched } from '../backfill/customers.ts'
 
@@ -25,7 +26,7 @@ export async function newCrm(
   options: { rows?: number; batch?: number; url?: string; before?: Before } = {},
 ): Promise<TestTeam<Queryable>> {
   const { rows = 0, batch, before } = options
-  const url = options.url ?? (await freshDatabase()).url
+  const url = options.url ?? (await freshDatabase({ migrated: true })).url
   const config = team<Queryable>('crm', batch === undefined ? {} : { backfill: { batch } })
     .owns(Customer, { table: 'customers' })
     .owns(Profile)
@@ -50,7 +51,7 @@ export async function newMarketing(
   options: { url?: string; refuses?: () => boolean; heard?: (message: { kind: string; version: number }) => void; before?: Before } = {},
 ): Promise<TestTeam<Queryable>> {
   const { refuses = () => false, heard = () => undefined, before } = options
-  const url = options.url ?? (await freshDatabase()).url
+  const url = options.url ?? (await freshDatabase({ migrated: true })).url
   const config = team<Queryable>('marketing', { allowEdit: true })
     .keeps(Customer, { fields: ['email', 'name'] })
     .keeps(Profile, { fields: ['about'] })

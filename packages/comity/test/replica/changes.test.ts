@@ -2,10 +2,11 @@
 import { entity } from '@comity/contract'
 import { type Queryable, type Team, team } from 'comity'
 import { release } from 'comity/admin'
-import { type TestBus, type TestTeam, testBus, testTeam } from 'comity/testing'
+import { type TestBus, type TestTeam, testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 
 const state = { id: z.string(), name: z.string(), email: z.string(), visits: z.int() }
 const Customer = entity('crm.customer', { key: 'id', state: z.object(state) })
@@ -30,8 +31,8 @@ async function ready(db: Queryable): Promise<void> {
 
 test('fields that are added, left over and moved to another column; the process of the code before goes on', async () => {
   const bus = testBus()
-  await using crm = await crmOf(bus, (await freshDatabase()).url, Customer, TABLE)
-  const url = (await freshDatabase()).url
+  await using crm = await crmOf(bus, (await freshDatabase({ migrated: true })).url, Customer, TABLE)
+  const url = (await freshDatabase({ migrated: true })).url
   const before = (one: Team<Queryable>) => one.keeps(Customer, { fields: ['name'] })
   await using shop = await testTeam(before(team<Queryable>('shop')), { bus, url })
   await ready(shop.db)
@@ -60,8 +61,8 @@ test('fields that are added, left over and moved to another column; the process 
 
 test('an integer becomes a number: the owner releases and captures anew, the column is altered, live changes go on', async () => {
   const bus = testBus()
-  const ownerUrl = (await freshDatabase()).url
-  const url = (await freshDatabase()).url
+  const ownerUrl = (await freshDatabase({ migrated: true })).url
+  const url = (await freshDatabase({ migrated: true })).url
   const keep =
     (contract: typeof Customer): Keeping =>
     (one) =>

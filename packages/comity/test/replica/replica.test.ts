@@ -1,10 +1,11 @@
 import { entity, messageId, sourceOf, toAttributes } from '@comity/contract'
 import { team } from 'comity'
-import { type TestBus, testBus, testTeam } from 'comity/testing'
+import { type TestBus, testBus } from 'comity/testing'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 
 const Customer = entity('crm.customer', {
   key: 'id',
@@ -36,7 +37,7 @@ async function marketing(bus: TestBus) {
       .keeps(Seat, { fields: ['guest'], table: 'seats' }),
     {
       bus,
-      url: (await freshDatabase()).url,
+      url: (await freshDatabase({ migrated: true })).url,
     },
   )
 }

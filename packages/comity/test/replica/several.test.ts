@@ -1,17 +1,18 @@
 /** Several copies of one entity in one team: each with its own table, fields, rows, subscription, backfill and audit. */
 import { entity } from '@comity/contract'
 import { type Queryable, team } from 'comity'
-import { testBus, testTeam } from 'comity/testing'
+import { testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 
 const Customer = entity('crm.customer', { key: 'id', state: z.object({ id: z.string(), email: z.string(), name: z.string() }) })
 
 test('each is filled, kept true and audited for itself, and one that stands holds back no other', async () => {
   const bus = testBus()
   await using crm = await testTeam(team<Queryable>('crm').owns(Customer, { table: 'customers' }), {
-    ...{ bus, url: (await freshDatabase()).url },
+    ...{ bus, url: (await freshDatabase({ migrated: true })).url },
     async setup(db) {
       await db.query('create table customers (id text primary key, email text not null, name text not null)')
       await db.query(`insert into customers select 'c' || i, 'e' || i, 'n' || i from generate_series(1, 50) i`)
@@ -21,7 +22,7 @@ test('each is filled, kept true and audited for itself, and one that stands hold
     .keeps(Customer, { fields: ['email'] })
     .keeps(Customer, { name: 'people', table: 'people', fields: ['name'], columns: { name: 'called' } })
     .keeps(Customer, { name: 'first', table: 'firsts', fields: ['name', 'email'], where: { name: ['n1', 'moved'] } })
-  await using one = await testTeam(marketing, { bus, url: (await freshDatabase()).url })
+  await using one = await testTeam(marketing, { bus, url: (await freshDatabase({ migrated: true })).url })
   const states = async () => (await one.db.query('select replica, state from comity.asked_backfills order by replica')).rows
   await expect
     .poll(states, { timeout: 20_000 })

@@ -3,12 +3,13 @@ import { randomUUID } from 'node:crypto'
 import { entity } from '@comity/contract'
 import { type KeepsOptions, type Queryable, team } from 'comity'
 import { operate } from 'comity/admin'
-import { type TestBus, type TestTeam, testBus, testTeam } from 'comity/testing'
+import { type TestBus, type TestTeam, testBus } from 'comity/testing'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { full } from '../../../../test/support/full.ts'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 
 const Account = entity('bank.account', {
   key: 'id',
@@ -31,7 +32,7 @@ const ROWS = `insert into accounts select 'a' || i, (array['open', 'frozen', 'cl
 
 async function bank(bus: TestBus, rows: number): Promise<TestTeam<Queryable>> {
   return testTeam(team<Queryable>('bank').owns(Account, { table: 'accounts' }), {
-    ...{ bus, url: (await freshDatabase()).url },
+    ...{ bus, url: (await freshDatabase({ migrated: true })).url },
     async setup(db) {
       await db.query(TABLE)
       await db.query(ROWS, [rows])
@@ -40,7 +41,7 @@ async function bank(bus: TestBus, rows: number): Promise<TestTeam<Queryable>> {
 }
 const keeper = async (bus: TestBus, where: Where, url?: string): Promise<TestTeam<Queryable>> =>
   testTeam(team<Queryable>('shop').keeps(Account, { fields: ['note', 'balance'], where: where as never }), {
-    ...{ bus, url: url ?? (await freshDatabase()).url },
+    ...{ bus, url: url ?? (await freshDatabase({ migrated: true })).url },
   })
 
 const owned = async (db: Queryable, condition: string) =>
@@ -86,7 +87,7 @@ test('a row that enters comes with all its fields, one that leaves goes with a t
 test('the condition is changed while others write: the copy ends exact, by the live changes and a backfill of its own', async () => {
   const bus = testBus()
   await using owner = await bank(bus, 600)
-  const url = (await freshDatabase()).url
+  const url = (await freshDatabase({ migrated: true })).url
   {
     await using shop = await keeper(bus, { status: 'open' }, url)
     await settled(shop)
@@ -175,7 +176,7 @@ test('conditions mean the same in chunks, in live changes and in audits as in th
   const shop = team<Queryable>('shop')
   for (const [i, [, where]] of CONDITIONS.entries())
     shop.keeps(Account, { name: `copy-${i}`, table: `copy_${i}`, fields: ['note'], where: where as never })
-  await using copies = await testTeam(shop, { bus, url: (await freshDatabase()).url })
+  await using copies = await testTeam(shop, { bus, url: (await freshDatabase({ migrated: true })).url })
   const differences = async () => {
     const found: string[] = []
     for (const [i, [name, , condition]] of CONDITIONS.entries()) {

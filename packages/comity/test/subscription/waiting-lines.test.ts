@@ -1,9 +1,10 @@
 import { event, messageId, sourceOf, toAttributes } from '@comity/contract'
 import { NotYetError, PermanentError, team } from 'comity'
-import { type TestBus, testBus, testTeam } from 'comity/testing'
+import { type TestBus, testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 
 const Sent = event('marketing.sent', { key: 'customer', data: z.object({ customer: z.string(), n: z.int() }) })
 
@@ -43,7 +44,7 @@ async function crm(bus: TestBus, decide: (n: number, attempt: number, sql: Sql) 
     ),
     {
       bus,
-      url: (await freshDatabase()).url,
+      url: (await freshDatabase({ migrated: true })).url,
       setup: (db) => db.query('create table effects (seq bigserial, customer text, n int)'),
     },
   )
