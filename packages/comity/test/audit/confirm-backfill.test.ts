@@ -23,7 +23,7 @@ test('an audit confirms what was filled; a row older than Comity that can not be
     url: (await freshDatabase({ migrated: true })).url,
   })
   const state = async () => (await marketing.db.query<{ state: string }>('select state from comity.asked_backfills')).rows[0]?.state
-  await expect.poll(state, { timeout: 15_000 }).toBe('ready')
+  await expect.poll(state, { timeout: 60_000 }).toBe('ready')
   const { rows } = await marketing.db.query(
     `select a.cause, a.verdict, a.our_rows::int as ours, a.their_rows::int as theirs, f.key, f.class, f.detail
      from comity.audits a left join comity.audit_findings f on f.audit = a.id`,

@@ -39,7 +39,7 @@ test('an audit of a copy with an audience compares what that audience has, and i
   } as const
   await operate(marketing.team.environment, marketing.team.declaration, request)
   const ended = async () => (await marketing.db.query(`select verdict, problem, author from comity.audits where author = 'ann'`)).rows[0]
-  await expect.poll(ended, { timeout: 10_000 }).toEqual({ verdict: 'true', problem: null, author: 'ann' })
+  await expect.poll(ended, { timeout: 60_000 }).toEqual({ verdict: 'true', problem: null, author: 'ann' })
 
   const ask = (from: string, audience: string, name: string, what: AuditAsked['what'], subset?: AuditAsked['subset']) =>
     answerAudit(

@@ -108,7 +108,7 @@ export const asked = async (db: PostgresDatabase) =>
 export const stateOf = async (db: PostgresDatabase): Promise<string | undefined> => (await asked(db))[0]?.state
 
 export async function ready(db: PostgresDatabase): Promise<void> {
-  await expect.poll(() => stateOf(db), { timeout: 20_000, interval: 10 }).toBe('ready')
+  await expect.poll(() => stateOf(db), { timeout: 60_000, interval: 10 }).toBe('ready')
 }
 
 /** Fills the copy again. */

@@ -78,7 +78,7 @@ export async function eraseCustomer(crm: TestTeam<Queryable>, key = 'c1'): Promi
 /** Erases, and waits until everybody who is known to read it has answered. */
 export async function erase(crm: TestTeam<Queryable>, topic: string, key: string, args: object = {}): Promise<ErasureRecord> {
   const { erasure } = await act<{ erasure: string }>(crm.team as never, 'erase', { topic, key, ...args })
-  await expect.poll(() => missing(crm, erasure), { timeout: 15_000, interval: 10 }).toEqual([])
+  await expect.poll(() => missing(crm, erasure), { timeout: 60_000, interval: 10 }).toEqual([])
   return record(crm, erasure)
 }
 
@@ -110,8 +110,8 @@ export async function tablesWith(db: TestTeam<Queryable>['db'], text: string): P
 /** Until the owner knows who reads it, and the copies are filled. */
 export async function settled(crm: TestTeam<Queryable>, marketing: TestTeam<Queryable>): Promise<void> {
   const known = async () => (await crm.db.query('select subscription from comity.holders order by subscription')).rows.length
-  await expect.poll(known, { timeout: 15_000, interval: 10 }).toBe(4)
+  await expect.poll(known, { timeout: 60_000, interval: 10 }).toBe(4)
   const filled = async () =>
     (await marketing.db.query<{ state: string }>('select state from comity.asked_backfills')).rows.map(({ state }) => state)
-  await expect.poll(filled, { timeout: 15_000, interval: 10 }).toEqual(['ready', 'ready'])
+  await expect.poll(filled, { timeout: 60_000, interval: 10 }).toEqual(['ready', 'ready'])
 }

@@ -26,7 +26,7 @@ const own = (bus: TestBus, url: string, keeping: Keeping): Team<Queryable> =>
   keeping(team<Queryable>('shop', { database: url, transport: bus.memory.connect(), allowUnsafe: true }))
 async function ready(db: Queryable): Promise<void> {
   const open = `select why, state from comity.asked_backfills where state not in ('ready', 'cancelled')`
-  await expect.poll(async () => (await db.query(open)).rows, { timeout: 20_000 }).toEqual([])
+  await expect.poll(async () => (await db.query(open)).rows, { timeout: 60_000 }).toEqual([])
 }
 
 test('fields that are added, left over and moved to another column; the process of the code before goes on', async () => {

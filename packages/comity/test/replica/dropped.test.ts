@@ -36,7 +36,7 @@ test('columns and copies go by an explicit act only, which is recorded; a table 
   )
   const { db } = before
   const open = `select state from comity.asked_backfills where state <> 'ready'`
-  await expect.poll(async () => (await db.query(open)).rows, { timeout: 20_000 }).toEqual([])
+  await expect.poll(async () => (await db.query(open)).rows, { timeout: 60_000 }).toEqual([])
   await crm.db.query(`delete from customers where id = 'c5'`)
   await crm.team.drained()
   await before.caughtUp()

@@ -25,7 +25,7 @@ test('each is filled, kept true and audited for itself, and one that stands hold
   await using one = await testTeam(marketing, { bus, url: (await freshDatabase({ migrated: true })).url })
   const states = async () => (await one.db.query('select replica, state from comity.asked_backfills order by replica')).rows
   await expect
-    .poll(states, { timeout: 20_000 })
+    .poll(states, { timeout: 60_000 })
     .toEqual(['marketing.crm-customer', 'marketing.first', 'marketing.people'].map((replica) => ({ replica, state: 'ready' })))
   const audits = (await one.db.query('select distinct replica, verdict from comity.audits order by replica')).rows
   expect(audits).toEqual((await states()).map((row) => ({ replica: (row as { replica: string }).replica, verdict: 'true' })))
@@ -41,7 +41,7 @@ test('each is filled, kept true and audited for itself, and one that stands hold
   await expect.poll(() => row('firsts')).toEqual([{ id: 'c2', name: 'moved', email: 'new' }])
   expect(await row('people')).toEqual([{ id: 'c2', called: 'n2' }])
   await one.db.query('delete from comity.pauses')
-  await expect.poll(() => row('people'), { timeout: 10_000 }).toEqual([{ id: 'c2', called: 'moved' }])
+  await expect.poll(() => row('people'), { timeout: 60_000 }).toEqual([{ id: 'c2', called: 'moved' }])
 
   expect(one.team.replica(Customer).table).toBe('public.crm_customer')
   const people = one.team.replica(Customer, { name: 'people' })

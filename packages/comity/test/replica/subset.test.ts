@@ -49,7 +49,7 @@ const owned = async (db: Queryable, condition: string) =>
 const copied = async (db: Queryable) => (await db.query('select id, note, balance from bank_account order by id')).rows
 async function settled({ db }: TestTeam<Queryable>): Promise<void> {
   const open = `select state from comity.asked_backfills where state not in ('ready', 'cancelled')`
-  await expect.poll(async () => (await db.query(open)).rows, { timeout: 20_000 }).toEqual([])
+  await expect.poll(async () => (await db.query(open)).rows, { timeout: 60_000 }).toEqual([])
 }
 async function verdict(one: TestTeam<Queryable>): Promise<unknown> {
   const { environment, declaration } = one.team
@@ -57,7 +57,7 @@ async function verdict(one: TestTeam<Queryable>): Promise<unknown> {
   const { error } = await operate(environment, declaration, { ...request, origin: 'cli' })
   expect(error).toBeNull()
   const ended = async () => (await one.db.query(`select state, verdict, problem from comity.audits order by asked_at desc limit 1`)).rows[0]
-  await expect.poll(ended, { timeout: 20_000 }).toMatchObject({ state: 'ended' })
+  await expect.poll(ended, { timeout: 60_000 }).toMatchObject({ state: 'ended' })
   return ended()
 }
 
@@ -104,7 +104,7 @@ test('the condition is changed while others write: the copy ends exact, by the l
   })()
   await using shop = await keeper(bus, { status: { not: 'open' }, balance: { atLeast: 3, below: 7.5 } }, url)
   const filling = async () => (await shop.db.query(`select state from comity.asked_backfills where why = 'subset'`)).rows[0]
-  await expect.poll(filling, { timeout: 10_000 }).toMatchObject({ state: expect.stringMatching(/settling|ready/) })
+  await expect.poll(filling, { timeout: 60_000 }).toMatchObject({ state: expect.stringMatching(/settling|ready/) })
   writing = false
   await writer
   await settled(shop)
@@ -143,7 +143,7 @@ test('an owner of an older version says every row: the copy takes its own, and l
   await owner.db.query('create trigger says_all before insert on comity.backfills for each row execute function says_all()')
   await using shop = await keeper(bus, { status: 'open', vip: true })
   const chunks = async () => (await shop.db.query('select rows::int as rows, state from comity.asked_backfills')).rows[0]
-  await expect.poll(chunks, { timeout: 20_000 }).toMatchObject({ rows: 30, state: expect.stringMatching(/settling|ready/) })
+  await expect.poll(chunks, { timeout: 60_000 }).toMatchObject({ rows: 30, state: expect.stringMatching(/settling|ready/) })
   expect(await copied(shop.db)).toEqual(await owned(owner.db, `status = 'open' and vip`))
   expect((await shop.db.query('select count(*)::int as n from comity.tombstones')).rows, 'of what never was here').toEqual([{ n: 0 }])
   await settled(shop)

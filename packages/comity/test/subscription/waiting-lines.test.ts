@@ -238,7 +238,7 @@ test('a line that waited for something not yet there runs by itself when it is',
   await send(bus, message('a', 1), message('a', 2))
   expect(await team.caughtUp()).toEqual({ waiting: 2 })
   there = true
-  await expect.poll(() => team.caughtUp(), { timeout: 10_000 }).toEqual({ waiting: 0 })
+  await expect.poll(() => team.caughtUp(), { timeout: 60_000 }).toEqual({ waiting: 0 })
   expect(await effects(team.db, 'a')).toEqual([1, 2])
 })
 
@@ -255,7 +255,7 @@ test('what waits for something takes turns: lines that never succeed keep none t
   await send(bus, ...Array.from({ length: hopeless }, (_, n) => message(`hopeless ${n}`, n)))
   await team.caughtUp()
   await send(bus, message('late', hopeless))
-  await expect.poll(() => effects(team.db, 'late'), { timeout: 25_000 }).toEqual([hopeless])
+  await expect.poll(() => effects(team.db, 'late'), { timeout: 60_000 }).toEqual([hopeless])
 })
 
 test('one transient failure in a line that runs by itself does not park it', async () => {
@@ -272,5 +272,5 @@ test('one transient failure in a line that runs by itself does not park it', asy
   await send(bus, message('a', 1), message('a', 2), message('a', 3))
   expect(await team.caughtUp()).toEqual({ waiting: 3 })
   arrived = true
-  await expect.poll(() => effects(team.db, 'a'), { timeout: 25_000 }).toEqual([1, 2, 3])
+  await expect.poll(() => effects(team.db, 'a'), { timeout: 60_000 }).toEqual([1, 2, 3])
 })
