@@ -18,7 +18,7 @@ function start(args: readonly string[]): { readonly child: ChildProcess; readonl
   return { child, told }
 }
 
-test('npm start -- --once --json: one line with figures, every comparison holds', { timeout: 400_000 }, async () => {
+test('npm start -- --once --json: one line with figures, every comparison holds', { timeout: 900_000 }, async () => {
   const { child, told } = start(full ? ['--once', '--json'] : ['--once', '--json', '--customers', String(CUSTOMERS)])
   const [code] = await once(child, 'close')
   expect(told.out.split('\n'), told.err).toEqual([expect.stringMatching(/^\{.*\}$/), ''])
@@ -54,7 +54,7 @@ const ENDINGS = shortAndFull<readonly [string, NodeJS.Signals, number | null]>(
     ['SIGTERM', 'SIGTERM', 143],
   ],
 )
-test.each(ENDINGS)('%s leaves no process and no server behind', { timeout: 90_000 }, async (_how, signal, expected) => {
+test.each(ENDINGS)('%s leaves no process and no server behind', { timeout: 240_000 }, async (_how, signal, expected) => {
   const { child, told } = start(['--once', '--json'])
   await said(child, told, 'CRM imports')
   child.kill(signal)

@@ -29,7 +29,7 @@ const [CITIES, TRANSACTIONS] = full ? [135_233, 3000] : [20_000, 444]
 
 // What it runs is the build, for `comity` is a command; so this comes first.
 test(`npm start -- --once --json: the copy of ${CITIES} cities ends equal, while plain SQL changes them`, {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async () => {
   const { child, told } = run([start, 'existing-database', '--once', '--json', ...(full ? [] : ['--cities', String(CITIES)])])
   const [code] = await once(child, 'close')
@@ -44,7 +44,7 @@ test(`npm start -- --once --json: the copy of ${CITIES} cities ends equal, while
 })
 
 const ENDINGS = shortAndFull<readonly [string, NodeJS.Signals, number | null]>([['Ctrl-C', 'SIGINT', 130]], [['a crash', 'SIGKILL', null]])
-test.each(ENDINGS)('%s leaves no process and no server behind', { timeout: 90_000 }, async (_how, signal, expected) => {
+test.each(ENDINGS)('%s leaves no process and no server behind', { timeout: 240_000 }, async (_how, signal, expected) => {
   const { child, told } = run(['dist/main.js', '--once', '--json', ...(full ? [] : ['--cities', String(CITIES)])])
   await said(child, told, 'are running')
   child.kill(signal)
