@@ -26,6 +26,8 @@ if (build.code !== 0) {
   process.exitCode = build.code
 }
 
+/** What tests would otherwise make sure of, each file by itself. */
+const built = build.code === 0 ? { COMITY_BUILT: '1' } : {}
 const runs = [['vitest', ['node_modules/vitest/vitest.mjs', 'run', ...args]]]
 if (full) {
   runs.push(['chaos', ['--import', './scripts/typescript.mjs', 'test/chaos/main.ts', '--seconds', '300']])
@@ -36,7 +38,7 @@ for (const [name, command] of runs) {
     process.stderr.write(`left out: ${name} (there is no test/${name}/main.ts)\n`)
     continue
   }
-  const env = full ? { ...process.env, COMITY_FULL: '1' } : process.env
+  const env = { ...process.env, ...built, ...(full ? { COMITY_FULL: '1' } : {}) }
   const code = await exitCode(spawn(process.execPath, command, { cwd: root, stdio: 'inherit', env }))
   if (code !== 0) {
     process.stderr.write(`${name} failed\n`)

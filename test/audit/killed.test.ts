@@ -121,7 +121,7 @@ async function whole(kind: BusKind): Promise<void> {
 /** Rows that nobody writes: one is gone, one is another. */
 async function corrupt(marketing: PostgresDatabase): Promise<void> {
   await expect
-    .poll(async () => (await marketing.query(`select 1 from crm_customer where id in ('c700', 'c701')`)).rows.length, { timeout: 20_000 })
+    .poll(async () => (await marketing.query(`select 1 from crm_customer where id in ('c700', 'c701')`)).rows.length, { timeout: 60_000 })
     .toBe(2)
   await marketing.query(`delete from crm_customer where id = 'c700'`)
   await marketing.query(`update crm_customer set name = 'nobody' where id = 'c701'`)

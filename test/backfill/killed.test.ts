@@ -103,7 +103,7 @@ test('whoever is killed at whichever step, the copy is what its owner has', { ti
   writing = false
   await writer
   await expect
-    .poll(async () => JSON.stringify(await copied(marketingDb)), { timeout: 20_000, interval: 200 })
+    .poll(async () => JSON.stringify(await copied(marketingDb)), { timeout: 60_000, interval: 200 })
     .toBe(JSON.stringify(await owned(crmDb)))
   expect(killed).toHaveLength(full ? 7 : 2)
   expect(changes).toBeGreaterThan(200)

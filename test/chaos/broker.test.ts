@@ -48,9 +48,9 @@ const FAULTS: readonly BrokerFault[] = [
   },
 ]
 /** Messages that wait when a fault is over; the environment can make the long form smaller. */
-const BACKLOG = Number(process.env.BROKER_BACKLOG ?? (full ? 100_000 : 500))
+const BACKLOG = Number(process.env.BROKER_BACKLOG ?? (full ? 100_000 : 200))
 /** Messages that are written while the broker is down. */
-const WRITTEN = Number(process.env.BROKER_WRITTEN ?? (full ? 500_000 : 3000))
+const WRITTEN = Number(process.env.BROKER_WRITTEN ?? (full ? 500_000 : 1000))
 /** How many of these in a transaction of their own, which is timed. */
 const SMALL = Math.min(WRITTEN / 10, 20_000)
 /** In milliseconds, after the fault. */

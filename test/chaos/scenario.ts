@@ -41,7 +41,7 @@ export function scenario(name: string, run: (context: ScenarioContext) => Promis
   test(name, { timeout: timeout + 30_000 }, async () => {
     const server = options.crashable ? await CrashableServer.start() : undefined
     const folder = fileURLToPath(new URL(`../output/scenario-${name.replace(/[^a-z0-9]+/gi, '-').slice(0, 60)}/`, import.meta.url))
-    const fresh = async (): Promise<string> => (await freshDatabase()).url
+    const fresh = async (): Promise<string> => (await freshDatabase({ migrated: true })).url
     const consumers = options.crashable === 'consumers'
     const [shop, mail, stock] = await Promise.all([
       (consumers ? undefined : server?.createDatabase('shop')) ?? fresh(),

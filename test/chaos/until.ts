@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 export async function until<T>(
   what: string,
   look: () => Promise<T | undefined | false> | T | undefined | false,
-  timeout = 30_000,
+  timeout = 60_000,
 ): Promise<T> {
   const end = performance.now() + timeout
   for (let wait = 5; ; wait = Math.min(100, wait * 1.5)) {

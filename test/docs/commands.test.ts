@@ -3,8 +3,8 @@ import { expect, test } from 'vitest'
 import { createProgram } from '../../packages/cli/src/program.ts'
 import { readPage } from './page-tables.ts'
 
-type Command = ReturnType<typeof createProgram>
-const program = createProgram(() => undefined)
+type Command = Awaited<ReturnType<typeof createProgram>>
+const program = await createProgram(() => undefined)
 const pages = [
   'README.md',
   ...readdirSync(new URL('../../docs/', import.meta.url)).flatMap((name) => (name.endsWith('.md') ? [`docs/${name}`] : [])),

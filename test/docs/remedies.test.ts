@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { createProgram } from '../../packages/cli/src/program.ts'
 import { raisedBySql, registeredErrors, registries, withheldBecause } from './errors-page.ts'
 
-type Command = ReturnType<typeof createProgram>
+type Command = Awaited<ReturnType<typeof createProgram>>
 
 /** A remedy that names a command that does not exist is worse than none. */
 test('every command that a remedy names exists, with its options', async () => {
@@ -13,7 +13,7 @@ test('every command that a remedy names exists, with its options', async () => {
   ]
   const named = texts.flatMap((text) => [...text.matchAll(/["`]comity ([^"`]+)["`]/g)].map(([, words]) => words as string))
   expect(named.length).toBeGreaterThan(20)
-  const program = createProgram(() => undefined)
+  const program = await createProgram(() => undefined)
   for (const words of new Set(named)) {
     let command: Command = program
     for (const word of words.split(' ')) {

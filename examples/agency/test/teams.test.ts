@@ -1,9 +1,10 @@
 /** Tests as a team writes them: a bus in memory, real databases, every team in this process. */
 
 import { fromPg } from 'comity/pg'
-import { testBus, testTeam } from 'comity/testing'
+import { testBus } from 'comity/testing'
 import pg from 'pg'
 import { expect, test } from 'vitest'
+import { testTeam } from '../../../test/support/test-team.ts'
 import crmConfig from '../src/crm/comity.config.ts'
 import { tables as crmTables } from '../src/crm/tables.ts'
 import analysisConfig from '../src/data-analysis/comity.config.ts'

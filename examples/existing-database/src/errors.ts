@@ -3,7 +3,7 @@ import { type ErrorType, errorType } from '@comity/contract'
 export const UnknownArgument: ErrorType<'problem'> = errorType(
   'COMITY_EXAMPLE_ARGUMENT',
   '{problem}',
-  'npm start -- [--once] [--json]; --once ends when everything was compared, --json prints the figures as one line',
+  'npm start -- existing-database [--once] [--json] [--cities 135233]; --once ends when everything was compared, --json prints the figures as one line',
 )
 export const CommandFailed: ErrorType<'command' | 'how' | 'said'> = errorType(
   'COMITY_EXAMPLE_COMMAND_FAILED',

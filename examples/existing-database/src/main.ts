@@ -2,13 +2,14 @@
 import { constants } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { CITIES } from './cities.ts'
 import { Interrupted, UnknownArgument } from './errors.ts'
 import { keepCities } from './keep-cities.ts'
 
 /** Between two plain lines of progress, in milliseconds. */
 const PROGRESS_EVERY = 2_000
 
-const { once, json } = options()
+const { once, json, cities } = options()
 const output = json ? process.stderr : process.stdout
 const stopping = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -39,6 +40,7 @@ function progress(what: string, done: number, of: number): void {
 try {
   const figures = await keepCities({
     seed: 2026,
+    cities,
     installSeconds: Number(process.env.COMITY_INSTALL_SECONDS ?? 0),
     signal: stopping.signal,
     say,
@@ -58,10 +60,18 @@ try {
   if (json) process.stdout.write(`${JSON.stringify({ example: 'existing-database', ok: false, error: message })}\n`)
 }
 
-function options(): { readonly once: boolean; readonly json: boolean } {
+function options(): { readonly once: boolean; readonly json: boolean; readonly cities: number } {
   try {
-    const { values } = parseArgs({ options: { once: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } })
-    return values
+    const { values } = parseArgs({
+      options: {
+        once: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+        cities: { type: 'string', default: String(CITIES) },
+      },
+    })
+    const cities = /^\d+$/.test(values.cities) ? Number(values.cities) : 0
+    if (cities < 1000 || cities > CITIES) throw new RangeError(`--cities ${values.cities} is no number from 1000 to ${CITIES}`)
+    return { ...values, cities }
   } catch (error) {
     process.stderr.write(`${new UnknownArgument({ problem: (error as Error).message }).message}\n`)
     process.exit(2)

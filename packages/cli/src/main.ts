@@ -7,9 +7,9 @@ import { createProgram } from './program.ts'
 /** The command line: what follows `comity` in, exit code out. */
 export async function main(args: readonly string[]): Promise<ExitCode> {
   let code: ExitCode = 0
-  const program = createProgram((given) => {
+  const program = await createProgram((given) => {
     code = given
-  })
+  }, args)
   try {
     await program.parseAsync(args, { from: 'user' })
   } catch (error) {

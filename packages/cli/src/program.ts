@@ -1,50 +1,43 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import type { ExitCode } from './command.ts'
-import { auditCommand } from './commands/audit.ts'
-import { backfillCommand } from './commands/backfill.ts'
-import { deadLettersCommand } from './commands/dead-letters.ts'
-import { devCommand } from './commands/dev.ts'
-import { doctorCommand } from './commands/doctor.ts'
-import { eraseCommand } from './commands/erase.ts'
-import { jobsCommand } from './commands/jobs.ts'
-import { migrateCommand } from './commands/migrate.ts'
-import { operationsCommand } from './commands/operations.ts'
-import { pauseCommand, resumeCommand } from './commands/pause.ts'
-import { provisionCommand } from './commands/provision.ts'
-import { purgeCommand } from './commands/purge.ts'
-import { releaseCommand } from './commands/release.ts'
-import { replayCommand } from './commands/replay.ts'
-import { replicaCommand } from './commands/replica.ts'
-import { runCommand } from './commands/run.ts'
-import { seedCommand } from './commands/seed.ts'
-import { statusCommand } from './commands/status.ts'
-import { subscriptionsCommand } from './commands/subscriptions.ts'
-import { teamsCommand } from './commands/teams.ts'
-import { tenantsCommand } from './commands/tenants.ts'
-import { traceCommand } from './commands/trace.ts'
-import { transportCommand } from './commands/transport.ts'
-import { uninstallCommand } from './commands/uninstall.ts'
-import { withheldCommand } from './commands/withheld.ts'
 import { wrapHelp } from './wrap-help.ts'
 
-/** In the order of the help: to set up, to look, to act, to develop and to leave. */
-const COMMANDS = [
-  ...[migrateCommand, provisionCommand, runCommand],
-  ...[
-    statusCommand,
-    doctorCommand,
-    subscriptionsCommand,
-    deadLettersCommand,
-    tenantsCommand,
-    withheldCommand,
-    backfillCommand,
-    traceCommand,
-  ],
-  ...[pauseCommand, resumeCommand, replayCommand, purgeCommand, eraseCommand, jobsCommand, operationsCommand],
-  ...[auditCommand, seedCommand, replicaCommand, transportCommand],
-  ...[devCommand, teamsCommand, releaseCommand, uninstallCommand],
-]
+type CreateCommand = (finish: (code: ExitCode) => void) => Command
+
+/** In the order of the help: to set up, to look, to act, to develop and to leave. Each is loaded when it is asked for. */
+const COMMANDS: Readonly<Record<string, () => Promise<CreateCommand>>> = {
+  migrate: async () => (await import('./commands/migrate.ts')).migrateCommand,
+  provision: async () => (await import('./commands/provision.ts')).provisionCommand,
+  run: async () => (await import('./commands/run.ts')).runCommand,
+
+  status: async () => (await import('./commands/status.ts')).statusCommand,
+  doctor: async () => (await import('./commands/doctor.ts')).doctorCommand,
+  subscriptions: async () => (await import('./commands/subscriptions.ts')).subscriptionsCommand,
+  'dead-letters': async () => (await import('./commands/dead-letters.ts')).deadLettersCommand,
+  tenants: async () => (await import('./commands/tenants.ts')).tenantsCommand,
+  withheld: async () => (await import('./commands/withheld.ts')).withheldCommand,
+  backfill: async () => (await import('./commands/backfill.ts')).backfillCommand,
+  trace: async () => (await import('./commands/trace.ts')).traceCommand,
+
+  pause: async () => (await import('./commands/pause.ts')).pauseCommand,
+  resume: async () => (await import('./commands/pause.ts')).resumeCommand,
+  replay: async () => (await import('./commands/replay.ts')).replayCommand,
+  purge: async () => (await import('./commands/purge.ts')).purgeCommand,
+  erase: async () => (await import('./commands/erase.ts')).eraseCommand,
+  jobs: async () => (await import('./commands/jobs.ts')).jobsCommand,
+  operations: async () => (await import('./commands/operations.ts')).operationsCommand,
+
+  audit: async () => (await import('./commands/audit.ts')).auditCommand,
+  seed: async () => (await import('./commands/seed.ts')).seedCommand,
+  replica: async () => (await import('./commands/replica.ts')).replicaCommand,
+  transport: async () => (await import('./commands/transport.ts')).transportCommand,
+
+  dev: async () => (await import('./commands/dev.ts')).devCommand,
+  teams: async () => (await import('./commands/teams.ts')).teamsCommand,
+  release: async () => (await import('./commands/release.ts')).releaseCommand,
+  uninstall: async () => (await import('./commands/uninstall.ts')).uninstallCommand,
+}
 
 const HELP = `
 The teams come from comity.config.ts, whose default export is a team, or an array of teams.
@@ -52,8 +45,13 @@ The teams come from comity.config.ts, whose default export is a team, or an arra
 Example:
   $ comity migrate && comity provision && comity run`
 
-/** All commands. @param finish gets the exit code of the one that was run */
-export function createProgram(finish: (code: ExitCode) => void): Command {
+/**
+ * The command that the arguments name; all commands where they name none, e.g. for the help.
+ * @param finish gets the exit code of the one that was run
+ */
+export async function createProgram(finish: (code: ExitCode) => void, args: readonly string[] = []): Promise<Command> {
+  const named = Object.hasOwn(COMMANDS, args[0] ?? '') ? COMMANDS[args[0] as string] : undefined
+  const commands = await Promise.all((named === undefined ? Object.values(COMMANDS) : [named]).map((load) => load()))
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
   const program = new Command('comity')
     .description('The event system for autonomous teams: own your data, keep true copies of the rest')
@@ -65,7 +63,7 @@ export function createProgram(finish: (code: ExitCode) => void): Command {
       outputError: () => undefined,
       writeOut: (text) => process.stdout.write(wrapHelp(text, process.stdout.columns ?? (Number(process.env.COLUMNS) || 80))),
     })
-  for (const create of COMMANDS) {
+  for (const create of commands) {
     const command = create(finish)
     for (const one of [command, ...command.commands]) one.copyInheritedSettings(program)
     program.addCommand(command)

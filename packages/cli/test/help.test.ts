@@ -13,7 +13,7 @@ const { inProcess } = await import('./support/in-process.ts')
 function pathsOf(command: Command): readonly (readonly string[])[] {
   return command.commands.flatMap((one) => [[one.name()], ...pathsOf(one).map((path) => [one.name(), ...path])])
 }
-const paths = pathsOf(createProgram(() => undefined))
+const paths = pathsOf(await createProgram(() => undefined))
 
 test.each(paths.map((path) => [path.join(' ')]))(
   'the help of %s fits 80 columns but for its example, which begins with it',

@@ -8,7 +8,7 @@ beforeAll(buildCli, 120_000)
 
 let agency: Agency
 beforeEach(async () => {
-  agency = await newAgency()
+  agency = await newAgency('npm', { empty: true })
 })
 afterEach(() => agency.close())
 

@@ -214,4 +214,4 @@ suite(
   },
 )
 
-const WAIT = { timeout: 30_000, interval: 100 }
+const WAIT = { timeout: 60_000, interval: 100 }

@@ -243,7 +243,7 @@ describe('pauses, tenants, subscriptions', () => {
     const skipped = await comity(...replay, '--skip-to-now', '--yes', SUBSCRIPTION)
     expect(skipped.stdout).toMatch(/^crm: \d+ messages of crm.marketing-email-sent are left behind\n/)
     const seeking = async () => JSON.parse((await comity('subscriptions', '-t', 'crm', '--json')).stdout).teams[0].subscriptions[0].state
-    await expect.poll(seeking, { timeout: 20_000 }).not.toBe('seeking')
+    await expect.poll(seeking, { timeout: 60_000 }).not.toBe('seeking')
   })
 
   test('an orphan is listed, adopted or removed', async () => {

@@ -12,7 +12,7 @@ onEachPostgres('comity migrate --roles', (server) => {
 
   beforeAll(async () => {
     await buildCli()
-    agency = await newAgency(server)
+    agency = await newAgency(server, { empty: true })
     await agency.crm.query('drop table customers')
     for (const [team, client] of [
       ['crm', agency.crm],
@@ -83,7 +83,7 @@ onEachPostgres('comity migrate --roles', (server) => {
     // Until the copy is filled it is written to beside its changes.
     const filled = async () =>
       (await agency.marketing.query<{ state: string }>('select state from comity.asked_backfills')).rows.map(({ state }) => state)
-    await expect.poll(filled, { timeout: 20_000 }).toEqual(['ready'])
+    await expect.poll(filled, { timeout: 60_000 }).toEqual(['ready'])
     for (const change of [
       insertCustomer('c1'),
       `update customers set name = 'New' where id = 'c1'`,

@@ -117,7 +117,7 @@ describe('comity run', () => {
   async function expectMonitoring(crm: Started): Promise<void> {
     const { url } = JSON.parse(await crm.line(/comity\.monitoring/)) as { url: string }
     const ask = async (path: string): Promise<string> => (await fetch(url + path)).text()
-    const wait = { timeout: 20_000, interval: 100 }
+    const wait = { timeout: 60_000, interval: 100 }
     await expect.poll(async () => JSON.parse(await ask('/readyz')), wait).toMatchObject({ ok: true, teams: { crm: { ok: true } } })
     expect(JSON.parse(await ask('/livez'))).toMatchObject({ ok: true, teams: { crm: { ok: true } } })
     await expect.poll(() => ask('/metrics'), wait).toMatch(/^comity_relay_leading\{comity_team="crm"\} 1$/m)
@@ -133,7 +133,7 @@ describe('comity run', () => {
               `select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock' and query like '%update customers%'`,
             )
           ).rows[0].n,
-        { timeout: 20_000 },
+        { timeout: 60_000 },
       )
       .toBe(1)
   }

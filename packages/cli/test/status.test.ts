@@ -105,7 +105,7 @@ describe('comity status', () => {
         ...team.subscriptions.map(({ lag }) => lag),
       ])
     }
-    await expect.poll(figures, { timeout: 25_000, interval: 200 }).toEqual([0, 0, 0, 0])
+    await expect.poll(figures, { timeout: 60_000, interval: 200 }).toEqual([0, 0, 0, 0])
   }
 
   test('shows the other teams when one can not be asked, and ends with 1', async () => {

@@ -1,17 +1,12 @@
 import type { Contract } from '@comity/contract'
 import { describe } from '@comity/contract'
 import { freshDatabase } from '../../../test/support/postgres.ts'
-import { applyMigrations, connect, loadMigrations, type PostgresDatabase } from '../src/postgres/index.ts'
+import { connect, type PostgresDatabase } from '../src/postgres/index.ts'
 
 /** A database with schema `comity` and the given published contracts, for tests of single layers. */
 export async function teamDatabase(published: readonly Contract[] = []): Promise<PostgresDatabase & { readonly url: string }> {
-  const { url } = await freshDatabase()
+  const { url } = await freshDatabase({ migrated: true })
   const database = connect(url, { max: 20 })
-  await applyMigrations(database, {
-    schema: 'comity',
-    major: 1,
-    migrations: await loadMigrations(new URL('../migrations/', import.meta.url)),
-  })
   for (const contract of published) {
     await database.query(
       `insert into comity.contracts (topic, kind, source, key_fields, tenant_field, ordered, required_fields, description)

@@ -97,7 +97,7 @@ describe.runIf(isRoot)('launched by root', () => {
     expect(uidOf(launched.pid)).toBe(1000)
     child.kill('SIGTERM')
     await ended
-    await expect.poll(() => existsSync(launched.directory), { timeout: 10_000 }).toBe(false)
+    await expect.poll(() => existsSync(launched.directory), { timeout: 60_000 }).toBe(false)
   })
 })
 

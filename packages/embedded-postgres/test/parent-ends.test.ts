@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { launchPostgres } from '@comity/embedded-postgres'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { shortAndFull } from '../../../test/support/full.ts'
 import { spawnTypeScript } from '../../../test/support/typescript-process.ts'
 
 interface Launched {
@@ -59,12 +60,12 @@ async function serverIsGone({ pid, directory }: Launched, temporary: boolean): P
       expect(runs(pid), 'the server runs').toBe(false)
       expect(existsSync(temporary ? directory : join(directory, 'data', 'postmaster.pid')), 'something is left').toBe(false)
     },
-    { timeout: 10_000, interval: 20 },
+    { timeout: 60_000, interval: 20 },
   )
 }
 
 describe('the server ends with the process that launched it', () => {
-  test.each(['SIGKILL', 'SIGINT', 'SIGTERM', 'SIGHUP'] as const)('when that is ended by %s', async (signal) => {
+  test.each(shortAndFull(['SIGKILL', 'SIGTERM'] as const, ['SIGINT', 'SIGHUP'] as const))('when that is ended by %s', async (signal) => {
     const parent = await launchIn('wait')
     expect(runs(parent.launched.pid)).toBe(true)
     process.kill(parent.pid, signal)
@@ -72,7 +73,7 @@ describe('the server ends with the process that launched it', () => {
     await serverIsGone(parent.launched, true)
   })
 
-  test.each(['return', 'exit', 'throw'])('when that ends by "%s" and never called close', async (ending) => {
+  test.each(shortAndFull(['return'], ['exit', 'throw']))('when that ends by "%s" and never called close', async (ending) => {
     const parent = await launchIn(ending)
     await parent.ended
     await serverIsGone(parent.launched, true)

@@ -5,7 +5,7 @@ import { brokerIsHere, launchBroker } from '../../../scripts/brokers.mjs'
 import { type TcpProxy, tcpProxy } from '../../../test/support/cuttable-proxy.ts'
 import { type GooglePubsubOptions, type GooglePubsubTransport, googlePubsubTransport } from '../src/index.ts'
 
-const patience = { timeout: 20_000, interval: 20 }
+const patience = { timeout: 60_000, interval: 20 }
 let sequence = 0
 const messages = (count: number, keyOf: (n: number) => string = (n) => `k${n}`): OutgoingMessage[] =>
   Array.from({ length: count }, (_, n) => ({ id: `m${++sequence}`, key: keyOf(n), attributes: {}, data: '{}' }))

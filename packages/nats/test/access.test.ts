@@ -40,13 +40,13 @@ onNats('a server with the permissions that access writes', () => {
       receiving(marketing, 'marketing.customers'),
       receiving(client(server.port, { url: as('marketing') }), 'marketing.customers'),
     ]
-    await vi.waitFor(() => expect(new Set([...seen, ...shared]).size).toBe(40), 5000)
+    await vi.waitFor(() => expect(new Set([...seen, ...shared]).size).toBe(40), 60_000)
     await vi.waitFor(
       async () => expect(await marketing.stats(['marketing.customers'])).toEqual([{ subscription: 'marketing.customers', backlog: 0 }]),
-      5000,
+      60_000,
     )
     for (const to of ['end', 'beginning', { time: new Date(Date.now() - 60_000) }] as const) await marketing.seek('marketing.customers', to)
-    await vi.waitFor(() => expect(seen.length + shared.length).toBeGreaterThanOrEqual(80), 5000)
+    await vi.waitFor(() => expect(seen.length + shared.length).toBeGreaterThanOrEqual(80), 60_000)
   })
 
   test('no team sends as another, reads its subscription, takes its leases or removes its topics', async () => {

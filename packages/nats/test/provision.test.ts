@@ -76,7 +76,7 @@ onNats('provisioning', (server) => {
     const sent = messages(10)
     await transport.send(topic, sent)
     const seen = receiving(transport, subscription)
-    await vi.waitFor(() => expect(seen).toEqual(sent.map(({ id }) => id)), 5000)
+    await vi.waitFor(() => expect(seen).toEqual(sent.map(({ id }) => id)), 60_000)
   })
 
   test('one bucket, where the plan says so', async () => {

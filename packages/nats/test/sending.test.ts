@@ -17,7 +17,7 @@ onNats('sending', (server) => {
     const sent = messages(10)
     expect(await transport.send(topic, sent)).toEqual(sent.map(() => stored))
     const seen = receiving(transport, subscription)
-    await vi.waitFor(() => expect(seen).toEqual(ids(sent)), 5000)
+    await vi.waitFor(() => expect(seen).toEqual(ids(sent)), 60_000)
     expect(passed).toBe(10 + 7)
   })
 
@@ -50,7 +50,7 @@ onNats('sending', (server) => {
     expect(await transport.send(topic, sent)).toEqual(sent.map(() => stored))
     expect(duplicates).toBe(1)
     const seen = receiving(transport, subscription)
-    await vi.waitFor(() => expect(seen.filter((id) => id.startsWith('m'))).toEqual(ids(sent)), 5000)
+    await vi.waitFor(() => expect(seen.filter((id) => id.startsWith('m'))).toEqual(ids(sent)), 60_000)
     await raw.close()
   })
 
@@ -75,7 +75,7 @@ onNats('sending', (server) => {
     }
     expect(failures).toBeGreaterThan(2)
     const seen = receiving(client(server().port), subscription)
-    await vi.waitFor(() => expect(new Set(seen).size).toBe(12 * 20), 5000)
+    await vi.waitFor(() => expect(new Set(seen).size).toBe(12 * 20), 60_000)
     const all = batches.flat()
     for (const key of ['k0', 'k1', 'k2']) {
       const own = new Set(all.filter((message) => message.key === key).map(({ id }) => id))
@@ -116,7 +116,7 @@ onNats('sending', (server) => {
     const seen = receiving(heir, subscription)
     const last = messages(1)
     await heir.send(topic, last, fence(2))
-    await vi.waitFor(() => expect(seen).toContain(last[0]?.id), 5000)
+    await vi.waitFor(() => expect(seen).toContain(last[0]?.id), 60_000)
     expect(seen).toEqual(ids([...first, ...newer, ...last]))
   })
 })

@@ -6,8 +6,8 @@ import { panelLines } from './panel.ts'
 import type { Founder, Installation, Ready, TeamName } from './set-up.ts'
 import { startTeamProcess, type TeamProcess } from './team-process.ts'
 
-/** Between two looks at the teams, in milliseconds. */
-const LOOK_EVERY = 100
+/** Between two looks at the teams, in milliseconds: where somebody watches, and where looking only takes time from the teams. */
+const LOOK_EVERY = { live: 100, plain: 250 }
 const WITHIN_SECONDS = 60
 /** After each step of the story on a terminal, so that one can read it. */
 const READING_MS = 1_500
@@ -88,7 +88,7 @@ export class Director implements AsyncDisposable {
     alsoLook?: () => Promise<void>,
   ): Promise<Look> {
     let furthest = Number.NEGATIVE_INFINITY
-    for (let moved = performance.now(); ; await delay(LOOK_EVERY)) {
+    for (let moved = performance.now(); ; await delay(this.#lookEvery)) {
       const look = await this.look()
       await alsoLook?.()
       if (happened(look)) {
@@ -110,11 +110,15 @@ export class Director implements AsyncDisposable {
   /** Time to read, where somebody does. */
   async pause(): Promise<void> {
     if (!this.#narrator.live) return
-    for (const end = performance.now() + READING_MS; performance.now() < end; await delay(LOOK_EVERY)) await this.look()
+    for (const end = performance.now() + READING_MS; performance.now() < end; await delay(this.#lookEvery)) await this.look()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#processes.values()].map((process) => process.stop()))
+  }
+
+  get #lookEvery(): number {
+    return this.#narrator.live ? LOOK_EVERY.live : LOOK_EVERY.plain
   }
 
   async #holdings(): Promise<Holdings> {

@@ -3,7 +3,7 @@ import { type ErrorType, errorType } from '@comity/contract'
 export const UnknownArgument: ErrorType<'problem'> = errorType(
   'COMITY_EXAMPLE_ARGUMENT',
   '{problem}',
-  'npm start -- [--once] [--json] [--transport nats|google-pubsub]; --once ends after the story, --json prints its figures as one line',
+  'npm start -- [--once] [--json] [--customers 2000] [--transport nats|google-pubsub]; --once ends after the story, --json prints its figures as one line',
 )
 export const ProcessEnded: ErrorType<'team' | 'how' | 'said'> = errorType(
   'COMITY_EXAMPLE_PROCESS_ENDED',

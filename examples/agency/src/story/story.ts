@@ -10,10 +10,9 @@ import type { Narrator } from './narrator.ts'
 import { type Installation, setUp } from './set-up.ts'
 import { columnsOf, compareAll, countEvents, countSessions, findPhoneNumbers } from './verdict.ts'
 
-const CUSTOMERS = 2_000
 const LAG_SAMPLES = 50
-/** Rows that CRM changes while Marketing is dead. */
-const MISSED_ROWS = 500
+/** Of the customers: rows that CRM changes while Marketing is dead. */
+const MISSED_SHARE = 1 / 4
 /** Between planning the spring campaign and its start, in milliseconds. */
 const PLANNED_AHEAD = 1_500
 /** How long copies may take to become equal where the broker can't say that everything has arrived, in milliseconds. */
@@ -25,6 +24,8 @@ export interface StoryOptions {
   readonly narrator: Narrator
   readonly signal: AbortSignal
   readonly seed: number
+  /** How many CRM imports; what the campaigns send, and what Marketing misses, is in proportion. */
+  readonly customers: number
   readonly installSeconds: number
   /** URL of another broker than the embedded default, a bus in Postgres. */
   readonly broker?: string | undefined
@@ -32,7 +33,8 @@ export interface StoryOptions {
   readonly onVerdict?: (figures: Figures, director: Director) => Promise<void>
 }
 
-export async function tellStory({ narrator, signal, seed, installSeconds, broker, onVerdict }: StoryOptions): Promise<Figures> {
+export async function tellStory({ narrator, signal, seed, customers, installSeconds, broker, onVerdict }: StoryOptions): Promise<Figures> {
+  const enoughMissed = Math.ceil(customers * MISSED_SHARE)
   const started = performance.now()
   const seconds = (): number => round((performance.now() - started) / 1000)
 
@@ -58,15 +60,15 @@ export async function tellStory({ narrator, signal, seed, installSeconds, broker
   narrator.chapter('CRM imports its customers, by plain SQL')
   const clerks = teams.crm.poolAs('crm_clerk')
   const importing = performance.now()
-  await importCustomers(clerks, CUSTOMERS)
+  await importCustomers(clerks, customers)
   await director.until(
     'customers in the copy of Marketing',
-    ({ holds }) => holds.marketing.copies === CUSTOMERS,
-    ({ holds }) => ({ done: holds.marketing.copies, of: CUSTOMERS }),
+    ({ holds }) => holds.marketing.copies === customers,
+    ({ holds }) => ({ done: holds.marketing.copies, of: customers }),
   )
-  const importedRows = rate(CUSTOMERS, importing)
+  const importedRows = rate(customers, importing)
   narrator.say(
-    `One INSERT of ${CUSTOMERS.toLocaleString('en')} rows; Marketing has them all, at ${importedRows.toLocaleString('en')} rows/s.`,
+    `One INSERT of ${customers.toLocaleString('en')} rows; Marketing has them all, at ${importedRows.toLocaleString('en')} rows/s.`,
   )
   const columns = await columnsOf(teams.marketing.database, 'crm_customer')
   narrator.say(`Its table crm_customer has the columns ${columns.join(', ')}. There is no phone: it was not granted, so it never left CRM.`)
@@ -78,7 +80,7 @@ export async function tellStory({ narrator, signal, seed, installSeconds, broker
   await director.pause()
 
   narrator.chapter('From now on CRM’s clerks change customers without end')
-  const changes: Changes = { transactions: 1 + 1 + lags.length, rows: CUSTOMERS + 1 + lags.length, rolledBack: 0 }
+  const changes: Changes = { transactions: 1 + 1 + lags.length, rows: customers + 1 + lags.length, rolledBack: 0 }
   await using clerking = startClerks(clerks, seed, changes)
 
   narrator.chapter('Marketing plans a campaign')
@@ -96,7 +98,7 @@ export async function tellStory({ narrator, signal, seed, installSeconds, broker
   )
   const spring = await director.until('emails of the spring campaign', campaignIsOver, ({ holds }) => ({
     done: holds['data-analysis'].sent,
-    of: Math.round(CUSTOMERS / AGENCIES.length),
+    of: Math.round(customers / AGENCIES.length),
   }))
   const emailsSent = rate(spring.holds.marketing.sent, sending)
   narrator.say(
@@ -124,16 +126,16 @@ export async function tellStory({ narrator, signal, seed, installSeconds, broker
   }
   const middle = await director.until(
     'emails before the kill',
-    ({ holds }) => holds.marketing.sent > spring.holds.marketing.sent + CUSTOMERS / 4,
-    ({ holds }) => ({ done: holds.marketing.sent - spring.holds.marketing.sent, of: CUSTOMERS / 4 }),
+    ({ holds }) => holds.marketing.sent > spring.holds.marketing.sent + customers / 4,
+    ({ holds }) => ({ done: holds.marketing.sent - spring.holds.marketing.sent, of: customers / 4 }),
   )
   await director.kill('marketing')
   const before = changes.rows
   narrator.say(`kill -9 ${marketing.pid}, after ${middle.holds.marketing.sent.toLocaleString('en')} emails. CRM goes on writing …`)
   await director.until(
     'rows changed in CRM meanwhile',
-    () => changes.rows - before >= MISSED_ROWS,
-    () => ({ done: changes.rows - before, of: MISSED_ROWS }),
+    () => changes.rows - before >= enoughMissed,
+    () => ({ done: changes.rows - before, of: enoughMissed }),
   )
   const missedRows = changes.rows - before
   narrator.say(`CRM has changed ${missedRows} rows since, Data Analysis has read on: neither noticed. Marketing comes back.`)

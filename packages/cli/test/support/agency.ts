@@ -3,7 +3,7 @@ import pg from 'pg'
 import { freshDatabase, type ServerName } from '../../../../test/support/postgres.ts'
 import { comity, fixture } from './comity.ts'
 
-/** Three new databases, of CRM, Marketing and the bus, and the environment that the fixtures' configurations read. */
+/** Three new databases, of CRM, Marketing (both with the numbered migrations, unless `empty`) and the bus, and the environment that the fixtures' configurations read. */
 export interface Agency {
   readonly crm: pg.Client
   readonly marketing: pg.Client
@@ -17,10 +17,10 @@ export const MARKETING: string = fixture('marketing')
 /** Both, in one configuration. */
 export const BOTH: string = fixture('both')
 
-export async function newAgency(server: ServerName = 'npm'): Promise<Agency> {
+export async function newAgency(server: ServerName = 'npm', { empty = false } = {}): Promise<Agency> {
   const [crmDatabase, marketingDatabase, bus] = [
-    await freshDatabase({ server }),
-    await freshDatabase({ server }),
+    await freshDatabase({ server, migrated: !empty }),
+    await freshDatabase({ server, migrated: !empty }),
     await freshDatabase({ server }),
   ]
   const [crm, marketing] = [new pg.Client(crmDatabase.url), new pg.Client(marketingDatabase.url)]

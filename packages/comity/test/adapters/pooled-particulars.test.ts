@@ -221,7 +221,7 @@ describe('MikroORM', () => {
         })
         .catch((error: unknown) => sqlStateOf(error))
       const blocked = `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
-      await expect.poll(async () => (await admin.query(blocked)).rows.length, { timeout: 20_000 }).toBe(1)
+      await expect.poll(async () => (await admin.query(blocked)).rows.length, { timeout: 60_000 }).toBe(1)
       await row('other')
     })
     expect(await waiting).toBe('23505')

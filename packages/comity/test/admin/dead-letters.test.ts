@@ -10,11 +10,12 @@ import {
   type Page,
   showDeadLetter,
 } from 'comity/admin'
-import { type TestTeam, testBus, testTeam } from 'comity/testing'
+import { type TestTeam, testBus } from 'comity/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { full } from '../../../../test/support/full.ts'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 
 const Customer = entity('sales.customer', { key: 'id', state: z.object({ id: z.string(), name: z.string() }) })
 const Sent = event('marketing.sent', { key: 'customer', tenant: 'agency', data: z.object({ customer: z.string(), agency: z.string() }) })
@@ -28,7 +29,7 @@ beforeAll(async () => {
     team('crm')
       .keeps(Customer, { fields: ['name'], table: 'customer_copy' })
       .on(Sent, async () => undefined),
-    { bus: testBus(), url: (await freshDatabase()).url },
+    { bus: testBus(), url: (await freshDatabase({ migrated: true })).url },
   )
   // As the engine leaves them: two messages in each line, of 300 tenants, every tenth line in two groups of its own.
   const attributes = toAttributes({

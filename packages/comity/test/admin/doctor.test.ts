@@ -15,10 +15,11 @@ import {
   teamRolesSql,
   trace,
 } from 'comity/admin'
-import { type TestTeam, testBus, testTeam } from 'comity/testing'
+import { type TestTeam, testBus } from 'comity/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import { pooler } from '../../src/admin/checks/pooler.ts'
 import { connect } from '../../src/postgres/index.ts'
 
@@ -31,7 +32,7 @@ beforeAll(async () => {
     team('marketing')
       .keeps(Customer, { fields: ['email'] })
       .on(Called, async () => undefined),
-    { bus: testBus(), url: (await freshDatabase()).url },
+    { bus: testBus(), url: (await freshDatabase({ migrated: true })).url },
   )
 })
 afterAll(() => marketing[Symbol.asyncDispose]())

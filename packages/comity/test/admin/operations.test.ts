@@ -7,7 +7,7 @@ import { freshDatabase, onNewestPostgres } from '../../../../test/support/postgr
 onNewestPostgres('an operation', () => {
   let crm: Team<Queryable>
   beforeAll(async () => {
-    crm = team('crm', { database: (await freshDatabase()).url, transport: memoryBus().connect(), allowUnsafe: true })
+    crm = team('crm', { database: (await freshDatabase({ migrated: true })).url, transport: memoryBus().connect(), allowUnsafe: true })
     await crm.migrate()
   })
   afterAll(() => crm.stop())

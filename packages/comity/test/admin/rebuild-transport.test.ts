@@ -2,11 +2,12 @@
 import { event } from '@comity/contract'
 import { team } from 'comity'
 import { type RebuildOutcome, releaseHold } from 'comity/admin'
-import { testBus, testTeam } from 'comity/testing'
+import { testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { until } from '../../../../test/chaos/until.ts'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import { act } from './act.ts'
 
 const Ordered = event('shop.ordered', { key: 'id', data: z.object({ id: z.string() }) })
@@ -14,10 +15,10 @@ const Ordered = event('shop.ordered', { key: 'id', data: z.object({ id: z.string
 async function shopAndDesk() {
   const bus = testBus()
   const seen: string[] = []
-  const shop = await testTeam(team('shop', { lease: '1s' }).publishes(Ordered), { bus, url: (await freshDatabase()).url })
+  const shop = await testTeam(team('shop', { lease: '1s' }).publishes(Ordered), { bus, url: (await freshDatabase({ migrated: true })).url })
   const desk = await testTeam(
     team('desk').on(Ordered, ({ key }) => void seen.push(key)),
-    { bus, url: (await freshDatabase()).url },
+    { bus, url: (await freshDatabase({ migrated: true })).url },
   )
   return {
     ...{ shop, desk, seen },

@@ -1,9 +1,10 @@
 import { entity } from '@comity/contract'
 import { team } from 'comity'
-import { testBus, testTeam } from 'comity/testing'
+import { testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { until } from '../../../../test/chaos/until.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import { crm, effects, message, SENT, Sent, type Sql, send } from '../subscription/sent-messages.ts'
 import { act, done } from './act.ts'
 

@@ -1,9 +1,10 @@
 import { entity, event } from '@comity/contract'
 import { memoryBus, team } from 'comity'
-import { testBus, testTeam } from 'comity/testing'
+import { testBus } from 'comity/testing'
 import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 
 const Customer = entity('crm.customer', { key: 'id', state: z.object({ id: z.string(), email: z.string() }) })
 const Called = event('sales.called', { key: 'customerId', data: z.object({ customerId: z.string() }) })
@@ -14,7 +15,7 @@ test('a subscription that the broker does not know is named, and hides nothing o
     team('marketing')
       .keeps(Customer, { fields: ['email'] })
       .on(Called, async () => undefined),
-    { bus, url: (await freshDatabase()).url },
+    { bus, url: (await freshDatabase({ migrated: true })).url },
   )
   await bus.memory.connect().remove?.({ subscriptions: ['marketing.sales-called'] })
   const { subscriptions, replicas, problems } = await marketing.team.status()
@@ -33,27 +34,27 @@ test('where the broker does not count, the processes say what they have, and how
     finish = resolve
   })
   await using sales = team('sales', {
-    ...{ database: (await freshDatabase()).url, transport: uncounted, autoMigrate: true, allowUnsafe: true },
+    ...{ database: (await freshDatabase({ migrated: true })).url, transport: uncounted, autoMigrate: true, allowUnsafe: true },
   })
     .publishes(Called)
     .on(Called, () => finished)
   await sales.start()
   const lags = async (): Promise<unknown> =>
     (await sales.status()).subscriptions.map(({ lag, lagFrom, lagUnknown }) => ({ lag, lagFrom, lagUnknown }))
-  await vi.waitFor(async () => expect(await lags()).toEqual([{ lag: 0, lagFrom: 'processes', lagUnknown: null }]), 10_000)
+  await vi.waitFor(async () => expect(await lags()).toEqual([{ lag: 0, lagFrom: 'processes', lagUnknown: null }]), 60_000)
   await sales.environment.database.transaction(async (tx) => void (await sales.publish(tx as never, Called, { customerId: '1' })))
-  await vi.waitFor(async () => expect(await lags()).toEqual([{ lag: 1, lagFrom: 'processes', lagUnknown: null }]), 10_000)
+  await vi.waitFor(async () => expect(await lags()).toEqual([{ lag: 1, lagFrom: 'processes', lagUnknown: null }]), 60_000)
   const [subscription] = (await sales.status()).subscriptions
   expect(subscription?.oldestSeconds).toBeGreaterThan(0)
   expect(subscription?.oldestSeconds).toBeLessThan(30)
   finish()
-  await vi.waitFor(async () => expect(await lags()).toEqual([{ lag: 0, lagFrom: 'processes', lagUnknown: null }]), 10_000)
+  await vi.waitFor(async () => expect(await lags()).toEqual([{ lag: 0, lagFrom: 'processes', lagUnknown: null }]), 60_000)
 })
 
 test('a capture that no longer announces everything is a problem, with the command that puts it right', async () => {
   await using crm = await testTeam(team('crm').owns(Customer, { table: 'customers' }), {
     bus: testBus(),
-    url: (await freshDatabase()).url,
+    url: (await freshDatabase({ migrated: true })).url,
     setup: (db) => db.query('create table customers (id text primary key, email text not null)'),
   })
   await crm.caughtUp() // somebody relays

@@ -1,10 +1,11 @@
 import { entity, event } from '@comity/contract'
 import { PermanentError, type Queryable, team } from 'comity'
 import { type MessageLife, trace } from 'comity/admin'
-import { type TestTeam, testBus, testTeam } from 'comity/testing'
+import { type TestTeam, testBus } from 'comity/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 
 const person = { key: 'customer' as const, data: z.object({ customer: z.string(), note: z.string().optional() }) }
 const Sent = event('marketing.sent', person)
@@ -23,14 +24,14 @@ beforeAll(async () => {
         if (data.customer === 'bad') throw new PermanentError('never')
         await publish(Thanked, data, traceparent === undefined ? {} : { traceparent })
       }),
-    { bus, url: (await freshDatabase()).url },
+    { bus, url: (await freshDatabase({ migrated: true })).url },
   )
   marketing = await testTeam(
     team('marketing')
       .publishes(Sent)
       .keeps(Customer, { fields: ['name'] })
       .on(Thanked, async () => undefined),
-    { bus, url: (await freshDatabase()).url },
+    { bus, url: (await freshDatabase({ migrated: true })).url },
   )
 })
 afterAll(async () => {

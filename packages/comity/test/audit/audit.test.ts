@@ -182,7 +182,7 @@ test('a copy is compared by itself, and repaired, when its owner, or its own tea
   await tellWanted(crm.db, speaker)
   await tellWanted(crm.db, speaker) // told once
   const expected = ['marketing.crm-customer', 'marketing.crm-seat'].map((replica) => ({ replica, author: 'crm', verdict: 'true' }))
-  await expect.poll(() => of('incarnation'), { timeout: 10_000 }).toEqual(expected)
+  await expect.poll(() => of('incarnation'), { timeout: 60_000 }).toEqual(expected)
   const named = `select f.key, f.class, f.after from comity.audits a join comity.audit_findings f on f.audit = a.id where a.cause = 'incarnation'`
   expect((await marketing.db.query(named)).rows).toEqual([{ key: 'c40', class: 'different', after: 'true' }])
 })
@@ -200,13 +200,13 @@ test('copies are told once that their owner has filled the broker again, or has 
      values (gen_random_uuid(), 'rebuild-transport', '{}', 'ann', 'the broker was lost', 'cli', clock_timestamp(), '{}')`,
   )
   await tellWanted(crm.db, speaker)
-  await expect.poll(causes, { timeout: 10_000 }).toEqual([{ cause: 'transport', repair: true }])
+  await expect.poll(causes, { timeout: 60_000 }).toEqual([{ cause: 'transport', repair: true }])
   await crm.db.query(
     `update comity.captures set unannounced_since = clock_timestamp(), released_at = null, captured_at = clock_timestamp()`,
   )
   await tellWanted(crm.db, speaker)
   await tellWanted(crm.db, speaker)
-  await expect.poll(causes, { timeout: 10_000 }).toEqual([
+  await expect.poll(causes, { timeout: 60_000 }).toEqual([
     { cause: 'gap', repair: true },
     { cause: 'transport', repair: true },
   ])
@@ -225,5 +225,5 @@ test('an audit whose process has ended is begun anew by another one', async () =
      values ('marketing.crm-seat', 'operator', 'ann', 'left behind', 'settling', 'a process that is gone', clock_timestamp() + interval '300 milliseconds')`,
   )
   const left = async () => (await marketing.db.query(`select state, verdict from comity.audits where reason = 'left behind'`)).rows
-  await expect.poll(left, { timeout: 10_000 }).toEqual([{ state: 'ended', verdict: 'true' }])
+  await expect.poll(left, { timeout: 60_000 }).toEqual([{ state: 'ended', verdict: 'true' }])
 })

@@ -1,8 +1,9 @@
 import { entity } from '@comity/contract'
 import { type Team, team } from 'comity'
-import { type TestTeam, testBus, testTeam } from 'comity/testing'
+import { type TestTeam, testBus } from 'comity/testing'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import type { CopyingSpeaker } from '../../src/control/copying-channel.ts'
 import { systemClock } from '../../src/foundation/index.ts'
 
@@ -46,7 +47,7 @@ export async function auditedTeams(rows: number, crmTeam: (crm: Team) => Team = 
   const bus = testBus()
   const crm = (await testTeam(crmTeam(team('crm').owns(Customer, { table: 'customers' }).owns(Seat)), {
     bus,
-    url: (await freshDatabase()).url,
+    url: (await freshDatabase({ migrated: true })).url,
     async setup(db) {
       await db.query(
         'create table customers (id text primary key, agency_id text not null, email text not null, name text, score float8 not null, notes text)',
@@ -61,7 +62,7 @@ export async function auditedTeams(rows: number, crmTeam: (crm: Team) => Team = 
     team('marketing')
       .keeps(Customer, { fields: ['email', 'name', 'score'] })
       .keeps(Seat, { fields: ['guest', 'tags'] }),
-    { bus, url: (await freshDatabase()).url },
+    { bus, url: (await freshDatabase({ migrated: true })).url },
   )) as unknown as TestTeam<unknown>
   const filled = `select count(*)::int as n from comity.asked_backfills where state <> 'ready'`
   for (let n = 1; n > 0; ) {

@@ -2,10 +2,11 @@
 import { entity } from '@comity/contract'
 import { team } from 'comity'
 import { operate } from 'comity/admin'
-import { testBus, testTeam } from 'comity/testing'
+import { testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import { answerAudit } from '../../src/audit/answer-audit.ts'
 import type { AuditAsked } from '../../src/audit/contracts.ts'
 import { unhurried } from './audited-teams.ts'
@@ -20,12 +21,12 @@ test('an audit of a copy with an audience compares what that audience has, and i
   const bus = testBus()
   await using crm = await testTeam(team('crm').owns(Customer, { table: 'customers' }), {
     bus,
-    url: (await freshDatabase()).url,
+    url: (await freshDatabase({ migrated: true })).url,
     setup: (db) => db.query('create table customers (id text primary key, email text not null, iban text not null)'),
   })
   await using marketing = await testTeam(team('marketing').keeps(Customer, { fields: ['email'], audience: 'marketing' } as never), {
     bus,
-    url: (await freshDatabase()).url,
+    url: (await freshDatabase({ migrated: true })).url,
   })
   await crm.db.query(`insert into customers values ('a', 'a@example.com', 'DE1')`)
   await marketing.caughtUp()
@@ -39,7 +40,7 @@ test('an audit of a copy with an audience compares what that audience has, and i
   } as const
   await operate(marketing.team.environment, marketing.team.declaration, request)
   const ended = async () => (await marketing.db.query(`select verdict, problem, author from comity.audits where author = 'ann'`)).rows[0]
-  await expect.poll(ended, { timeout: 10_000 }).toEqual({ verdict: 'true', problem: null, author: 'ann' })
+  await expect.poll(ended, { timeout: 60_000 }).toEqual({ verdict: 'true', problem: null, author: 'ann' })
 
   const ask = (from: string, audience: string, name: string, what: AuditAsked['what'], subset?: AuditAsked['subset']) =>
     answerAudit(

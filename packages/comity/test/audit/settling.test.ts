@@ -73,7 +73,7 @@ test('what has not arrived here yet is no drift: the copy compares when it has p
   const held = async () =>
     (await crm.db.query('select 1 from comity.audit_marks')).rows.length === 0 &&
     (await marketing.db.query(`select state from comity.audits where state = 'settling'`)).rows.length === 1
-  await expect.poll(held, { timeout: 10_000 }).toBe(true)
+  await expect.poll(held, { timeout: 60_000 }).toBe(true)
   await marketing.db.query('delete from comity.pauses')
   expect(await audit).toMatchObject({ verdict: 'true', findings: [], row: { suspects: 2 } })
 })

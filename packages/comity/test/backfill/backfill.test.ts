@@ -3,9 +3,10 @@ import { randomUUID } from 'node:crypto'
 import type { JsonValue } from '@comity/contract'
 import { type Queryable, team } from 'comity'
 import { listBackfills, operate, planBackfill } from 'comity/admin'
-import { type TestBus, type TestTeam, testBus, testTeam } from 'comity/testing'
+import { type TestBus, type TestTeam, testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import { decorateTransport } from '../../src/transport/decorate-transport.ts'
 import { TransportUnavailable } from '../../src/transport/errors.ts'
 import { asked, Customer, copied, newCrm, newMarketing, owned, ready, stateOf } from './customers.ts'
@@ -31,9 +32,9 @@ test('rows that are older than Comity arrive, declared fields only, and nobody e
     team('sales')
       .keeps(Customer, { fields: ['name'] })
       .on(Customer, ({ key }) => void handled.push(key), { name: 'watcher' }),
-    { bus, url: (await freshDatabase()).url },
+    { bus, url: (await freshDatabase({ migrated: true })).url },
   )
-  await expect.poll(() => stateOf(sales.db), { timeout: 20_000 }).toBe('ready')
+  await expect.poll(() => stateOf(sales.db), { timeout: 60_000 }).toBe('ready')
   const counts = async () =>
     (
       await sales.db.query(
@@ -71,7 +72,7 @@ test('rows that are older than Comity arrive, declared fields only, and nobody e
 
 test('states that code publishes come from their heads, deletions do not come back', async () => {
   const bus = testBus()
-  await using crm = await testTeam(team('crm').owns(Customer), { bus, url: (await freshDatabase()).url })
+  await using crm = await testTeam(team('crm').owns(Customer), { bus, url: (await freshDatabase({ migrated: true })).url })
   const publish = (id: string, deleted = false) =>
     crm.db.transaction((tx) => crm.team.publish(tx, Customer, { id, agencyId: 'a1', email: `${id}@example.com`, name: id }, { deleted }))
   for (const id of ['b', 'a', 'c']) await publish(id)
@@ -99,7 +100,7 @@ test('states that code publishes come from their heads, deletions do not come ba
 
 test('a state that nothing can read spoils no other', async () => {
   const bus = testBus()
-  await using crm = await testTeam(team('crm').owns(Customer), { bus, url: (await freshDatabase()).url })
+  await using crm = await testTeam(team('crm').owns(Customer), { bus, url: (await freshDatabase({ migrated: true })).url })
   for (const id of ['a', 'b', 'c'])
     await crm.db.transaction((tx) => crm.team.publish(tx, Customer, { id, agencyId: 'a1', email: `${id}@example.com`, name: id }))
   await crm.team.drained()
@@ -142,9 +143,9 @@ test('paused and cancelled from both sides; what was applied stays', async () =>
   }
   await expect.poll(rows, { interval: 10 }).toBeGreaterThan(0)
   expect(await act(marketing, 'backfill-pause')).toMatchObject({ side: 'copy' })
-  await expect.poll(async () => (await asked(marketing.db))[0]?.owner_state, { timeout: 5000 }).toBe('paused')
+  await expect.poll(async () => (await asked(marketing.db))[0]?.owner_state, { timeout: 60_000 }).toBe('paused')
   // What was under way still comes.
-  await expect.poll(stands, { timeout: 5000 }).toBe(true)
+  await expect.poll(stands, { timeout: 60_000 }).toBe(true)
   expect((await listBackfills(marketing.team.environment))[0]).toMatchObject({ state: 'filling', paused: true, eta: null })
   // Live changes go on.
   await crm.db.query(`update customers set name = 'Live' where id = 'c1999'`)
@@ -153,12 +154,12 @@ test('paused and cancelled from both sides; what was applied stays', async () =>
     .toEqual([{ name: 'Live' }])
   await act(marketing, 'backfill-resume')
   const paused = await rows()
-  await expect.poll(rows, { timeout: 5000 }).toBeGreaterThan(paused)
+  await expect.poll(rows, { timeout: 60_000 }).toBeGreaterThan(paused)
   expect((await listBackfills(marketing.team.environment))[0]?.rate).toBeGreaterThan(0)
 
   expect(await act(crm, 'backfill-pause')).toMatchObject({ side: 'owner' })
   await expect.poll(async () => (await listBackfills(crm.team.environment))[0]?.state).toBe('paused')
-  await expect.poll(stands, { timeout: 5000 }).toBe(true)
+  await expect.poll(stands, { timeout: 60_000 }).toBe(true)
   // Who asked can't undo what the owner has decided.
   await act(marketing, 'backfill-pause')
   await act(marketing, 'backfill-resume')
@@ -184,7 +185,7 @@ test('nothing of a paused tenant is brought in beside its pause: the backfill wa
   await marketing.db.query('truncate crm_customer')
   await act(marketing, 'backfill-start')
   const shown = async () => (await listBackfills(marketing.team.environment))[0]?.reason
-  await expect.poll(shown, { timeout: 10_000 }).toBe('the tenant a2 is paused here')
+  await expect.poll(shown, { timeout: 60_000 }).toBe('the tenant a2 is paused here')
   expect((await marketing.db.query(`select * from crm_customer where agency_id = 'a2'`)).rows).toEqual([])
   await act(marketing, 'resume', paused)
   await ready(marketing.db)
@@ -194,7 +195,7 @@ test('nothing of a paused tenant is brought in beside its pause: the backfill wa
   // The copy as a whole: the same.
   await act(marketing, 'pause', { subscription: 'marketing.crm-customer' })
   await act(marketing, 'backfill-start')
-  await expect.poll(shown, { timeout: 10_000 }).toBe('marketing.crm-customer is paused here')
+  await expect.poll(shown, { timeout: 60_000 }).toBe('marketing.crm-customer is paused here')
   await act(marketing, 'resume', { subscription: 'marketing.crm-customer' })
   await ready(marketing.db)
 })
@@ -260,15 +261,18 @@ test("the owner's rate holds whatever is asked for, while it runs", async () => 
 test('a field that is added is filled in that copy alone', async () => {
   const bus = testBus()
   await using crm = await newCrm(bus, { rows: 300 })
-  const url = (await freshDatabase()).url
-  await using sales = await testTeam(team('sales').keeps(Customer, { fields: ['name'] }), { bus, url: (await freshDatabase()).url })
+  const url = (await freshDatabase({ migrated: true })).url
+  await using sales = await testTeam(team('sales').keeps(Customer, { fields: ['name'] }), {
+    bus,
+    url: (await freshDatabase({ migrated: true })).url,
+  })
   {
     await using marketing = await newMarketing(bus, { url, fields: ['name'] })
     await ready(marketing.db)
   }
-  await expect.poll(() => stateOf(sales.db), { timeout: 10_000 }).toBe('ready')
+  await expect.poll(() => stateOf(sales.db), { timeout: 60_000 }).toBe('ready')
   await using marketing = await newMarketing(bus, { url, fields: ['name', 'email'] })
-  await expect.poll(async () => (await asked(marketing.db)).map(({ state }) => state), { timeout: 10_000 }).toEqual(['ready', 'ready'])
+  await expect.poll(async () => (await asked(marketing.db)).map(({ state }) => state), { timeout: 60_000 }).toEqual(['ready', 'ready'])
   expect(await copied(marketing.db)).toEqual(await owned(crm.db))
   expect(await asked(sales.db)).toHaveLength(1)
 })

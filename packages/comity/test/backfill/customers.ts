@@ -1,9 +1,10 @@
 import { entity } from '@comity/contract'
 import { team } from 'comity'
-import { type TestBus, type TestTeam, testTeam } from 'comity/testing'
+import type { TestBus, TestTeam } from 'comity/testing'
 import { expect } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import type { Database } from '../../src/postgres/database.ts'
 import type { PostgresDatabase, Queryable } from '../../src/postgres/index.ts'
 import { connect } from '../../src/postgres/index.ts'
@@ -55,7 +56,7 @@ export async function newCrm(
   options: { rows?: number; batch?: number; rate?: number; before?: Before; latency?: `${number}ms` } = {},
 ): Promise<TestTeam<Queryable>> {
   const { rows = 0, rate, batch, before, latency } = options
-  const url = (await freshDatabase()).url
+  const url = (await freshDatabase({ migrated: true })).url
   return testTeam<Queryable>(
     team<Queryable>('crm', {
       backfill: {
@@ -81,7 +82,7 @@ export async function newMarketing(
   bus: TestBus,
   options: { before?: Before; fields?: readonly ('email' | 'name')[]; url?: string } = {},
 ): Promise<TestTeam<Queryable>> {
-  const url = options.url ?? (await freshDatabase()).url
+  const url = options.url ?? (await freshDatabase({ migrated: true })).url
   const { before, fields = ['email', 'name'] } = options
   return testTeam<Queryable>(team<Queryable>('marketing').keeps(Customer, { fields }), {
     ...{ bus, url },
@@ -107,7 +108,7 @@ export const asked = async (db: PostgresDatabase) =>
 export const stateOf = async (db: PostgresDatabase): Promise<string | undefined> => (await asked(db))[0]?.state
 
 export async function ready(db: PostgresDatabase): Promise<void> {
-  await expect.poll(() => stateOf(db), { timeout: 20_000, interval: 10 }).toBe('ready')
+  await expect.poll(() => stateOf(db), { timeout: 60_000, interval: 10 }).toBe('ready')
 }
 
 /** Fills the copy again. */

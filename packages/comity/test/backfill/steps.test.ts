@@ -42,7 +42,7 @@ test('a stretch waits for whoever had drawn a version before it, and shows who t
   await using marketing = await newMarketing(bus)
   const waits = async () =>
     (await crm.db.query<{ waits_for: { pid?: number }[] | null }>('select waits_for from comity.backfills')).rows[0]?.waits_for
-  await expect.poll(waits, { timeout: 10_000 }).toMatchObject([{ pid }])
+  await expect.poll(waits, { timeout: 60_000 }).toMatchObject([{ pid }])
   expect(await copied(marketing.db)).toEqual([])
   open.open()
   await holding
@@ -91,7 +91,7 @@ test('a chunk that comes late brings nothing back and overwrites nothing that is
               `select (select count(*) from comity.tombstones where key = 'c7')::int + (select count(*) from crm_customer where name = 'Newer')::int as n`,
             )
           ).rows
-        await expect.poll(arrived, { timeout: 10_000 }).toEqual([{ n: 2 }])
+        await expect.poll(arrived, { timeout: 60_000 }).toEqual([{ n: 2 }])
       }
       return transport.send(topic, messages, options)
     },
@@ -133,7 +133,7 @@ test('a copy is not ready before the live changes below its last version have en
       ),
   }))
   await using marketing = await newMarketing(slow)
-  await expect.poll(() => stateOf(marketing.db), { timeout: 10_000 }).toBe('settling')
+  await expect.poll(() => stateOf(marketing.db), { timeout: 60_000 }).toBe('settling')
   await expect.poll(async () => (await crm.db.query('select state from comity.backfills')).rows[0]?.state).toBe('done')
   await soon()
   expect(await stateOf(marketing.db)).toBe('settling')
@@ -159,7 +159,7 @@ test('nor before they are sent: a mark stands behind everything of its owner', a
     },
   })
   await using marketing = await newMarketing(bus)
-  await expect.poll(() => stateOf(marketing.db), { timeout: 10_000 }).toBe('settling')
+  await expect.poll(() => stateOf(marketing.db), { timeout: 60_000 }).toBe('settling')
   await soon()
   expect(await stateOf(marketing.db)).toBe('settling')
   open.open()
@@ -180,7 +180,7 @@ test('a line with something older keeps a copy from being ready', async () => {
   await marketing.db.query(
     `insert into comity.asked_backfills (replica, owner, entity, why) values ('marketing.crm-customer', 'crm', 'crm.customer', 'asked')`,
   )
-  await expect.poll(() => stateOf(marketing.db), { timeout: 10_000 }).toBe('settling')
+  await expect.poll(() => stateOf(marketing.db), { timeout: 60_000 }).toBe('settling')
   await soon()
   expect(await stateOf(marketing.db)).toBe('settling')
   await marketing.db.query('delete from comity.waiting_keys')

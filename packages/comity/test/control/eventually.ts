@@ -2,7 +2,7 @@
 export async function eventually<Value>(
   what: string,
   ask: () => Promise<Value | undefined> | Value | undefined,
-  patience = 15_000,
+  patience = 60_000,
 ): Promise<Value> {
   for (const end = performance.now() + patience; performance.now() < end; ) {
     const answer = await ask()

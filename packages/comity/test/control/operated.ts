@@ -33,11 +33,11 @@ export async function newOperated(broker: Broker, options: TeamOptions<Queryable
   const common = { autoMigrate: true, allowUnsafe: true, ...options }
   const crm = team('crm', {
     ...{ ...common, logger, operators: ['platform'] },
-    ...{ database: (await freshDatabase()).url, transport: broker.connect() },
+    ...{ database: (await freshDatabase({ migrated: true })).url, transport: broker.connect() },
   }).publishes(Noted)
   const platform = team('platform', {
     ...{ ...common, operates: ['crm', 'marketing'] },
-    ...{ database: (await freshDatabase()).url, transport: broker.connect() },
+    ...{ database: (await freshDatabase({ migrated: true })).url, transport: broker.connect() },
   })
   return {
     ...{ crm, platform, broker, log },

@@ -1,10 +1,11 @@
 import { entity, event } from '@comity/contract'
 import { PermanentError, type Queryable, team } from 'comity'
 import { type ErasureRecord, erasureRegister } from 'comity/admin'
-import { type TestBus, type TestTeam, testTeam } from 'comity/testing'
+import type { TestBus, TestTeam } from 'comity/testing'
 import { expect } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import { act } from '../admin/act.ts'
 import { type Before, watched } from '../backfill/customers.ts'
 
@@ -25,7 +26,7 @@ export async function newCrm(
   options: { rows?: number; batch?: number; url?: string; before?: Before } = {},
 ): Promise<TestTeam<Queryable>> {
   const { rows = 0, batch, before } = options
-  const url = options.url ?? (await freshDatabase()).url
+  const url = options.url ?? (await freshDatabase({ migrated: true })).url
   const config = team<Queryable>('crm', batch === undefined ? {} : { backfill: { batch } })
     .owns(Customer, { table: 'customers' })
     .owns(Profile)
@@ -50,7 +51,7 @@ export async function newMarketing(
   options: { url?: string; refuses?: () => boolean; heard?: (message: { kind: string; version: number }) => void; before?: Before } = {},
 ): Promise<TestTeam<Queryable>> {
   const { refuses = () => false, heard = () => undefined, before } = options
-  const url = options.url ?? (await freshDatabase()).url
+  const url = options.url ?? (await freshDatabase({ migrated: true })).url
   const config = team<Queryable>('marketing', { allowEdit: true })
     .keeps(Customer, { fields: ['email', 'name'] })
     .keeps(Profile, { fields: ['about'] })
@@ -77,7 +78,7 @@ export async function eraseCustomer(crm: TestTeam<Queryable>, key = 'c1'): Promi
 /** Erases, and waits until everybody who is known to read it has answered. */
 export async function erase(crm: TestTeam<Queryable>, topic: string, key: string, args: object = {}): Promise<ErasureRecord> {
   const { erasure } = await act<{ erasure: string }>(crm.team as never, 'erase', { topic, key, ...args })
-  await expect.poll(() => missing(crm, erasure), { timeout: 15_000, interval: 10 }).toEqual([])
+  await expect.poll(() => missing(crm, erasure), { timeout: 60_000, interval: 10 }).toEqual([])
   return record(crm, erasure)
 }
 
@@ -109,8 +110,8 @@ export async function tablesWith(db: TestTeam<Queryable>['db'], text: string): P
 /** Until the owner knows who reads it, and the copies are filled. */
 export async function settled(crm: TestTeam<Queryable>, marketing: TestTeam<Queryable>): Promise<void> {
   const known = async () => (await crm.db.query('select subscription from comity.holders order by subscription')).rows.length
-  await expect.poll(known, { timeout: 15_000, interval: 10 }).toBe(4)
+  await expect.poll(known, { timeout: 60_000, interval: 10 }).toBe(4)
   const filled = async () =>
     (await marketing.db.query<{ state: string }>('select state from comity.asked_backfills')).rows.map(({ state }) => state)
-  await expect.poll(filled, { timeout: 15_000, interval: 10 }).toEqual(['ready', 'ready'])
+  await expect.poll(filled, { timeout: 60_000, interval: 10 }).toEqual(['ready', 'ready'])
 }

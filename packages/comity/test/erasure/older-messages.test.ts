@@ -31,16 +31,16 @@ test('a chunk of a backfill that was sent before', { timeout: 60_000 }, async ()
   await using marketing = await newMarketing(held)
   const sent = async () =>
     (await crm.db.query<{ state: string }>(`select state from comity.backfills where entity = 'crm.customer'`)).rows[0]?.state
-  await expect.poll(sent, { timeout: 15_000, interval: 10 }).toMatch(/sent|done/)
+  await expect.poll(sent, { timeout: 60_000, interval: 10 }).toMatch(/sent|done/)
   await eraseCustomer(crm)
   chunks.open()
   const state = async () =>
     (await marketing.db.query<{ state: string }>(`select state from comity.asked_backfills where entity = 'crm.customer'`)).rows[0]?.state
-  await expect.poll(state, { timeout: 15_000, interval: 10 }).toBe('settling')
+  await expect.poll(state, { timeout: 60_000, interval: 10 }).toBe('settling')
   expect((await marketing.db.query('select count(*)::int as n from crm_customer')).rows).toEqual([{ n: 49 }])
   expect(await tablesWith(marketing.db, MARKER)).toEqual([])
   live.open()
-  await expect.poll(state, { timeout: 15_000, interval: 10 }).toBe('ready')
+  await expect.poll(state, { timeout: 60_000, interval: 10 }).toBe('ready')
   expect(await tablesWith(marketing.db, MARKER)).toEqual([])
   bus.teams.delete(marketing.team as never)
 })
@@ -69,7 +69,7 @@ test('a replay: handlers hear of the deletion, and of nothing before it; what co
   heard.length = 0
   for (const subscription of ['marketing.customers-heard', 'marketing.crm-customer'])
     await act(marketing.team as never, 'replay', { subscription, to: 'beginning' })
-  await expect.poll(() => heard.length, { timeout: 15_000, interval: 10 }).toBe(2)
+  await expect.poll(() => heard.length, { timeout: 60_000, interval: 10 }).toBe(2)
   await marketing.caughtUp()
   expect(heard.map(({ kind }) => kind)).toEqual(['deleted', 'created'])
   expect(heard[1]?.version).toBeGreaterThan(version)
@@ -106,7 +106,7 @@ test('a retry of a line under way: its attempt ends first, and nothing of it is 
         `select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock' and query like '%comity.lanes l%'`,
       )
     ).rows[0]?.n
-  await expect.poll(waits, { timeout: 15_000, interval: 10 }).toBe(1)
+  await expect.poll(waits, { timeout: 60_000, interval: 10 }).toBe(1)
   expect((await tablesWith(marketing.db, MARKER)).length).toBeGreaterThan(0)
   working.open()
   await holding
@@ -171,17 +171,17 @@ test('a holder that was away removes it, and answers, when it is back', { timeou
   await crm.db.query(`delete from customers where id = 'c1'`)
   const { erasure } = await act<{ erasure: string }>(crm.team as never, 'erase', { topic: Customer.name, key: 'c1' })
   const now = async () => (await erasureRegister(crm.team.environment, { id: erasure })).erasures[0]
-  await expect.poll(async () => (await now())?.announcedAt, { timeout: 15_000, interval: 10 }).not.toBe(null)
+  await expect.poll(async () => (await now())?.announcedAt, { timeout: 60_000, interval: 10 }).not.toBe(null)
   expect(await now()).toMatchObject({ missing: ['marketing'], receipts: [] })
   await using marketing = await newMarketing(bus, { url })
-  await expect.poll(async () => (await now())?.missing, { timeout: 15_000, interval: 10 }).toEqual([])
+  await expect.poll(async () => (await now())?.missing, { timeout: 60_000, interval: 10 }).toEqual([])
   await marketing.caughtUp()
   expect(await tablesWith(marketing.db, MARKER)).toEqual([])
   // A receipt that was lost on its way is said again, and the first one stays.
   const first = await now()
   await crm.db.query('delete from comity.erasure_receipts')
   await crm.db.query('update comity.erasures set announced_at = null')
-  await expect.poll(async () => (await now())?.receipts.length, { timeout: 15_000, interval: 10 }).toBe(1)
+  await expect.poll(async () => (await now())?.receipts.length, { timeout: 60_000, interval: 10 }).toBe(1)
   expect((await now())?.receipts[0]).toMatchObject({ erasedAt: first?.receipts[0]?.erasedAt, removed: first?.receipts[0]?.removed })
 })
 
@@ -224,7 +224,7 @@ test('what was not sent yet: a state becomes a deletion, an event is not sent, a
   expect((await relaying.db.query('select code from comity.withheld where resolved_at is null order by id')).rows).toHaveLength(2)
   await erase(relaying, Called.name, 'c1')
   const open = async () => (await relaying.db.query('select code from comity.withheld where resolved_at is null')).rows.length
-  await expect.poll(open, { timeout: 15_000, interval: 10 }).toBe(0)
+  await expect.poll(open, { timeout: 60_000, interval: 10 }).toBe(0)
   await relaying.db.query(good('hello'))
   await relaying.caughtUp()
   expect(await called()).toBe(1)
@@ -278,7 +278,7 @@ test('holders are told when everything older was sent: then the date until which
   await new Promise((resolve) => setTimeout(resolve, 1500)) // longer than between two looks
   expect(await announced()).toBe(null)
   sending.open()
-  await expect.poll(announced, { timeout: 15_000, interval: 10 }).not.toBe(null)
+  await expect.poll(announced, { timeout: 60_000, interval: 10 }).not.toBe(null)
 })
 
 /** The same bus, where deliveries to a subscription wait. */

@@ -1,8 +1,9 @@
 /** What the SQL door takes, and no message can hold, is withheld with its reason; the relay goes on. */
 import { team } from 'comity'
-import { testBus, testTeam } from 'comity/testing'
+import { testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import { Noted } from './publishing.ts'
 
 const deep = `${'['.repeat(65)}${']'.repeat(65)}`
@@ -10,12 +11,12 @@ const deep = `${'['.repeat(65)}${']'.repeat(65)}`
 test('withheld is what breaks the contract, or is no JSON as readers take it; the others go out', async () => {
   const bus = testBus()
   const seen: unknown[] = []
-  await using crm = await testTeam(team('crm').publishes(Noted), { bus, url: (await freshDatabase()).url })
+  await using crm = await testTeam(team('crm').publishes(Noted), { bus, url: (await freshDatabase({ migrated: true })).url })
   await using reader = await testTeam(
     team('reader').on(Noted, (message) => {
       seen.push(message.key)
     }),
-    { bus, url: (await freshDatabase()).url },
+    { bus, url: (await freshDatabase({ migrated: true })).url },
   )
   const publish = (id: string, body: string) =>
     crm.db.query(`select comity.publish('crm.noted', $1::text) as version`, [`{"id":"${id}","body":${body}}`])
@@ -42,12 +43,12 @@ test('withheld is what breaks the contract, or is no JSON as readers take it; th
 test('no row stops the relay, whoever wrote it', async () => {
   const bus = testBus()
   const seen: string[] = []
-  await using crm = await testTeam(team('crm').publishes(Noted), { bus, url: (await freshDatabase()).url })
+  await using crm = await testTeam(team('crm').publishes(Noted), { bus, url: (await freshDatabase({ migrated: true })).url })
   await using reader = await testTeam(
     team('reader').on(Noted, (message) => {
       seen.push(message.key)
     }),
-    { bus, url: (await freshDatabase()).url },
+    { bus, url: (await freshDatabase({ migrated: true })).url },
   )
   const insert = (key: string, headers: string | null, checked: boolean, tenant: string | null = null) =>
     crm.db.query(

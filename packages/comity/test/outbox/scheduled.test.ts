@@ -439,7 +439,7 @@ test('two movers, many writers, cancels and dying connections: each event once, 
     expect(mine.length + (cancelled.get(key) as number)).toBe(scheduled.get(key)?.length)
   }
   expect([...cancelled.values()].reduce((sum, n) => sum + n, 0)).toBeGreaterThan(0)
-}, 30_000)
+})
 
 /** Resolves when a transaction of this database waits for another one. */
 async function somebodyWaits(): Promise<void> {

@@ -1,15 +1,16 @@
 import { event } from '@comity/contract'
 import { team } from 'comity'
-import { testBus, testTeam } from 'comity/testing'
+import { testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { until } from '../../../../test/chaos/until.ts'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 
 const Ordered = event('shop.ordered', { key: 'id', data: z.object({ id: z.string() }) })
 
 test('a leader takes the checkpoint with its term before it has anything to write: one that lost its lease moves it no more', async () => {
-  const { url } = await freshDatabase()
+  const { url } = await freshDatabase({ migrated: true })
   /** @param former term that a leader before it has left there */
   const taken = async (former: number): Promise<number> => {
     await using shop = await testTeam(team('shop', { lease: '1s' }).publishes(Ordered), { bus: testBus(), url })

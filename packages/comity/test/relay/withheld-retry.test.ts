@@ -2,11 +2,12 @@
 import { entity, event } from '@comity/contract'
 import { team } from 'comity'
 import { listWithheld, retryWithheld } from 'comity/admin'
-import { type TestTeam, testBus, testTeam } from 'comity/testing'
+import { type TestTeam, testBus } from 'comity/testing'
 import type { SendResult, Transport } from 'comity/transport'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import { relay } from '../../src/relay/relay.ts'
 import { teamDatabase } from '../team-database.ts'
 
@@ -16,12 +17,12 @@ const loose = event('crm.noted', { key: 'id', data: z.object({ id: z.string(), n
 async function crmAndReader() {
   const bus = testBus()
   const seen: string[] = []
-  const crm = await testTeam(team('crm').publishes(strict), { bus, url: (await freshDatabase()).url })
+  const crm = await testTeam(team('crm').publishes(strict), { bus, url: (await freshDatabase({ migrated: true })).url })
   const reader = await testTeam(
     team('reader').on(loose, ({ key, data }) => {
       seen.push(`${key}${data.n}`)
     }),
-    { bus, url: (await freshDatabase()).url },
+    { bus, url: (await freshDatabase({ migrated: true })).url },
   )
   const publish = (id: string, n: number) =>
     crm.db.query(`select comity.publish('crm.noted', $1::text)::text as version`, [JSON.stringify({ id, n })])

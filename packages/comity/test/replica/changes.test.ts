@@ -2,10 +2,11 @@
 import { entity } from '@comity/contract'
 import { type Queryable, type Team, team } from 'comity'
 import { release } from 'comity/admin'
-import { type TestBus, type TestTeam, testBus, testTeam } from 'comity/testing'
+import { type TestBus, type TestTeam, testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 
 const state = { id: z.string(), name: z.string(), email: z.string(), visits: z.int() }
 const Customer = entity('crm.customer', { key: 'id', state: z.object(state) })
@@ -25,13 +26,13 @@ const own = (bus: TestBus, url: string, keeping: Keeping): Team<Queryable> =>
   keeping(team<Queryable>('shop', { database: url, transport: bus.memory.connect(), allowUnsafe: true }))
 async function ready(db: Queryable): Promise<void> {
   const open = `select why, state from comity.asked_backfills where state not in ('ready', 'cancelled')`
-  await expect.poll(async () => (await db.query(open)).rows, { timeout: 20_000 }).toEqual([])
+  await expect.poll(async () => (await db.query(open)).rows, { timeout: 60_000 }).toEqual([])
 }
 
 test('fields that are added, left over and moved to another column; the process of the code before goes on', async () => {
   const bus = testBus()
-  await using crm = await crmOf(bus, (await freshDatabase()).url, Customer, TABLE)
-  const url = (await freshDatabase()).url
+  await using crm = await crmOf(bus, (await freshDatabase({ migrated: true })).url, Customer, TABLE)
+  const url = (await freshDatabase({ migrated: true })).url
   const before = (one: Team<Queryable>) => one.keeps(Customer, { fields: ['name'] })
   await using shop = await testTeam(before(team<Queryable>('shop')), { bus, url })
   await ready(shop.db)
@@ -60,8 +61,8 @@ test('fields that are added, left over and moved to another column; the process 
 
 test('an integer becomes a number: the owner releases and captures anew, the column is altered, live changes go on', async () => {
   const bus = testBus()
-  const ownerUrl = (await freshDatabase()).url
-  const url = (await freshDatabase()).url
+  const ownerUrl = (await freshDatabase({ migrated: true })).url
+  const url = (await freshDatabase({ migrated: true })).url
   const keep =
     (contract: typeof Customer): Keeping =>
     (one) =>

@@ -3,10 +3,11 @@ import { randomUUID } from 'node:crypto'
 import { entity, type JsonValue } from '@comity/contract'
 import { type Queryable, type Team, team } from 'comity'
 import { listOperations, operate } from 'comity/admin'
-import { testBus, testTeam } from 'comity/testing'
+import { testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import { ASKED, type Asked } from '../../src/backfill/contracts.ts'
 import { sayAboutCopy } from '../../src/control/copying-channel.ts'
 import { asked, newCrm, newMarketing } from '../backfill/customers.ts'
@@ -22,13 +23,13 @@ const act = async ({ environment, declaration }: Team<Queryable>, kind: string, 
 test('columns and copies go by an explicit act only, which is recorded; a table stays where that is chosen', async () => {
   const bus = testBus()
   await using crm = await testTeam(team<Queryable>('crm').owns(Customer, { table: 'customers' }), {
-    ...{ bus, url: (await freshDatabase()).url },
+    ...{ bus, url: (await freshDatabase({ migrated: true })).url },
     async setup(db) {
       await db.query('create table customers (id text primary key, email text not null, name text not null)')
       await db.query(`insert into customers select 'c' || i, 'e' || i, 'n' || i from generate_series(1, 5) i`)
     },
   })
-  const url = (await freshDatabase()).url
+  const url = (await freshDatabase({ migrated: true })).url
   await using before = await testTeam(
     team<Queryable>('shop')
       .keeps(Customer, { fields: ['name', 'email'] })
@@ -38,7 +39,7 @@ test('columns and copies go by an explicit act only, which is recorded; a table 
   )
   const { db } = before
   const open = `select state from comity.asked_backfills where state <> 'ready'`
-  await expect.poll(async () => (await db.query(open)).rows, { timeout: 20_000 }).toEqual([])
+  await expect.poll(async () => (await db.query(open)).rows, { timeout: 60_000 }).toEqual([])
   await crm.db.query(`delete from customers where id = 'c5'`)
   await crm.team.drained()
   await before.caughtUp()

@@ -52,7 +52,7 @@ beforeAll(async () => {
   for (const table of TABLES) await db.query(createReplicaTable(table))
 })
 
-test('states', { timeout: 20_000 }, async () => {
+test('states', async () => {
   await using db = connect(url)
   await fc.assert(
     fc.asyncProperty(fc.array(state, { minLength: 1, maxLength: 8 }), async (some) => {

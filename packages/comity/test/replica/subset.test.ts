@@ -3,12 +3,13 @@ import { randomUUID } from 'node:crypto'
 import { entity } from '@comity/contract'
 import { type KeepsOptions, type Queryable, team } from 'comity'
 import { operate } from 'comity/admin'
-import { type TestBus, type TestTeam, testBus, testTeam } from 'comity/testing'
+import { type TestBus, type TestTeam, testBus } from 'comity/testing'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { full } from '../../../../test/support/full.ts'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 
 const Account = entity('bank.account', {
   key: 'id',
@@ -31,7 +32,7 @@ const ROWS = `insert into accounts select 'a' || i, (array['open', 'frozen', 'cl
 
 async function bank(bus: TestBus, rows: number): Promise<TestTeam<Queryable>> {
   return testTeam(team<Queryable>('bank').owns(Account, { table: 'accounts' }), {
-    ...{ bus, url: (await freshDatabase()).url },
+    ...{ bus, url: (await freshDatabase({ migrated: true })).url },
     async setup(db) {
       await db.query(TABLE)
       await db.query(ROWS, [rows])
@@ -40,7 +41,7 @@ async function bank(bus: TestBus, rows: number): Promise<TestTeam<Queryable>> {
 }
 const keeper = async (bus: TestBus, where: Where, url?: string): Promise<TestTeam<Queryable>> =>
   testTeam(team<Queryable>('shop').keeps(Account, { fields: ['note', 'balance'], where: where as never }), {
-    ...{ bus, url: url ?? (await freshDatabase()).url },
+    ...{ bus, url: url ?? (await freshDatabase({ migrated: true })).url },
   })
 
 const owned = async (db: Queryable, condition: string) =>
@@ -48,7 +49,7 @@ const owned = async (db: Queryable, condition: string) =>
 const copied = async (db: Queryable) => (await db.query('select id, note, balance from bank_account order by id')).rows
 async function settled({ db }: TestTeam<Queryable>): Promise<void> {
   const open = `select state from comity.asked_backfills where state not in ('ready', 'cancelled')`
-  await expect.poll(async () => (await db.query(open)).rows, { timeout: 20_000 }).toEqual([])
+  await expect.poll(async () => (await db.query(open)).rows, { timeout: 60_000 }).toEqual([])
 }
 async function verdict(one: TestTeam<Queryable>): Promise<unknown> {
   const { environment, declaration } = one.team
@@ -56,7 +57,7 @@ async function verdict(one: TestTeam<Queryable>): Promise<unknown> {
   const { error } = await operate(environment, declaration, { ...request, origin: 'cli' })
   expect(error).toBeNull()
   const ended = async () => (await one.db.query(`select state, verdict, problem from comity.audits order by asked_at desc limit 1`)).rows[0]
-  await expect.poll(ended, { timeout: 20_000 }).toMatchObject({ state: 'ended' })
+  await expect.poll(ended, { timeout: 60_000 }).toMatchObject({ state: 'ended' })
   return ended()
 }
 
@@ -86,7 +87,7 @@ test('a row that enters comes with all its fields, one that leaves goes with a t
 test('the condition is changed while others write: the copy ends exact, by the live changes and a backfill of its own', async () => {
   const bus = testBus()
   await using owner = await bank(bus, 600)
-  const url = (await freshDatabase()).url
+  const url = (await freshDatabase({ migrated: true })).url
   {
     await using shop = await keeper(bus, { status: 'open' }, url)
     await settled(shop)
@@ -103,7 +104,7 @@ test('the condition is changed while others write: the copy ends exact, by the l
   })()
   await using shop = await keeper(bus, { status: { not: 'open' }, balance: { atLeast: 3, below: 7.5 } }, url)
   const filling = async () => (await shop.db.query(`select state from comity.asked_backfills where why = 'subset'`)).rows[0]
-  await expect.poll(filling, { timeout: 10_000 }).toMatchObject({ state: expect.stringMatching(/settling|ready/) })
+  await expect.poll(filling, { timeout: 60_000 }).toMatchObject({ state: expect.stringMatching(/settling|ready/) })
   writing = false
   await writer
   await settled(shop)
@@ -142,7 +143,7 @@ test('an owner of an older version says every row: the copy takes its own, and l
   await owner.db.query('create trigger says_all before insert on comity.backfills for each row execute function says_all()')
   await using shop = await keeper(bus, { status: 'open', vip: true })
   const chunks = async () => (await shop.db.query('select rows::int as rows, state from comity.asked_backfills')).rows[0]
-  await expect.poll(chunks, { timeout: 20_000 }).toMatchObject({ rows: 30, state: expect.stringMatching(/settling|ready/) })
+  await expect.poll(chunks, { timeout: 60_000 }).toMatchObject({ rows: 30, state: expect.stringMatching(/settling|ready/) })
   expect(await copied(shop.db)).toEqual(await owned(owner.db, `status = 'open' and vip`))
   expect((await shop.db.query('select count(*)::int as n from comity.tombstones')).rows, 'of what never was here').toEqual([{ n: 0 }])
   await settled(shop)
@@ -175,7 +176,7 @@ test('conditions mean the same in chunks, in live changes and in audits as in th
   const shop = team<Queryable>('shop')
   for (const [i, [, where]] of CONDITIONS.entries())
     shop.keeps(Account, { name: `copy-${i}`, table: `copy_${i}`, fields: ['note'], where: where as never })
-  await using copies = await testTeam(shop, { bus, url: (await freshDatabase()).url })
+  await using copies = await testTeam(shop, { bus, url: (await freshDatabase({ migrated: true })).url })
   const differences = async () => {
     const found: string[] = []
     for (const [i, [name, , condition]] of CONDITIONS.entries()) {

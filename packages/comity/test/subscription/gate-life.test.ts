@@ -1,16 +1,17 @@
 import { event } from '@comity/contract'
 import { team } from 'comity'
-import { testBus, testTeam } from 'comity/testing'
+import { testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import { connect } from '../../src/postgres/index.ts'
 import { gateOf } from '../../src/subscription/gate.ts'
 
 const Ordered = event('shop.ordered', { key: 'id', data: z.object({ id: z.string() }) })
 
 test('in a new life of the database nothing is consumed before its subscriptions were sent back', async () => {
-  const { url } = await freshDatabase()
+  const { url } = await freshDatabase({ migrated: true })
   {
     await using _mail = await testTeam(
       team('mail').on(Ordered, () => undefined, { name: 'ordered' }),

@@ -1,10 +1,11 @@
 /** What one subscription may do to the rest of its process, and what counts as a handler's own failure. */
 import { event } from '@comity/contract'
 import { team } from 'comity'
-import { testBus, testTeam } from 'comity/testing'
+import { testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import { connect } from '../../src/postgres/index.ts'
 
 const data = z.object({ id: z.string() })
@@ -14,7 +15,10 @@ const ids = Array.from({ length: 40 }, (_, n) => `k${n}`)
 
 test('slow handlers hold up neither the relay of their process nor its other subscriptions', async () => {
   const bus = testBus()
-  await using shop = await testTeam(team('shop').publishes(Slow).publishes(Quick), { bus, url: (await freshDatabase()).url })
+  await using shop = await testTeam(team('shop').publishes(Slow).publishes(Quick), {
+    bus,
+    url: (await freshDatabase({ migrated: true })).url,
+  })
   const quick: string[] = []
   let release: () => void = () => undefined
   const held = new Promise<void>((resolve) => {
@@ -32,7 +36,7 @@ test('slow handlers hold up neither the relay of their process nor its other sub
       .on(Quick, ({ key }) => {
         quick.push(key)
       }),
-    { bus, url: (await freshDatabase()).url },
+    { bus, url: (await freshDatabase({ migrated: true })).url },
   )
   const publish = (contract: typeof Slow | typeof Quick, some: readonly string[]) =>
     connect(shop.url).transaction((tx) =>
@@ -47,7 +51,7 @@ test('slow handlers hold up neither the relay of their process nor its other sub
   await expect.poll(() => held_by).toBeGreaterThanOrEqual(2)
   // All the while the slow ones hold their connections:
   await publish(Quick, ids)
-  await expect.poll(() => quick.length, { timeout: 5000 }).toBe(ids.length)
+  await expect.poll(() => quick.length, { timeout: 60_000 }).toBe(ids.length)
   await mail.db.transaction((tx) => mail.team.publish(tx, Answered, { id: 'x' }))
   await mail.team.drained()
   expect((await mail.team.status()).outbox).toMatchObject({ pending: 0, relay: { term: 1 } })
@@ -57,14 +61,14 @@ test('slow handlers hold up neither the relay of their process nor its other sub
 
 test('a stop waits for the message that runs, not for those behind it', async () => {
   const bus = testBus()
-  await using shop = await testTeam(team('shop').publishes(Slow), { bus, url: (await freshDatabase()).url })
+  await using shop = await testTeam(team('shop').publishes(Slow), { bus, url: (await freshDatabase({ migrated: true })).url })
   let begun = 0
   const mail = await testTeam(
     team('mail').on(Slow, async () => {
       begun++
       await new Promise((resolve) => setTimeout(resolve, 100))
     }),
-    { bus, url: (await freshDatabase()).url },
+    { bus, url: (await freshDatabase({ migrated: true })).url },
   )
   await shop.db.transaction((tx) =>
     shop.team.publishMany(
@@ -82,8 +86,11 @@ test('a stop waits for the message that runs, not for those behind it', async ()
 
 test('a lost connection to the database is nobody’s attempt; one of the handler’s own is', async () => {
   const bus = testBus()
-  await using shop = await testTeam(team('shop').publishes(Slow).publishes(Quick), { bus, url: (await freshDatabase()).url })
-  const { url } = await freshDatabase()
+  await using shop = await testTeam(team('shop').publishes(Slow).publishes(Quick), {
+    bus,
+    url: (await freshDatabase({ migrated: true })).url,
+  })
+  const { url } = await freshDatabase({ migrated: true })
   const admin = connect(url)
   let killed = 0
   await using mail = await testTeam(

@@ -1,9 +1,10 @@
 import { entity } from '@comity/contract'
 import { NotYetError, team } from 'comity'
-import { testBus, testTeam } from 'comity/testing'
+import { testBus } from 'comity/testing'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { z } from 'zod'
 import { until } from '../../../../test/chaos/until.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import { crm, effects, message, SENT, Sent, type Sql, send } from './sent-messages.ts'
 
 const lines = async (db: Sql) => (await db.query('select key, reason, failures, error_code from comity.waiting_keys order by key')).rows

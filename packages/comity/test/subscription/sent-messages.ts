@@ -1,8 +1,9 @@
 import { event, messageId, sourceOf, toAttributes } from '@comity/contract'
 import { team } from 'comity'
-import { type TestBus, type TestTeam, testTeam } from 'comity/testing'
+import type { TestBus, TestTeam } from 'comity/testing'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import type { OnOptions } from '../../src/team/declare.ts'
 import type { Team, TeamContext } from '../../src/team/team.ts'
 
@@ -57,7 +58,7 @@ export async function crm(
   )
   return testTeam(more.configure?.(declared) ?? declared, {
     bus,
-    url: more.url ?? (await freshDatabase()).url,
+    url: more.url ?? (await freshDatabase({ migrated: true })).url,
     setup: (db) => (more.setUp === false ? Promise.resolve() : db.query('create table effects (seq bigserial, customer text, n int)')),
   })
 }

@@ -1,10 +1,11 @@
 /** Each audience has a topic of its own: what is not granted never leaves the owner. */
 import { entity } from '@comity/contract'
 import { team } from 'comity'
-import { testBus, testTeam } from 'comity/testing'
+import { testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 
 const Customer = entity('crm.customer', {
   key: 'id',
@@ -18,12 +19,12 @@ test('a copy and a handler get key, tenant and what their audience is granted; t
   const handled: unknown[] = []
   await using crm = await testTeam(team('crm').owns(Customer, { table: 'customers' }), {
     bus,
-    url: (await freshDatabase()).url,
+    url: (await freshDatabase({ migrated: true })).url,
     setup: (db) => db.query('create table customers (id text primary key, agency_id text, email text, phone text, secret text)'),
   })
   await using marketing = await testTeam(team('marketing').keeps(Customer, { fields: ['email'], audience: 'marketing' }), {
     bus,
-    url: (await freshDatabase()).url,
+    url: (await freshDatabase({ migrated: true })).url,
   })
   await using support = await testTeam(
     team('support').on(
@@ -33,7 +34,7 @@ test('a copy and a handler get key, tenant and what their audience is granted; t
       },
       { audience: 'support' },
     ),
-    { bus, url: (await freshDatabase()).url },
+    { bus, url: (await freshDatabase({ migrated: true })).url },
   )
   const seen: string[] = []
   const watching = new AbortController()

@@ -16,7 +16,7 @@ const MARGIN: Duration = '200ms'
 /** A shop that publishes and a desk that handles, on bus a; each can be started on any pair of the buses. */
 async function world() {
   const buses: Record<string, MemoryBus> = { a: memoryBus({ claimSilence: 300 }), b: memoryBus({ claimSilence: 300 }) }
-  const urls = { shop: (await freshDatabase()).url, desk: (await freshDatabase()).url }
+  const urls = { shop: (await freshDatabase({ migrated: true })).url, desk: (await freshDatabase({ migrated: true })).url }
   const db: Record<'shop' | 'desk', PostgresDatabase> = { shop: connect(urls.shop), desk: connect(urls.desk) }
   await db.desk.query('create table effects (seq bigint generated always as identity, id text, n int)')
   const configs: Record<'shop' | 'desk', Team<Queryable>> = {

@@ -1,10 +1,11 @@
 /** Events for later, from a team that runs: they leave when they are due, also after a restart, and nobody asks hotly meanwhile. */
 import { entity, event } from '@comity/contract'
 import { type Team, team } from 'comity'
-import { testBus, testTeam } from 'comity/testing'
+import { testBus } from 'comity/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 
 const Reminded = event('sales.reminded', { key: ['shop', 'id'], data: z.object({ shop: z.int(), id: z.string(), n: z.int() }) })
 const Offer = entity('sales.offer', { key: 'id', state: z.object({ id: z.string() }) })
@@ -22,13 +23,13 @@ const arrived = async (n: number): Promise<{ at: number; time: Date }> => {
 const sales = team('sales').publishes(Reminded).owns(Offer)
 let crm: Awaited<ReturnType<typeof testTeam>>
 beforeAll(async () => {
-  url = (await freshDatabase()).url
+  url = (await freshDatabase({ migrated: true })).url
   crm = await testTeam(
     team('crm').on(Reminded, ({ data, time }) => {
       handled.set(data.n, { at: Date.now(), time: new Date(time) })
       told()
     }),
-    { bus, url: (await freshDatabase()).url },
+    { bus, url: (await freshDatabase({ migrated: true })).url },
   )
 })
 afterAll(() => crm[Symbol.asyncDispose]())

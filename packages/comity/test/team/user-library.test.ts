@@ -15,7 +15,7 @@ import { fromPg } from 'comity/pg'
 import { fromPostgresJs } from 'comity/postgres-js'
 import { fromPrisma } from 'comity/prisma'
 import { fromSequelize } from 'comity/sequelize'
-import { type TestTeam, testBus, testTeam } from 'comity/testing'
+import { type TestTeam, testBus } from 'comity/testing'
 import { fromTypeOrm } from 'comity/typeorm'
 import type { ExtractTablesWithRelations } from 'drizzle-orm'
 import { drizzle as drizzlePg, type NodePgQueryResultHKT } from 'drizzle-orm/node-postgres'
@@ -30,6 +30,7 @@ import { DataSource, type EntityManager, EntitySchema } from 'typeorm'
 import { afterAll, beforeAll, describe, expect, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import { generatePrismaClient, type PrismaClientClass } from '../adapters/prisma-client.ts'
 
 /**
@@ -538,7 +539,7 @@ describe.each(Object.entries(shops))('through %s', (_, open) => {
 
   beforeAll(async () => {
     const bus = testBus()
-    const { url } = await freshDatabase()
+    const { url } = await freshDatabase({ migrated: true })
     library = await open(url)
     shop = await library.start(bus, url)
     const config = team('billing')
@@ -547,7 +548,7 @@ describe.each(Object.entries(shops))('through %s', (_, open) => {
       .keeps(Product, { fields: ['name', 'tags'] })
       .on(OrderPlaced, ({ data }) => void heard.push(`${data.orderId} is placed`))
       .on(OrderShipped, ({ data }) => void heard.push(`${data.orderId} is shipped at attempt ${data.attempt}`))
-    billing = (await testTeam(config, { bus, url: (await freshDatabase()).url })) as unknown as TestTeam<unknown>
+    billing = (await testTeam(config, { bus, url: (await freshDatabase({ migrated: true })).url })) as unknown as TestTeam<unknown>
   })
   afterAll(async () => {
     await billing?.[Symbol.asyncDispose]()

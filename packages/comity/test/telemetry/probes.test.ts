@@ -71,7 +71,7 @@ function stuck(): Readonly<Record<string, string>> {
   return Object.fromEntries(checks.filter(({ ok }) => !ok).map(({ name, reason }) => [name, reason ?? '']))
 }
 const well = { status: 200, failed: {} }
-const wait = { timeout: 20_000, interval: 20 }
+const wait = { timeout: 60_000, interval: 20 }
 
 async function customer(id: string, version: number): Promise<void> {
   const attributes = {

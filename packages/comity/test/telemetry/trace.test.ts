@@ -1,11 +1,12 @@
 import { entity, event } from '@comity/contract'
 import { type Span, trace } from '@opentelemetry/api'
 import { type Queryable, team } from 'comity'
-import { type TestTeam, testBus, testTeam } from 'comity/testing'
+import { type TestTeam, testBus } from 'comity/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
 import { type RegisteredSdk, registeredSdk } from '../../../../test/support/registered-sdk.ts'
+import { testTeam } from '../../../../test/support/test-team.ts'
 import { METRICS, SPANS, traceparentOf } from '../../src/foundation/telemetry/index.ts'
 
 const Customer = entity('crm.customer', {
@@ -29,7 +30,7 @@ beforeAll(async () => {
   sdk = registeredSdk()
   const bus = testBus()
   const newTeam = async <Tx>(config: Parameters<typeof testTeam<Tx>>[0], setup: string) =>
-    testTeam<Tx>(config, { bus, url: (await freshDatabase()).url, setup: (db) => db.query(setup) })
+    testTeam<Tx>(config, { bus, url: (await freshDatabase({ migrated: true })).url, setup: (db) => db.query(setup) })
   crm = await newTeam(
     team('crm').owns(Customer, { table: 'customers' }),
     'create table customers (id text primary key, email text not null)',

@@ -18,7 +18,7 @@ const plan = { topics: [{ name: TOPIC, team: 'crm' }], subscriptions: [{ name: S
 const fence = { team: 'crm', incarnation: 1, holder: 'h', term: 1 }
 const MARGIN = 60
 const until = (condition: () => boolean | Promise<boolean>) =>
-  vi.waitFor(async () => expect(await condition()).toBe(true), { timeout: 10_000, interval: 5 })
+  vi.waitFor(async () => expect(await condition()).toBe(true), { timeout: 60_000, interval: 5 })
 /** A bus in memory answers without giving anybody else a turn. */
 const moment = () => new Promise((resolve) => setTimeout(resolve, 2))
 

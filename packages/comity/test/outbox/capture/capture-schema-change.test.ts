@@ -205,7 +205,7 @@ onNewestPostgres('changes of a captured table', (server) => {
       await session.query('begin')
       await session.query(`insert into customers values (1, 'a', null, 0)`)
       const { rows } = await session.query<{ pid: number }>('select pg_backend_pid() as pid')
-      const blocked = runWithLockTimeout(crm.db, captureSql(plan), { patience: 400, lockTimeout: 60 })
+      const blocked = runWithLockTimeout(crm.db, captureSql(plan), { patience: 2000, lockTimeout: 60 })
       await expect(blocked).rejects.toMatchObject({
         code: 'COMITY_TABLE_BUSY',
         message: expect.stringContaining(`pid ${rows[0]?.pid} (idle in transaction)`),

@@ -9,7 +9,7 @@ import {
   planCapture,
   runWithLockTimeout,
 } from '../../../src/outbox/capture/index.ts'
-import { applyMigrations, connect, loadMigrations, type PostgresDatabase } from '../../../src/postgres/index.ts'
+import { connect, type PostgresDatabase } from '../../../src/postgres/index.ts'
 
 /** What capture put into the outbox. */
 export interface Announced {
@@ -36,16 +36,9 @@ export interface CapturedDatabase extends AsyncDisposable {
   value<Value>(sql: string): Promise<Value>
 }
 
-const migrations = new URL('../../../migrations/', import.meta.url)
-
 export async function capturedDatabase(server: ServerName): Promise<CapturedDatabase> {
-  const { url } = await freshDatabase({ server })
+  const { url } = await freshDatabase({ server, migrated: true })
   const db = connect(url, { max: 4 })
-  await applyMigrations(db, {
-    schema: 'comity',
-    major: 1,
-    migrations: await loadMigrations(migrations),
-  })
   let seen = 0
   const announced = async (): Promise<Announced[]> => {
     const { rows } = await db.query<{
