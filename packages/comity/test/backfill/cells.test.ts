@@ -66,7 +66,7 @@ test('a first load of awkward rows gives the rows that live changes give', async
   const forms = { cells: 0, states: 0 }
   await using crm = await testTeam(team('crm', { backfill: { batch: 8 } }).owns(Note, { table: 'notes', columns: { any: 'any_' } }), {
     bus: watched(bus, (chunk) => forms[chunk.table === undefined ? 'states' : 'cells']++),
-    url: (await freshDatabase()).url,
+    url: (await freshDatabase({ migrated: true })).url,
     setup: (db) => db.query(NOTES),
   })
   const INSERT = `insert into notes select list, id, title, body, remark, score, day, done, tags, any_, 'not theirs' from json_populate_recordset(null::notes, $1::text::json)`
@@ -84,7 +84,7 @@ test('a first load of awkward rows gives the rows that live changes give', async
   )
   // A column of JSON takes no bare text, so a copy with `any` is filled another way.
   const keeper = async (name: string, fields: readonly ((typeof KEPT)[number] | 'any')[] = KEPT) =>
-    testTeam(team(name).keeps(Note, { fields }), { bus, url: (await freshDatabase()).url })
+    testTeam(team(name).keeps(Note, { fields }), { bus, url: (await freshDatabase({ migrated: true })).url })
   await using filled = await keeper('filled')
   await ready(filled.db)
   expect(Math.min(forms.cells, forms.states)).toBeGreaterThan(5)

@@ -11,7 +11,7 @@ const WIDE = (from: number, to: number) =>
 
 test('a few rows are counted, many are estimated by a sample, statistics by the size of now', async () => {
   await using crm = await testTeam<Queryable>(team<Queryable>('crm').owns(Customer, { table: 'customers' }), {
-    ...{ bus: testBus(), url: (await freshDatabase()).url },
+    ...{ bus: testBus(), url: (await freshDatabase({ migrated: true })).url },
     setup: (db) => db.query(`${CUSTOMERS} with (autovacuum_enabled = false); analyze customers`),
   })
   const { declaration } = team('marketing').keeps(Customer, { fields: ['name'] })

@@ -38,7 +38,7 @@ test('what waits and what comes of it is discarded as lost, what a handler had d
   const lines: Record<string, unknown>[] = []
   const log = (fields: object) => void lines.push(fields as Record<string, unknown>)
   let refuses = false
-  const url = (await freshDatabase()).url
+  const url = (await freshDatabase({ migrated: true })).url
   const config = team<Queryable>('marketing').on(
     Called,
     ({ key }) => {
@@ -48,7 +48,7 @@ test('what waits and what comes of it is discarded as lost, what a handler had d
     { name: 'calls', breaker: false },
   )
   await using marketing = await testTeam<Queryable>(config, {
-    ...{ bus, url: (await freshDatabase()).url },
+    ...{ bus, url: (await freshDatabase({ migrated: true })).url },
     logger: { debug() {}, info() {}, warn: log, error: log },
   })
   const versions: Record<string, number> = {}
@@ -134,7 +134,7 @@ test('what waits and what comes of it is discarded as lost, what a handler had d
 })
 
 test('where a transaction was prepared nobody can tell, and nothing is turned away', async () => {
-  const url = (await freshDatabase()).url
+  const url = (await freshDatabase({ migrated: true })).url
   await using db = connect(url)
   {
     await using _crm = await newCrm(testBus(), { url })

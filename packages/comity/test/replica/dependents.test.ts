@@ -21,9 +21,9 @@ const act = async ({ environment, declaration }: Team<Queryable>, kind: string, 
 
 test('a column is widened, added or dropped, and a table dropped, only where nothing is in the way; which is said before', async () => {
   const bus = testBus()
-  await using crm = await testTeam(team<Queryable>('crm').owns(Customer), { bus, url: (await freshDatabase()).url })
+  await using crm = await testTeam(team<Queryable>('crm').owns(Customer), { bus, url: (await freshDatabase({ migrated: true })).url })
   await crm.team.drained()
-  const url = (await freshDatabase()).url
+  const url = (await freshDatabase({ migrated: true })).url
   await using shop = await testTeam(team<Queryable>('shop').keeps(Customer, { fields: ['name', 'visits'] }), { bus, url })
   const { db } = shop
   await shop.team.stop()
