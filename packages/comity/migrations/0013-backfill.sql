@@ -223,18 +223,41 @@ begin
   return taken;
 end $$;
 
--- About how many rows there are, as Postgres' own statistics have it.
+/*
+ * About how many rows there are. Of a table that nobody has analysed, or only while it was empty, a thousand of its pages are looked at, spread over it: all of them,
+ * if it has no more. Of any other one the statistics, at the size that it has now.
+ */
 create function comity.backfill_estimate(topic text) returns bigint
-  language sql stable security definer set search_path = pg_catalog, pg_temp
-  return (
-    select case when c.source = 'published' then (select count(*) from comity.heads h where h.topic = c.topic and not h.deleted)
-      else (select coalesce(sum(greatest(r.reltuples, 0)), 0)::bigint
-        from comity.captures p cross join lateral (
-          select p.source as relid where not exists (select from pg_partition_tree(p.source))
-          union all select t.relid from pg_partition_tree(p.source) t where t.isleaf) leaf
-        join pg_class r on r.oid = leaf.relid
-        where p.topic = c.topic) end
-    from comity.contracts c where c.topic = backfill_estimate.topic);
+  language plpgsql stable security definer set row_security = off set search_path = pg_catalog, pg_temp as $$
+declare
+  contract comity.contracts;
+  leaf record;
+  pages bigint;
+  found bigint;
+  total double precision := 0;
+begin
+  select * into contract from comity.contracts c where c.topic = backfill_estimate.topic;
+  if contract.source = 'published' then
+    return (select count(*) from comity.heads h where h.topic = backfill_estimate.topic and not h.deleted);
+  end if;
+  for leaf in
+    select r.oid::regclass as relation, r.reltuples, r.relpages
+    from comity.captures p cross join lateral (
+      select p.source as relid where not exists (select from pg_partition_tree(p.source))
+      union all select t.relid from pg_partition_tree(p.source) t where t.isleaf) l
+    join pg_class r on r.oid = l.relid
+    where p.topic = backfill_estimate.topic
+  loop
+    pages := pg_relation_size(leaf.relation) / current_setting('block_size')::bigint;
+    if leaf.reltuples >= 0 and leaf.relpages > 0 then
+      total := total + leaf.reltuples * pages / leaf.relpages;
+    elsif pages > 0 then
+      execute format('select count(*) from only %s tablesample system (%s)', leaf.relation, least(100, 100000.0 / pages)) into found;
+      total := total + found * greatest(1, pages / 1000.0);
+    end if;
+  end loop;
+  return round(total);
+end $$;
 
 revoke all on all functions in schema comity from public;
 revoke all on all tables in schema comity from public;

@@ -1,5 +1,4 @@
--- What a restore leaves behind: messages of a history that their owner has lost, and holders that have forgotten what they erased. And what a backfill
--- is about to bring, where nobody has analysed the owner's table.
+-- What a restore leaves behind: messages of a history that their owner has lost, and holders that have forgotten what they erased.
 
 -- At the owner: what each of its lives but the first has found out about the one before, before it sent anything. [[above, below]]: of the versions strictly between
 -- them none is of this history, however many of them were sent. NULL: a prepared transaction was left over, and nobody can tell.
@@ -115,42 +114,6 @@ begin atomic
   )
   select coalesce(jsonb_agg(jsonb_build_object('subscription', n.subscription, 'message', n.message) order by n.subscription, n.message), '[]') from named n;
 end;
-
-/*
- * About how many rows there are. Of a table that nobody has analysed, or only while it was empty, a thousand of its pages are looked at, spread over it: all of them,
- * if it has no more. Of any other one the statistics, at the size that it has now.
- */
-create or replace function comity.backfill_estimate(topic text) returns bigint
-  language plpgsql stable security definer set row_security = off set search_path = pg_catalog, pg_temp as $$
-declare
-  contract comity.contracts;
-  leaf record;
-  pages bigint;
-  found bigint;
-  total double precision := 0;
-begin
-  select * into contract from comity.contracts c where c.topic = backfill_estimate.topic;
-  if contract.source = 'published' then
-    return (select count(*) from comity.heads h where h.topic = backfill_estimate.topic and not h.deleted);
-  end if;
-  for leaf in
-    select r.oid::regclass as relation, r.reltuples, r.relpages
-    from comity.captures p cross join lateral (
-      select p.source as relid where not exists (select from pg_partition_tree(p.source))
-      union all select t.relid from pg_partition_tree(p.source) t where t.isleaf) l
-    join pg_class r on r.oid = l.relid
-    where p.topic = backfill_estimate.topic
-  loop
-    pages := pg_relation_size(leaf.relation) / current_setting('block_size')::bigint;
-    if leaf.reltuples >= 0 and leaf.relpages > 0 then
-      total := total + leaf.reltuples * pages / leaf.relpages;
-    elsif pages > 0 then
-      execute format('select count(*) from only %s tablesample system (%s)', leaf.relation, least(100, 100000.0 / pages)) into found;
-      total := total + found * greatest(1, pages / 1000.0);
-    end if;
-  end loop;
-  return round(total);
-end $$;
 
 revoke all on all functions in schema comity from public;
 revoke all on all tables in schema comity from public;
