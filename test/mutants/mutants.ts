@@ -474,8 +474,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: `${migrations}/0014-audit.sql`,
-        find: 'comity.audit_sum(sum(%s)), comity.audit_sum(sum(%s))',
-        replace: 'comity.audit_sum(bit_xor(%s)), comity.audit_sum(bit_xor(%s))',
+        find: 'sum(%s)::text, sum(%s)::text from',
+        replace: 'bit_xor(%s)::text, bit_xor(%s)::text from',
       },
     ],
   },
@@ -486,8 +486,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: `${migrations}/0014-audit.sql`,
-        find: `string_agg('f' || i, ', ' order by i)`,
-        replace: `string_agg(format('coalesce(f%s, '''')', i), ', ' order by i)`,
+        find: 'coalesce(%s, $3)',
+        replace: `coalesce(%s, '''')`,
       },
     ],
   },
@@ -507,7 +507,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'an audit by snapshot only',
     harm: 'a row newer than the drawn version is compared with an older one: a false alarm',
     caughtBy: { test: 'packages/comity/test/audit/settling.test.ts', title: 'a key with a change above' },
-    edits: [{ file: `${migrations}/0014-audit.sql`, find: 'bool_or(o.id > $4) as moving', replace: 'false as moving' }],
+    edits: [{ file: `${migrations}/0014-audit.sql`, find: 'bool_or(o.id > $6) as moving', replace: 'false as moving' }],
   },
   {
     name: 'an audit that does not let the copy catch up',

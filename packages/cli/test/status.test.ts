@@ -109,6 +109,8 @@ describe('comity status', () => {
   }
 
   test('shows the other teams when one can not be asked, and ends with 1', async () => {
+    await agency.close()
+    agency = await newAgency('npm', { empty: true })
     await comity(['migrate', '-c', CRM], agency)
     const { code, stdout } = await comity(['status', '-c', BOTH], agency)
     expect(code).toBe(1)

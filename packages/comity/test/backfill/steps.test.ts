@@ -120,6 +120,34 @@ test('a chunk that comes late brings nothing back and overwrites nothing that is
   expect(await copied(marketing.db)).toEqual(await owned(crm.db))
 })
 
+test('who hears that all was sent before it has applied the last chunk asks for nothing again', async () => {
+  const bus = testBus()
+  await using crm = await newCrm(bus, { rows: 20, batch: 5 })
+  const typeOf = ({ attributes }: { readonly attributes: Readonly<Record<string, string>> }) => attributes['ce-type']
+  let asked = 0
+  let heard = false
+  const overtaken = through(bus, (transport) => ({
+    send(topic, messages, options) {
+      asked += messages.filter((message) => typeOf(message) === 'comity.backfill-asked').length
+      return transport.send(topic, messages, options)
+    },
+    receive(subscription, handler, options) {
+      if (!subscription.endsWith('copy-crm-customer')) return transport.receive(subscription, handler, options)
+      const sentFirst = async (deliveries: readonly Delivery[]): Promise<readonly DeliveryResult[]> => {
+        const passing = deliveries.filter(({ message }) => heard || typeOf(message) !== 'comity.backfill-chunk')
+        const results = new Map((await handler(passing)).map((result, i) => [passing[i], result] as const))
+        heard ||= passing.some(({ message }) => JSON.parse(message.data).state === 'sent')
+        return deliveries.map((delivery) => results.get(delivery) ?? 'later')
+      }
+      return transport.receive(subscription, sentFirst, options)
+    },
+  }))
+  await using marketing = await newMarketing(overtaken)
+  await ready(marketing.db)
+  expect(await copied(marketing.db)).toEqual(await owned(crm.db))
+  expect({ heard, asked }).toEqual({ heard: true, asked: 1 })
+})
+
 test('a copy is not ready before the live changes below its last version have ended here', async () => {
   const bus = testBus()
   await using crm = await newCrm(bus, { rows: 20 })

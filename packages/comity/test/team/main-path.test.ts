@@ -40,6 +40,8 @@ test('a published state reaches a replica with the declared fields only, and an 
     },
   )
 
+  // It would say the same again, under a version of its own.
+  await expect.poll(async () => (await marketing.db.query('select state from comity.asked_backfills')).rows).toEqual([{ state: 'ready' }])
   const token = await crm.db.transaction(async (tx) => {
     await crm.team.publish(tx, Customer, jane)
     return crm.team.token(tx, Customer, 'c1')
@@ -90,6 +92,8 @@ test('plain SQL on an existing table is announced, with the declared fields only
   await marketing.caughtUp()
   expect((await marketing.team.status()).subscriptions[0]?.ended).toEqual(before)
 
+  // It would say the same again, under a version of its own.
+  await expect.poll(async () => (await marketing.db.query('select state from comity.asked_backfills')).rows).toEqual([{ state: 'ready' }])
   const token = await crm.db.transaction(async (tx) => {
     await tx.query(`update customers set email = 'new@example.com' where id = 'c1'`)
     return crm.team.token(tx, Customer, { id: 'c1' })
