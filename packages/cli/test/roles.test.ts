@@ -94,7 +94,8 @@ onEachPostgres('comity migrate --roles', (server) => {
       await crmApp.query(change)
       await arrived()
     }
-    expect((await marketingApp.query('select id, email from crm_customer')).rows).toEqual([{ id: 'c1', email: 'c1@example.com' }])
+    const copied = async () => (await marketingApp.query('select id, email from crm_customer')).rows
+    await expect.poll(copied).toEqual([{ id: 'c1', email: 'c1@example.com' }])
 
     await agency.marketing.query(`update crm_customer set email = 'edited by hand' where id = 'c1'`)
     const audit = await comity(['audit', 'marketing.crm-customer', '-c', MARKETING], { env: env.marketing })

@@ -54,13 +54,15 @@ export function insertCustomer(id: string): string {
   return `insert into customers values ('${id}', 'a1', '${id}@example.com', 'Customer ${id}', null)`
 }
 
-/** Resolves when a row of the table was written by somebody's commit: the database itself tells, nobody polls. Call it before the write. */
+/** Resolves when any row of the table was written by somebody's commit (a backfill says old ones again): the database itself tells. Call it before the write. */
 export async function watchTable(client: pg.Client, table: string): Promise<() => Promise<void>> {
   const name = `written_${table.replaceAll('.', '_')}`
   await client.query(
     `create or replace function ${name}() returns trigger language plpgsql as $$ begin perform pg_notify('${name}', ''); return null; end $$`,
   )
-  await client.query(`create or replace trigger ${name} after insert or update or delete on ${table} execute function ${name}()`)
+  await client.query(
+    `create or replace trigger ${name} after insert or update or delete on ${table} for each row execute function ${name}()`,
+  )
   await client.query(`listen ${name}`)
   const written = once(client, 'notification')
   return async () => {
