@@ -97,8 +97,8 @@ test.runIf(full || process.env.COMITY_BACKFILLS !== undefined)(
     const outbox = (await crmDb.query<{ id: string; key: string }>('select id::text as id, key from comity.outbox order by id')).rows
     const seen = async () =>
       (await salesDb.query<{ version: string }>('select version::text as version from seen order by seen.version')).rows
-    await until(async () => (await seen()).length >= outbox.length, 60_000)
-    await until(async () => JSON.stringify(await copied(marketingDb)) === JSON.stringify(await owned(crmDb)), 60_000)
+    await until(async () => (await seen()).length >= outbox.length, 600_000)
+    await until(async () => JSON.stringify(await copied(marketingDb)) === JSON.stringify(await owned(crmDb)), 300_000)
     // Exactly the live publications, each once, and not one of the thirty times the table.
     expect((await seen()).map(({ version }) => version)).toEqual(outbox.map(({ id }) => id))
 
