@@ -15,16 +15,20 @@ interface Options {
   readonly owner?: string
   readonly audiences?: Readonly<Record<string, readonly string[]>>
   readonly contact?: string
+  readonly entity?: unknown
+  readonly rejects?: unknown
 }
 
 const OPTIONS = {
   entity: ['key', 'tenant', 'state', 'owner', 'audiences', 'contact'],
   event: ['key', 'tenant', 'data', 'ordered', 'owner', 'contact'],
+  request: ['entity', 'key', 'tenant', 'data', 'rejects', 'contact'],
 }
+const A = { entity: 'an entity', event: 'an event', request: 'a request' }
 
 /** Checks everything about a contract, once, and freezes it. */
 export function buildContract(
-  contractKind: 'entity' | 'event',
+  contractKind: ContractDescription['contractKind'],
   name: string,
   options: Options,
   root: 'state' | 'data',
@@ -36,7 +40,7 @@ export function buildContract(
       throw new InvalidContract({
         contract: name,
         problem: `has an unknown option ${JSON.stringify(option)}`,
-        advice: `the options of ${contractKind === 'entity' ? 'an entity' : 'an event'} are ${OPTIONS[contractKind].join(', ')}`,
+        advice: `the options of ${A[contractKind]} are ${OPTIONS[contractKind].join(', ')}`,
       })
     }
   }

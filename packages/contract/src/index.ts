@@ -1,5 +1,6 @@
 export { bucketOf } from './bucket.ts'
 export type {
+  AboutOf,
   Contract,
   ContractDescription,
   DataOf,
@@ -9,7 +10,9 @@ export type {
   FieldName,
   FieldOf,
   KeyFieldName,
+  RejectsOf,
   ReplicaRow,
+  Request,
   StateOf,
 } from './contract.ts'
 export { describe } from './describe.ts'
@@ -53,6 +56,8 @@ export {
   MAX_TEAM_BYTES,
   ownerPart,
 } from './names.ts'
+export type { RequestOptions } from './request.ts'
+export { ENGINE_REASONS, request } from './request.ts'
 export type { SchemaSource, StandardJsonSchema, StandardJsonSchemaOptions } from './standard-schema.ts'
 export { jsonSchema } from './standard-schema.ts'
 export { fieldsOn, topicOf, topicsOf } from './topic.ts'

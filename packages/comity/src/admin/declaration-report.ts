@@ -6,7 +6,7 @@ import type { ControlOptions } from '../control/control.ts'
 
 /** What a team declares, as plain JSON for other teams: names, fields, and hashes instead of schemas. */
 export function declarationReport(declaration: Declaration): ControlOptions['declared'] {
-  const { team, owns, publishes, keeps, handles, operates, operators } = declaration
+  const { team, owns, publishes, keeps, handles, asks, answers, operates, operators } = declaration
   const contract = (one: ContractDescription): DeclaredContract => ({ name: one.name, kind: one.contractKind, hash: hashOf(one) })
   const subscription = (name: string, one: ContractDescription, audience: string | undefined): DeclaredSubscription => ({
     ...{ name, contract: one.name, hash: hashOf(one) },
@@ -18,6 +18,8 @@ export function declarationReport(declaration: Declaration): ControlOptions['dec
     publishes: publishes.map(contract),
     keeps: keeps.map(({ name, entity, fields, audience }) => ({ ...subscription(name, entity, audience), fields })),
     handles: handles.map(({ name, contract: one, audience }) => subscription(name, one, audience)),
+    asks: asks.map(contract),
+    answers: answers.map(({ name, contract: one }) => subscription(name, one, undefined)),
     operates,
     operators,
   }

@@ -15,6 +15,11 @@ export const NotMigrated: ErrorType<'team' | 'pending'> = errorType(
   'the database of {team} is not migrated for this code: {pending}',
   'run "comity migrate" as the owner of the tables ("comity migrate --print" shows what it would do)',
 )
+export const RequestUnanswered: ErrorType<'team' | 'requests' | 'owners'> = errorType(
+  'COMITY_REQUEST_UNANSWERED',
+  '{team} asks {requests}, and the broker knows nobody who answers',
+  'let {owners} declare it with .answers(…) and run "comity provision" there first; it need not be running',
+)
 export const UnsupportedPostgres: ErrorType<'version'> = errorType(
   'COMITY_UNSUPPORTED_POSTGRES',
   'Postgres {version} is older than 15',

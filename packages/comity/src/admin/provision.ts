@@ -3,6 +3,7 @@ import { contractsPublishedBy, type Declaration, inNamespace, subscriptionsOf } 
 import type { Environment } from '../catalog/environment.ts'
 import { copyingSubscriptions, copyingTopics } from '../control/copying-topics.ts'
 import { erasureSubscriptions, erasureTopics } from '../control/erasure-topics.ts'
+import { outcomeSubscriptions, requestTopics } from '../control/request-topics.ts'
 import { SYSTEM_BUCKETS, systemSubscriptions, systemTopics } from '../control/system-topics.ts'
 import type { ProvisionPlan, ProvisionStep, SubscriptionPlan, TopicPlan } from '../transport/index.ts'
 import { NoAccessForm } from './errors.ts'
@@ -31,10 +32,13 @@ export function provisionPlan(declaration: Declaration, namespace: string): Prov
     add(topic, sender, SYSTEM_BUCKETS)
     return subscription(name, topic)
   })
+  // What is asked has as many buckets as what is published; what became of it is said in order.
+  for (const { name, team, senders } of requestTopics(declaration))
+    add(name, team, senders === undefined ? SYSTEM_BUCKETS : undefined, senders)
   for (const { name, team, senders } of [...copyingTopics(declaration), ...erasureTopics(declaration)])
     add(name, team, SYSTEM_BUCKETS, senders)
-  const copying = [...copyingSubscriptions(declaration), ...erasureSubscriptions(declaration)].map(({ name, topic }) =>
-    subscription(name, topic),
+  const copying = [...copyingSubscriptions(declaration), ...erasureSubscriptions(declaration), ...outcomeSubscriptions(declaration)].map(
+    ({ name, topic }) => subscription(name, topic),
   )
   return { topics: [...topics.values()], subscriptions: [...subscriptions, ...control, ...copying] }
 }

@@ -1,4 +1,4 @@
-import { type ContractDescription, describe } from '@comity/contract'
+import { type ContractDescription, describe, type Request } from '@comity/contract'
 import { contractsPublishedBy, type Declaration, subscriptionsOf } from '../catalog/declaration.ts'
 import { dropCaptureSql } from '../outbox/capture/index.ts'
 import { type Queryable, quoteLiteral } from '../postgres/index.ts'
@@ -17,6 +17,7 @@ const LANES = { handler: 16, replica: 4 } as const
 export async function registrationSteps(database: Queryable, declaration: Declaration, older = false): Promise<readonly Step[]> {
   return [
     ...(await contractSteps(database, declaration)),
+    ...(await requestSteps(database, declaration)),
     ...(await subscriptionSteps(database, declaration)),
     ...(await replicaSteps(database, declaration, older)),
   ]
@@ -105,6 +106,47 @@ function registerContract(contract: ContractDescription, source: string, descrip
 values (${values.join(', ')})
 on conflict (topic) do update set source = excluded.source, key_fields = excluded.key_fields, tenant_field = excluded.tenant_field,
   ordered = excluded.ordered, required_fields = excluded.required_fields, description = excluded.description, registered_at = now()`
+}
+
+const ASKED = `select c.topic, c.description::text as description from comity.asks c`
+const ANSWERED = `select c.topic, c.entity from comity.answered c`
+
+async function requestSteps(database: Queryable, { asks, answers }: Declaration): Promise<readonly Step[]> {
+  const asked = new Map(
+    (await database.query<{ topic: string; description: string }>(ASKED)).rows.map((row) => [row.topic, row.description]),
+  )
+  const answered = new Map((await database.query<{ topic: string; entity: string }>(ANSWERED)).rows.map((row) => [row.topic, row.entity]))
+  return [
+    ...asks.flatMap((request) => {
+      const before = asked.get(request.name)
+      const description = JSON.stringify(describe(request))
+      if (before !== undefined && sameJson(before, description)) return []
+      return [{ title: `register the request ${request.name} (asked)`, sql: [registerAsked(request, description)] }]
+    }),
+    ...answers
+      .filter(({ contract }) => answered.get(contract.name) !== contract.entity)
+      .map(({ contract }) => ({
+        title: `register the request ${contract.name} (answered)`,
+        sql: [
+          `insert into comity.answered (topic, entity) values (${quoteLiteral(contract.name)}, ${quoteLiteral(contract.entity)})
+on conflict (topic) do update set entity = excluded.entity, registered_at = now()`,
+        ],
+      })),
+  ]
+}
+
+function registerAsked(request: Request, description: string): string {
+  const values = [
+    ...[request.name, request.entity, request.owner].map(quoteLiteral),
+    textArray(request.keyFields),
+    request.tenantField === undefined ? 'null' : quoteLiteral(request.tenantField),
+    textArray((request.schema as { required?: readonly string[] }).required ?? []),
+    `${quoteLiteral(description)}::jsonb`,
+  ]
+  return `insert into comity.asks (topic, entity, owner, key_fields, tenant_field, required_fields, description)
+values (${values.join(', ')})
+on conflict (topic) do update set entity = excluded.entity, owner = excluded.owner, key_fields = excluded.key_fields, tenant_field = excluded.tenant_field,
+  required_fields = excluded.required_fields, description = excluded.description, registered_at = now()`
 }
 
 async function subscriptionSteps(database: Queryable, declaration: Declaration): Promise<readonly Step[]> {

@@ -1,4 +1,4 @@
-import type { Contract, ContractDescription, Entity } from '@comity/contract'
+import type { Contract, ContractDescription, Entity, Request } from '@comity/contract'
 import type { BreakerPolicy } from '../subscription/breaker.ts'
 import type { RetryPolicy } from '../subscription/retry-policy.ts'
 
@@ -9,6 +9,10 @@ export interface Declaration {
   readonly publishes: readonly Contract[]
   readonly keeps: readonly Kept[]
   readonly handles: readonly Handled[]
+  /** What this team asks of owners. */
+  readonly asks: readonly Request[]
+  /** What other teams may ask of this one. */
+  readonly answers: readonly Handled<Request>[]
   /** The teams that this one hears and commands. */
   readonly operates: readonly string[]
   /** The teams whose commands this one obeys. */
@@ -49,10 +53,10 @@ export interface Kept {
   readonly freshness?: number
 }
 
-export interface Handled {
+export interface Handled<C extends Contract | Request = Contract> {
   /** The subscription. */
   readonly name: string
-  readonly contract: Contract
+  readonly contract: C
   readonly handle: (message: never, context: never) => Promise<void> | void
   readonly audience?: string
   /** Messages in one transaction, at most. */
@@ -101,7 +105,7 @@ export function subscriptionsOf(declaration: Declaration): readonly {
       kind: 'replica' as const,
       ...(audience === undefined ? {} : { audience }),
     })),
-    ...declaration.handles.map(({ name, contract, audience }) => ({
+    ...[...declaration.handles, ...declaration.answers].map(({ name, contract, audience }) => ({
       name,
       contract,
       kind: 'handler' as const,

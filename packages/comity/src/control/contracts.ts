@@ -61,6 +61,9 @@ export interface DeclarationReport {
   readonly publishes: readonly DeclaredContract[]
   readonly keeps: readonly DeclaredSubscription[]
   readonly handles: readonly DeclaredSubscription[]
+  /** What it asks of owners, and what others may ask of it; a team of before there were requests says neither. */
+  readonly asks?: readonly DeclaredContract[]
+  readonly answers?: readonly DeclaredSubscription[]
   readonly operates: readonly string[]
   readonly operators: readonly string[]
 }
@@ -142,17 +145,22 @@ export const SCHEMAS: Readonly<Record<SystemType, JsonSchema>> = {
     },
     ['omitted'],
   ),
-  'comity.declaration': open({
-    v: version,
-    team: text,
-    library: text,
-    owns: listOf(contract),
-    publishes: listOf(contract),
-    keeps: listOf(subscription),
-    handles: listOf(subscription),
-    operates: listOf(text),
-    operators: listOf(text),
-  }),
+  'comity.declaration': open(
+    {
+      v: version,
+      team: text,
+      library: text,
+      owns: listOf(contract),
+      publishes: listOf(contract),
+      keeps: listOf(subscription),
+      handles: listOf(subscription),
+      asks: listOf(contract),
+      answers: listOf(subscription),
+      operates: listOf(text),
+      operators: listOf(text),
+    },
+    ['asks', 'answers'],
+  ),
   'comity.command': open({
     v: version,
     id: uuid,

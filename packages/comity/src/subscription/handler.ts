@@ -1,4 +1,4 @@
-import type { ContractDescription, DataOf, Entity, Event } from '@comity/contract'
+import { type ContractDescription, type DataOf, type Entity, type Event, teamOfSource } from '@comity/contract'
 import { boundLogger, type Logger } from '../foundation/index.ts'
 import type { Validator } from '../schema/index.ts'
 import type { Batch, Consumer, Running } from './consumer.ts'
@@ -16,6 +16,14 @@ export interface EntityMessage<State = unknown> extends MessageBase {
   readonly kind: 'created' | 'updated' | 'deleted'
   /** null when it was deleted. */
   readonly state: State | null
+}
+/** A request as it comes: what is asked, by whom, and what travels beside it. */
+export interface RequestEnvelope<Data = unknown> extends MessageBase {
+  readonly kind: 'event'
+  readonly data: Data
+  /** The team that asks. */
+  readonly asker: string
+  readonly extensions: Readonly<Record<string, string>>
 }
 export interface MessageBase {
   /** Unique over all teams; the same at every delivery. */
@@ -136,6 +144,8 @@ export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context
     const data = parse(incoming.data)
     const problem = validator.validate(data)
     if (problem !== undefined) throw new InvalidMessage({ problem: problem.message }, { path: problem.path })
+    if (contract.contractKind === 'request')
+      return Object.assign(base, { data, asker: teamOfSource(envelope.source), extensions: envelope.extra ?? {} })
     return Object.assign(base, contract.contractKind === 'entity' ? { state: data } : { data })
   }
 

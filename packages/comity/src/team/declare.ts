@@ -6,6 +6,7 @@ import {
   type Entity,
   fieldsOn,
   isObject,
+  type Request,
 } from '@comity/contract'
 import type { Declaration, Flow, Handled, Kept, Owned } from '../catalog/declaration.ts'
 import { BadOption, checkOptions, type Duration, type Frequency, parseDuration, parseFrequency } from '../foundation/index.ts'
@@ -13,7 +14,19 @@ import { FieldNotGranted, ReplicaFieldUnknown } from '../replica/errors.ts'
 import { BREAKER, type BreakerPolicy } from '../subscription/breaker.ts'
 import type { Decision } from '../subscription/failure.ts'
 import { RETRY } from '../subscription/retry-policy.ts'
-import { AlreadyInUse, DeclaredTwice, NotAContract, NotAnEntity, NotTheOwner, OwnEntityKept, TableKeptTwice } from './errors.ts'
+import {
+  AlreadyInUse,
+  AnsweredEntityUnowned,
+  DeclaredTwice,
+  NotAContract,
+  NotAnEntity,
+  NotARequest,
+  NotTheAnswerer,
+  NotTheOwner,
+  OwnEntityKept,
+  OwnRequestAsked,
+  TableKeptTwice,
+} from './errors.ts'
 import { subsetOf, type Where } from './where.ts'
 
 export interface OwnsOptions {
@@ -71,6 +84,9 @@ export interface OnOptions extends FlowOptions {
   readonly tenantRate?: Frequency
 }
 
+/** Requests are decided one by one, under the name that their askers know: the rest is as for every handler. */
+export type AnswersOptions = Omit<OnOptions, 'name' | 'audience' | 'batch'>
+
 export interface RelationOptions {
   /** Teams that this one operates: it hears their heartbeats and declarations, and may command them where they name it in `operators`. */
   readonly operates?: readonly string[]
@@ -85,6 +101,8 @@ export class Declaring {
   readonly #publishes: Contract[] = []
   readonly #keeps: Kept[] = []
   readonly #handles: Handled[] = []
+  readonly #asks: Request[] = []
+  readonly #answers: Handled<Request>[] = []
   #frozen: Declaration | undefined
 
   readonly #operates: readonly string[]
@@ -97,12 +115,15 @@ export class Declaring {
   }
 
   get declaration(): Declaration {
+    if (this.#frozen === undefined) this.#requireAnswered()
     this.#frozen ??= Object.freeze({
       team: this.#team,
       owns: Object.freeze(this.#owns),
       publishes: Object.freeze(this.#publishes),
       keeps: Object.freeze(this.#keeps),
       handles: Object.freeze(this.#handles),
+      asks: Object.freeze(this.#asks),
+      answers: Object.freeze(this.#answers),
       operates: this.#operates,
       operators: this.#operators,
     })
@@ -111,7 +132,7 @@ export class Declaring {
 
   /** Of the handlers' time limits, in milliseconds. */
   get longestHandler(): number {
-    return Math.max(0, ...this.#handles.map(({ timeout }) => timeout))
+    return Math.max(0, ...[...this.#handles, ...this.#answers].map(({ timeout }) => timeout))
   }
 
   owns(entity: Entity, options: OwnsOptions): void {
@@ -174,14 +195,34 @@ export class Declaring {
     checkContract(contract, 'on')
     checkOptions(options, ON, 'on')
     fieldsOn(contract, options.audience)
-    if (typeof handle !== 'function') throw new BadOption({ option: 'on.handle', expected: 'a function' }, { path: 'on.handle' })
-    const timeout = parseDuration(options.timeout ?? '10s', 'on.timeout')
-    if (!(timeout >= 1)) throw new BadOption({ option: 'on.timeout', expected: "at least '1ms'" }, { path: 'on.timeout' })
-    this.#handles.push({
+    this.#handles.push(this.#handled(contract, handle, options, 'on'))
+  }
+
+  asks(request: Request): void {
+    this.#open()
+    checkRequest(request, 'asks')
+    if (request.owner === this.#team) throw new OwnRequestAsked({ request: request.name })
+    if (this.#asks.some(({ name }) => name === request.name)) throw new DeclaredTwice({ team: this.#team, name: request.name })
+    this.#asks.push(request)
+  }
+
+  answers(request: Request, handle: Handled['handle'], options: AnswersOptions): void {
+    this.#open()
+    checkRequest(request, 'answers')
+    checkOptions(options, ANSWERS, 'answers')
+    if (request.owner !== this.#team) throw new NotTheAnswerer({ team: this.#team, request: request.name, owner: request.owner })
+    this.#answers.push(this.#handled(request, handle, { ...options, batch: 1 }, 'answers'))
+  }
+
+  #handled<C extends Contract | Request>(contract: C, handle: Handled['handle'], options: OnOptions, verb: string): Handled<C> {
+    if (typeof handle !== 'function') throw new BadOption({ option: `${verb}.handle`, expected: 'a function' }, { path: `${verb}.handle` })
+    const timeout = parseDuration(options.timeout ?? '10s', `${verb}.timeout`)
+    if (!(timeout >= 1)) throw new BadOption({ option: `${verb}.timeout`, expected: "at least '1ms'" }, { path: `${verb}.timeout` })
+    return {
       name: this.#subscriptionName(contract, options.name),
       contract,
       handle,
-      batch: wholeNumber(options.batch ?? 50, 'on.batch'),
+      batch: wholeNumber(options.batch ?? 50, `${verb}.batch`),
       timeout,
       retry: {
         attempts: wholeNumber(options.attempts ?? RETRY.attempts, 'on.attempts'),
@@ -195,7 +236,14 @@ export class Declaring {
         ...(options.tenantRate === undefined ? {} : { tenantRate: parseFrequency(options.tenantRate, 'on.tenantRate') }),
       },
       ...(options.audience === undefined ? {} : { audience: options.audience }),
-    })
+    }
+  }
+
+  /** Who answers for an entity owns it, whichever was declared first. */
+  #requireAnswered(): void {
+    const owned = [...this.#owns.map(({ entity }) => entity.name), ...this.#publishes.map(({ name }) => name)]
+    const unowned = this.#answers.find(({ contract }) => !owned.includes(contract.entity))?.contract
+    if (unowned !== undefined) throw new AnsweredEntityUnowned({ team: this.#team, request: unowned.name, entity: unowned.entity })
   }
 
   #open(): void {
@@ -209,10 +257,10 @@ export class Declaring {
     }
   }
 
-  #subscriptionName(contract: Contract, own: string | undefined): string {
+  #subscriptionName(contract: Contract | Request, own: string | undefined): string {
     const name = own === undefined ? defaultSubscriptionName(this.#team, contract) : `${this.#team}.${own}`
     checkSubscriptionName(name)
-    const names = [...this.#keeps, ...this.#handles].map((other) => other.name)
+    const names = [...this.#keeps, ...this.#handles, ...this.#answers].map((other) => other.name)
     if (names.includes(name)) throw new DeclaredTwice({ team: this.#team, name })
     return name
   }
@@ -223,8 +271,15 @@ function checkContract(contract: unknown, verb: string): void {
   if ((contractKind !== 'entity' && contractKind !== 'event') || name === undefined) throw new NotAContract({ verb })
 }
 
+function checkRequest(request: unknown, verb: string): void {
+  const { contractKind, name } = (request ?? {}) as Partial<Request>
+  if (name === undefined) throw new NotAContract({ verb })
+  if (contractKind !== 'request') throw new NotARequest({ contract: name, verb })
+}
+
 const FLOW = ['prefetch', 'prefetchBytes', 'rate']
 const ON = ['name', 'audience', 'batch', 'timeout', 'attempts', 'backoff', 'decide', 'breaker', 'concurrency', 'tenantRate', ...FLOW]
+const ANSWERS = ON.filter((option) => !['name', 'audience', 'batch'].includes(option))
 
 function flowOf({ prefetch, prefetchBytes, rate }: FlowOptions, verb: string): Flow {
   return {

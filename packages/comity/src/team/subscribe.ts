@@ -1,4 +1,4 @@
-import { type ContractDescription, fieldsOn } from '@comity/contract'
+import { type ContractDescription, fieldsOn, type Request } from '@comity/contract'
 import type { CopyFiller } from '../backfill/copy-backfills.ts'
 import { markPassed } from '../backfill/marks-passed.ts'
 import { type Declaration, type Flow, fieldsNeeded, type Handled, inNamespace } from '../catalog/declaration.ts'
@@ -6,6 +6,7 @@ import type { Clearance } from '../control/clearance.ts'
 import type { Telemetry } from '../foundation/telemetry/index.ts'
 import type { AppliedKeys } from '../replica/replica.ts'
 import { replicaConsumer } from '../replica/replica-consumer.ts'
+import { deciding } from '../request/deciding.ts'
 import { compile, partialSchema } from '../schema/index.ts'
 import type { Consumer } from '../subscription/consumer.ts'
 import type { Wanted } from '../subscription/errors.ts'
@@ -26,6 +27,8 @@ export interface Subscribing<Tx> {
   readonly vitalSigns: VitalSigns
   /** Per replica (by subscription name): who waits for keys. */
   readonly applied: ReadonlyMap<string, AppliedKeys>
+  /** Something that was asked of this team is decided, and commits next. */
+  readonly onDecided: () => void
   readonly contextFor: (base: HandlerContext<Tx>, message: MessageBase) => unknown
   /** Whether a copy of this team has what a message waits for; undefined where it has no such copy. */
   readonly arrived: (wanted: Required<Wanted>) => Promise<boolean | undefined>
@@ -48,7 +51,13 @@ export function subscribe<Tx>(options: Subscribing<Tx>): Subscribed {
   const fillers: CopyFiller[] = []
   if (!settings.subscriptions) return { subscriptions, fillers, permits }
 
-  const add = (name: string, contract: ContractDescription, consumer: Consumer<Tx>, flow: Flow, handled?: Handled): void => {
+  const add = (
+    name: string,
+    contract: ContractDescription,
+    consumer: Consumer<Tx>,
+    flow: Flow,
+    handled?: Pick<Handled, 'timeout' | 'batch' | 'breaker' | 'retry'>,
+  ): void => {
     const passed = consumer.kind === 'replica' ? (mark: RelayMark) => markPassed(database, name, mark) : undefined
     const signs = vitalSigns.watch(name, handled && handled.timeout * handled.batch)
     const { prefetch, prefetchBytes, rate, tenantRate } = flow
@@ -87,13 +96,18 @@ export function subscribe<Tx>(options: Subscribing<Tx>): Subscribed {
       ...(audience === undefined ? {} : { audience }),
     })
   }
-  for (const handled of declaration.handles) {
+  for (const handled of [...declaration.handles, ...declaration.answers]) {
     const { name, contract, audience, timeout, batch } = handled
+    const own = contract.contractKind === 'request' ? decidingHandle(contract, handled.handle) : handled.handle
     const validator = compile(audience === undefined ? contract.schema : partialSchema(contract, fieldsOn(contract, audience)))
-    const handle = tracedHandler<Tx>(traced(name, contract), handled.handle)
+    const handle = tracedHandler<Tx>(traced(name, contract), own)
     const contextFor = options.contextFor as (base: HandlerContext<Tx>, message: MessageBase) => never
     const consumer = handlerConsumer<Tx, never>({ contract, validator, handle, contextFor, timeout, batch, logger })
     add(name, contract, consumer, handled.flow, handled)
   }
   return { subscriptions, fillers, permits }
+
+  function decidingHandle(request: Request, handle: Handled['handle']): Handled['handle'] {
+    return deciding<Tx, Request>({ request, handle: handle as never, database, onDecided: options.onDecided }) as never
+  }
 }
