@@ -45,10 +45,12 @@ export interface Answering<R extends Request> {
     ...detail: RejectsOf<R>[Reason] extends null ? [] : [detail: RejectsOf<R>[Reason]]
   ): HandlerAnswer
 }
+// biome-ignore lint/suspicious/noConfusingVoidType: a handler that returns nothing accepts, and its own type says void
+type Answered = HandlerAnswer | void
 export type AnswerHandler<R extends Request, Context> = (
   request: RequestMessage<DataOf<R>>,
   context: Context & Answering<R>,
-) => Promise<HandlerAnswer | void> | HandlerAnswer | void
+) => Promise<Answered> | Answered
 
 const LOOK = `
   select (select r.outcome from comity.requests r where r.asker = $1::text and r.id = $2::text) as outcome,
