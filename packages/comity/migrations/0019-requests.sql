@@ -103,7 +103,7 @@ begin
   end if;
   ask.id := coalesce(ask.id, gen_random_uuid()::text);
   if ask.id !~ '^[A-Za-z0-9._:-]{1,64}$' then
-    perform comity.refuse('CM020', 'the id of a request is 1 to 64 letters, digits and the signs . _ : -', 'take a UUID, or leave it out');
+    perform comity.refuse('CM012', 'the id of a request is 1 to 64 letters, digits and the signs . _ : -', 'take a UUID, or leave it out');
   end if;
   if not checked then
     if ask.headers is not null then
@@ -122,7 +122,7 @@ begin
   if not found then
     select * into strict before from comity.asked a where a.id = ask.id;
     if before.topic <> ask.topic or before.key <> ask.key or before.data is not null and before.data::jsonb <> ask.data::jsonb then
-      perform comity.refuse('CM021', format('this team has asked something else with the id %s', ask.id), 'take a new id for another request');
+      perform comity.refuse('CM013', format('this team has asked something else with the id %s', ask.id), 'take a new id for another request');
     end if;
     return ask.id;
   end if;
@@ -147,7 +147,7 @@ declare
 begin
   select * into before from comity.asked a where a.id = withdraw_request.id for update;
   if not found then
-    perform comity.refuse('CM022', format('this team has asked nothing with the id %s', withdraw_request.id), 'pass the id that ask answered');
+    perform comity.refuse('CM014', format('this team has asked nothing with the id %s', withdraw_request.id), 'pass the id that ask answered');
   end if;
   if before.outcome is not null or before.data is null then
     return false;

@@ -1,9 +1,9 @@
 import { entity, request } from '@comity/contract'
 import { type Queryable, type Team, type TeamContext, type TeamOptions, team } from 'comity'
 import type { TestBus, TestTeam } from 'comity/testing'
-import { expect } from 'vitest'
 import { z } from 'zod'
 import { testTeam } from '../../../../test/support/test-team.ts'
+import { eventually } from '../control/eventually.ts'
 
 export const Customer = entity('crm.customer', {
   key: 'id',
@@ -96,9 +96,10 @@ export async function newAsker(
 
 /** Until the copies are filled: a backfill that goes on gives rows new versions. */
 export async function filled(asker: TestTeam<Queryable>): Promise<void> {
-  const states = async () =>
-    (await asker.db.query<{ state: string }>('select state from comity.asked_backfills')).rows.map(({ state }) => state)
-  await expect.poll(states, { timeout: 60_000, interval: 10 }).toEqual(['ready', 'ready'])
+  await eventually('the copies are filled', async () => {
+    const { rows } = await asker.db.query<{ state: string }>('select state from comity.asked_backfills')
+    return rows.length === 2 && rows.every(({ state }) => state === 'ready') ? true : undefined
+  })
 }
 
 /** One request in a transaction of its own. */
