@@ -20,6 +20,11 @@ export const RequestUnanswered: ErrorType<'team' | 'requests' | 'owners'> = erro
   '{team} asks {requests}, and the broker knows nobody who answers',
   'let {owners} declare it with .answers(…) and run "comity provision" there first; it need not be running',
 )
+export const NoSuchRequestKnown: ErrorType<'team' | 'id'> = errorType(
+  'COMITY_NO_SUCH_REQUEST_KNOWN',
+  '{team} knows no request {id}, asked or to be answered',
+  'look for it with "comity requests"; what ended a month ago is gone',
+)
 export const UnsupportedPostgres: ErrorType<'version'> = errorType(
   'COMITY_UNSUPPORTED_POSTGRES',
   'Postgres {version} is older than 15',

@@ -46,6 +46,15 @@ export type { Page, PageOptions } from './reads/page.ts'
 export { type BackfillPlan, planBackfill } from './reads/plan-backfill.ts'
 export { type ErasurePlan, planErasure } from './reads/plan-erasure.ts'
 export { type ReplicaRebuild, replicaRebuild } from './reads/replica-rebuild.ts'
+export {
+  listRequests,
+  REQUEST_STATES,
+  type RequestFilter,
+  type RequestRecord,
+  type RequestState,
+  type ShownRequest,
+  showRequest,
+} from './reads/requests.ts'
 export { type ShownLine, showDeadLetter, type WaitingMessage } from './reads/show-dead-letter.ts'
 export { type MessageLife, type SubscriptionLife, trace } from './reads/trace.ts'
 export { type MovingSubscription, type TransportMove, transportMove } from './reads/transport-move.ts'
