@@ -12,7 +12,9 @@ create table comity.asks (
   description jsonb not null,
   registered_at timestamptz not null default now(),
   -- When it was last known that somebody answers it: seen at the broker, or an outcome has come.
-  answered_at timestamptz
+  answered_at timestamptz,
+  -- Outcomes that are heard from then on have a handler here. NULL: none has.
+  handled_since timestamptz
 );
 
 -- What this team has asked, and what it has heard. The outcome is the owner's: nothing here decides one.
@@ -36,19 +38,25 @@ create table comity.asked (
   -- By the owner's clock.
   decided_at timestamptz,
   heard_at timestamptz,
-  visible_at timestamptz
+  visible_at timestamptz,
+  -- Of an outcome that has a handler: when its effect was committed; else how often it was tried, when it is tried again, and why it failed.
+  handled_at timestamptz,
+  attempts integer not null default 0,
+  retry_at timestamptz,
+  problem text
 );
 create index asked_open on comity.asked (asked_at) where outcome is null;
 create index asked_unseen on comity.asked (entity, heard_at) where outcome = 'accepted' and visible_at is null;
 create index asked_key on comity.asked (entity, key);
 create index asked_ended on comity.asked (heard_at) where outcome is not null;
+create index asked_unhandled on comity.asked (topic, heard_at) where outcome is not null and handled_at is null;
 
 -- The life of each request of this team, for people and for other languages.
 create view comity.asked_requests as
   select a.id, a.topic as request, a.entity, a.owner, a.key, a.tenant, a.data,
     case when a.visible_at is not null then 'visible' else coalesce(a.outcome, 'requested') end as state,
     a.outcome is null and a.deadline < clock_timestamp() as overdue,
-    a.reason, a.detail, a.owner_version, a.asked_at, a.deadline, a.withdrawing_at, a.decided_at, a.heard_at, a.visible_at
+    a.reason, a.detail, a.owner_version, a.asked_at, a.deadline, a.withdrawing_at, a.decided_at, a.heard_at, a.visible_at, a.handled_at, a.problem
   from comity.asked a;
 
 -- The requests that this team answers, as registered by `comity migrate`.
@@ -275,7 +283,8 @@ declare
   gone integer;
   more integer;
 begin
-  delete from comity.asked a where a.outcome is not null and a.heard_at < clock_timestamp() - retain;
+  delete from comity.asked a where a.outcome is not null and a.heard_at < clock_timestamp() - retain
+    and (a.handled_at is not null or not exists (select from comity.asks c where c.topic = a.topic and a.heard_at >= c.handled_since));
   get diagnostics gone = row_count;
   delete from comity.requests r where r.told_at is not null and r.decided_at < clock_timestamp() - retain;
   get diagnostics more = row_count;

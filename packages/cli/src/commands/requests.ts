@@ -125,6 +125,8 @@ function requestText(one: ShownRequest): string {
     [one.side === 'asked' ? 'heard' : 'told', one.heardAt],
     ['version', one.version === null ? null : String(one.version)],
     ['visible', one.visibleAt],
+    ['handled', one.handledAt],
+    ['problem', one.problem],
     ['reason', one.reason],
     ['data', one.data === null ? null : JSON.stringify(one.data)],
     ['detail', one.detail === null ? null : JSON.stringify(one.detail)],

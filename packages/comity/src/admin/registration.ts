@@ -108,20 +108,21 @@ on conflict (topic) do update set source = excluded.source, key_fields = exclude
   ordered = excluded.ordered, required_fields = excluded.required_fields, description = excluded.description, registered_at = now()`
 }
 
-const ASKED = `select c.topic, c.description::text as description from comity.asks c`
+const ASKED = `select c.topic, c.description::text as description, c.handled_since is not null as handled from comity.asks c`
 const ANSWERED = `select c.topic, c.entity from comity.answered c`
 
-async function requestSteps(database: Queryable, { asks, answers }: Declaration): Promise<readonly Step[]> {
+async function requestSteps(database: Queryable, { asks, outcomes, answers }: Declaration): Promise<readonly Step[]> {
   const asked = new Map(
-    (await database.query<{ topic: string; description: string }>(ASKED)).rows.map((row) => [row.topic, row.description]),
+    (await database.query<{ topic: string; description: string; handled: boolean }>(ASKED)).rows.map((row) => [row.topic, row]),
   )
   const answered = new Map((await database.query<{ topic: string; entity: string }>(ANSWERED)).rows.map((row) => [row.topic, row.entity]))
   return [
     ...asks.flatMap((request) => {
       const before = asked.get(request.name)
       const description = JSON.stringify(describe(request))
-      if (before !== undefined && sameJson(before, description)) return []
-      return [{ title: `register the request ${request.name} (asked)`, sql: [registerAsked(request, description)] }]
+      const handled = outcomes.some((outcome) => outcome.request.name === request.name)
+      if (before !== undefined && sameJson(before.description, description) && before.handled === handled) return []
+      return [{ title: `register the request ${request.name} (asked)`, sql: [registerAsked(request, description, handled)] }]
     }),
     ...answers
       .filter(({ contract }) => answered.get(contract.name) !== contract.entity)
@@ -135,18 +136,21 @@ on conflict (topic) do update set entity = excluded.entity, registered_at = now(
   ]
 }
 
-function registerAsked(request: Request, description: string): string {
+function registerAsked(request: Request, description: string, handled: boolean): string {
   const values = [
     ...[request.name, request.entity, request.owner].map(quoteLiteral),
     textArray(request.keyFields),
     request.tenantField === undefined ? 'null' : quoteLiteral(request.tenantField),
     textArray((request.schema as { required?: readonly string[] }).required ?? []),
     `${quoteLiteral(description)}::jsonb`,
+    // What was heard before has had no handler, and gets none.
+    handled ? 'now()' : 'null',
   ]
-  return `insert into comity.asks (topic, entity, owner, key_fields, tenant_field, required_fields, description)
+  return `insert into comity.asks as c (topic, entity, owner, key_fields, tenant_field, required_fields, description, handled_since)
 values (${values.join(', ')})
 on conflict (topic) do update set entity = excluded.entity, owner = excluded.owner, key_fields = excluded.key_fields, tenant_field = excluded.tenant_field,
-  required_fields = excluded.required_fields, description = excluded.description, registered_at = now()`
+  required_fields = excluded.required_fields, description = excluded.description, registered_at = now(),
+  handled_since = case when excluded.handled_since is not null then coalesce(c.handled_since, excluded.handled_since) end`
 }
 
 async function subscriptionSteps(database: Queryable, declaration: Declaration): Promise<readonly Step[]> {

@@ -11,6 +11,8 @@ export interface Declaration {
   readonly handles: readonly Handled[]
   /** What this team asks of owners. */
   readonly asks: readonly Request[]
+  /** What this team does when an owner has decided about what it asked. */
+  readonly outcomes: readonly HandledOutcome[]
   /** What other teams may ask of this one. */
   readonly answers: readonly Handled<Request>[]
   /** The teams that this one hears and commands. */
@@ -51,6 +53,14 @@ export interface Kept {
   readonly flow: Flow
   /** How far behind its owner the copy may be, in milliseconds. */
   readonly freshness?: number
+}
+
+/** A handler of what owners decide. */
+export interface HandledOutcome {
+  readonly request: Request
+  readonly handle: (outcome: never, context: never) => Promise<void> | void
+  /** Milliseconds for one outcome. */
+  readonly timeout: number
 }
 
 export interface Handled<C extends Contract | Request = Contract> {

@@ -13,7 +13,7 @@ const KEEP = `
   from json_to_recordset($2::text::json) s(id text, request text, entity text, key text, outcome text, reason text, detail json, version bigint, "decidedAt" text)
     join comity.asks c on c.topic = s.request and c.owner = $1::text
   on conflict (id) do update set outcome = excluded.outcome, reason = excluded.reason, detail = excluded.detail, owner_version = excluded.owner_version,
-    decided_at = excluded.decided_at, heard_at = excluded.heard_at, visible_at = null
+    decided_at = excluded.decided_at, heard_at = excluded.heard_at, visible_at = null, handled_at = null, attempts = 0, retry_at = null, problem = null
   where a.owner = $1::text and a.topic = excluded.topic and (a.outcome is null or a.decided_at < excluded.decided_at)`
 const ANSWERED = `
   update comity.asks set answered_at = clock_timestamp() where owner = $1::text and topic = any ($2::text::text[]) and answered_at is null`

@@ -8,7 +8,7 @@ import {
   isObject,
   type Request,
 } from '@comity/contract'
-import type { Declaration, Flow, Handled, Kept, Owned } from '../catalog/declaration.ts'
+import type { Declaration, Flow, Handled, HandledOutcome, Kept, Owned } from '../catalog/declaration.ts'
 import { BadOption, checkOptions, type Duration, type Frequency, parseDuration, parseFrequency } from '../foundation/index.ts'
 import { FieldNotGranted, ReplicaFieldUnknown } from '../replica/errors.ts'
 import { BREAKER, type BreakerPolicy } from '../subscription/breaker.ts'
@@ -87,6 +87,9 @@ export interface OnOptions extends FlowOptions {
 /** Requests are decided one by one, under the name that their askers know: the rest is as for every handler. */
 export type AnswersOptions = Omit<OnOptions, 'name' | 'audience' | 'batch'>
 
+/** How outcomes are handled. */
+export type AsksOptions = Pick<OnOptions, 'timeout'>
+
 export interface RelationOptions {
   /** Teams that this one operates: it hears their heartbeats and declarations, and may command them where they name it in `operators`. */
   readonly operates?: readonly string[]
@@ -102,6 +105,7 @@ export class Declaring {
   readonly #keeps: Kept[] = []
   readonly #handles: Handled[] = []
   readonly #asks: Request[] = []
+  readonly #outcomes: HandledOutcome[] = []
   readonly #answers: Handled<Request>[] = []
   #frozen: Declaration | undefined
 
@@ -123,6 +127,7 @@ export class Declaring {
       keeps: Object.freeze(this.#keeps),
       handles: Object.freeze(this.#handles),
       asks: Object.freeze(this.#asks),
+      outcomes: Object.freeze(this.#outcomes),
       answers: Object.freeze(this.#answers),
       operates: this.#operates,
       operators: this.#operators,
@@ -132,7 +137,7 @@ export class Declaring {
 
   /** Of the handlers' time limits, in milliseconds. */
   get longestHandler(): number {
-    return Math.max(0, ...[...this.#handles, ...this.#answers].map(({ timeout }) => timeout))
+    return Math.max(0, ...[...this.#handles, ...this.#answers, ...this.#outcomes].map(({ timeout }) => timeout))
   }
 
   owns(entity: Entity, options: OwnsOptions): void {
@@ -198,12 +203,14 @@ export class Declaring {
     this.#handles.push(this.#handled(contract, handle, options, 'on'))
   }
 
-  asks(request: Request): void {
+  asks(request: Request, handle: HandledOutcome['handle'] | undefined, options: AsksOptions): void {
     this.#open()
     checkRequest(request, 'asks')
+    checkOptions(options, ['timeout'], 'asks')
     if (request.owner === this.#team) throw new OwnRequestAsked({ request: request.name })
     if (this.#asks.some(({ name }) => name === request.name)) throw new DeclaredTwice({ team: this.#team, name: request.name })
     this.#asks.push(request)
+    if (handle !== undefined) this.#outcomes.push({ request, handle: functionOf(handle, 'asks'), timeout: timeoutOf(options, 'asks') })
   }
 
   answers(request: Request, handle: Handled['handle'], options: AnswersOptions): void {
@@ -215,15 +222,12 @@ export class Declaring {
   }
 
   #handled<C extends Contract | Request>(contract: C, handle: Handled['handle'], options: OnOptions, verb: string): Handled<C> {
-    if (typeof handle !== 'function') throw new BadOption({ option: `${verb}.handle`, expected: 'a function' }, { path: `${verb}.handle` })
-    const timeout = parseDuration(options.timeout ?? '10s', `${verb}.timeout`)
-    if (!(timeout >= 1)) throw new BadOption({ option: `${verb}.timeout`, expected: "at least '1ms'" }, { path: `${verb}.timeout` })
     return {
       name: this.#subscriptionName(contract, options.name),
       contract,
-      handle,
+      handle: functionOf(handle, verb),
       batch: wholeNumber(options.batch ?? 50, `${verb}.batch`),
-      timeout,
+      timeout: timeoutOf(options, verb),
       retry: {
         attempts: wholeNumber(options.attempts ?? RETRY.attempts, 'on.attempts'),
         wait: waitOf(options.backoff),
@@ -275,6 +279,17 @@ function checkRequest(request: unknown, verb: string): void {
   const { contractKind, name } = (request ?? {}) as Partial<Request>
   if (name === undefined) throw new NotAContract({ verb })
   if (contractKind !== 'request') throw new NotARequest({ contract: name, verb })
+}
+
+function functionOf<Given>(handle: Given, verb: string): Given {
+  if (typeof handle === 'function') return handle
+  throw new BadOption({ option: `${verb}.handle`, expected: 'a function' }, { path: `${verb}.handle` })
+}
+
+function timeoutOf({ timeout: given = '10s' }: Pick<OnOptions, 'timeout'>, verb: string): number {
+  const timeout = parseDuration(given, `${verb}.timeout`)
+  if (timeout >= 1) return timeout
+  throw new BadOption({ option: `${verb}.timeout`, expected: "at least '1ms'" }, { path: `${verb}.timeout` })
 }
 
 const FLOW = ['prefetch', 'prefetchBytes', 'rate']

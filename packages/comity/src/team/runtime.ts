@@ -22,6 +22,7 @@ import { type Mover, scheduledMover } from '../outbox/scheduled-mover.ts'
 import type { Database } from '../postgres/database.ts'
 import { relay } from '../relay/relay.ts'
 import type { AppliedKeys } from '../replica/replica.ts'
+import { handlingOutcomes } from '../request/handling-outcomes.ts'
 import { requests } from '../request/requests.ts'
 import { attention } from '../subscription/attention.ts'
 import { isMoving } from '../transport/index.ts'
@@ -94,6 +95,14 @@ export function runtime<Tx>(
   })
   const onDecided = requesting.tellSoon
   const { subscriptions, fillers, permits } = subscribe({ ...options, cleared, signals, vitalSigns, onDecided })
+  const reacting =
+    settings.subscriptions && declaration.outcomes.length > 0
+      ? handlingOutcomes<Tx>({
+          ...{ team, handled: declaration.outcomes, database, logger, permit: permits.of('outcomes', 1) },
+          mayRun: () => cleared.identity !== undefined,
+          contextFor: (base) => options.contextFor(base, { traceparent: undefined }),
+        })
+      : undefined
   const copying = {
     ...{ declaration, holder, database: database as Database, transport, logger, fence, lease: settings.lease, ...settings.backfill },
     brokerName: (name: string) => inNamespace(namespace, name),
@@ -162,6 +171,7 @@ export function runtime<Tx>(
     ...announcing.loops,
     ...erasing.loops,
     ...requesting.loops,
+    ...(reacting ? [reacting] : []),
   ]
   const side = [
     ...subscriptions.values(),

@@ -29,7 +29,7 @@ export interface Subscribing<Tx> {
   readonly applied: ReadonlyMap<string, AppliedKeys>
   /** Something that was asked of this team is decided, and commits next. */
   readonly onDecided: () => void
-  readonly contextFor: (base: HandlerContext<Tx>, message: MessageBase) => unknown
+  readonly contextFor: (base: HandlerContext<Tx>, message: Pick<MessageBase, 'traceparent'>) => unknown
   /** Whether a copy of this team has what a message waits for; undefined where it has no such copy. */
   readonly arrived: (wanted: Required<Wanted>) => Promise<boolean | undefined>
 }
@@ -101,7 +101,7 @@ export function subscribe<Tx>(options: Subscribing<Tx>): Subscribed {
     const own = contract.contractKind === 'request' ? decidingHandle(contract, handled.handle) : handled.handle
     const validator = compile(audience === undefined ? contract.schema : partialSchema(contract, fieldsOn(contract, audience)))
     const handle = tracedHandler<Tx>(traced(name, contract), own)
-    const contextFor = options.contextFor as (base: HandlerContext<Tx>, message: MessageBase) => never
+    const contextFor = options.contextFor as (base: HandlerContext<Tx>, message: Pick<MessageBase, 'traceparent'>) => never
     const consumer = handlerConsumer<Tx, never>({ contract, validator, handle, contextFor, timeout, batch, logger })
     add(name, contract, consumer, handled.flow, handled)
   }

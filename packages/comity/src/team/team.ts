@@ -26,11 +26,12 @@ import { AppliedKeys, type Replica, replica, type Token } from '../replica/repli
 import type { Asked } from '../request/asked.ts'
 import { Asking, type AskOptions } from '../request/asking.ts'
 import type { AnswerHandler } from '../request/deciding.ts'
+import type { OutcomeHandler } from '../request/handling-outcomes.ts'
 import type { HandlerContext, MessageOf } from '../subscription/handler.ts'
 import type { LineRun } from '../subscription/line-run.ts'
 import type { Subscription } from '../subscription/subscription.ts'
 import type { ProvisionStep } from '../transport/index.ts'
-import { type AnswersOptions, Declaring, type KeepsOptions, type OnOptions, type OwnsOptions } from './declare.ts'
+import { type AnswersOptions, type AsksOptions, Declaring, type KeepsOptions, type OnOptions, type OwnsOptions } from './declare.ts'
 import { NoSuchSubscription, NotReplica } from './errors.ts'
 import { type Runtime, runtime } from './runtime.ts'
 import { Settings, type TeamOptions } from './settings.ts'
@@ -70,6 +71,11 @@ export interface Team<Tx = unknown> extends AsyncDisposable {
   ): Team<Tx>
   /** This team asks that of the owner of an entity. Somebody must answer it when this team starts: else COMITY_REQUEST_UNANSWERED. */
   asks(request: Request): Team<Tx>
+  /**
+   * The same, and what this team does when the owner has decided: the effect in `tx` happens once for each outcome, in whichever process. A handler that
+   * throws is tried again, ever later, up to ten minutes; it may ask and publish in its turn.
+   */
+  asks<R extends Request>(request: R, handle: OutcomeHandler<R, TeamContext<Tx>>, options?: AsksOptions): Team<Tx>
   /** This team, as the owner, answers a request: once, in one transaction with what the handler writes in `tx`. */
   answers<R extends Request>(request: R, handle: AnswerHandler<R, TeamContext<Tx>>, options?: AnswersOptions): Team<Tx>
 
@@ -205,8 +211,8 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
       declaring.on(contract, handle as never, given)
       return self
     },
-    asks(request) {
-      declaring.asks(request)
+    asks(request: Request, handle?: OutcomeHandler<never, TeamContext<Tx>>, given: AsksOptions = {}) {
+      declaring.asks(request, handle as never, given)
       return self
     },
     answers(request, handle, given = {}) {

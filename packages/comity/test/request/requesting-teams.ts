@@ -1,5 +1,5 @@
 import { entity, request } from '@comity/contract'
-import { type Queryable, type Team, type TeamContext, type TeamOptions, team } from 'comity'
+import { type OutcomeHandler, type Queryable, type Team, type TeamContext, type TeamOptions, team } from 'comity'
 import type { TestBus, TestTeam } from 'comity/testing'
 import { z } from 'zod'
 import { testTeam } from '../../../../test/support/test-team.ts'
@@ -35,6 +35,7 @@ export const ChangeAbout = request('crm.change-about', {
 })
 
 declare const anyTeam: Team<Queryable>
+export type ChangeEmailReaction = OutcomeHandler<typeof ChangeEmail, TeamContext<Queryable>>
 type ChangeEmailAnswer = Parameters<typeof anyTeam.answers<typeof ChangeEmail>>[1]
 
 /** Owns customers and profiles; what it does with what is asked, the test says. */
@@ -83,15 +84,28 @@ export async function changeEmail(
 /** Keeps customers and asks for changes of them. */
 export async function newAsker(
   bus: TestBus,
-  options: { name?: string; url?: string; fields?: readonly ('email' | 'name' | 'seen' | 'score' | 'tags')[] } = {},
+  options: {
+    name?: string
+    url?: string
+    fields?: readonly ('email' | 'name' | 'seen' | 'score' | 'tags')[]
+    /** What it does with outcomes. */
+    react?: ChangeEmailReaction
+    /** SQL of a table of its own. */
+    table?: string
+  } = {},
 ): Promise<TestTeam<Queryable>> {
-  const { name = 'marketing', url, fields = ['email', 'name', 'seen', 'score', 'tags'] } = options
+  const { name = 'marketing', url, fields = ['email', 'name', 'seen', 'score', 'tags'], react, table } = options
   const config = team<Queryable>(name)
     .keeps(Customer, { fields })
     .keeps(Profile, { fields: ['about'] })
-    .asks(ChangeEmail)
     .asks(ChangeAbout)
-  return testTeam<Queryable>(config, { bus, ...(url === undefined ? {} : { url }) })
+  if (react === undefined) config.asks(ChangeEmail)
+  else config.asks(ChangeEmail, react)
+  return testTeam<Queryable>(config, {
+    bus,
+    ...(url === undefined ? {} : { url }),
+    ...(table === undefined ? {} : { setup: (db) => db.query(table) }),
+  })
 }
 
 /** Until the copies are filled: a backfill that goes on gives rows new versions. */

@@ -36,6 +36,9 @@ export interface RequestRecord {
   /** When the asker heard it, or at the owner: when the broker took it. */
   readonly heardAt: string | null
   readonly visibleAt: string | null
+  /** When this team's own handler has acted on the outcome, and why it could not yet; both null where it has none. */
+  readonly handledAt: string | null
+  readonly problem: string | null
 }
 
 /** One request with what it says; both are null where they are not kept (any more). */
@@ -57,17 +60,17 @@ export interface RequestFilter {
 
 const ASKED = `
   select 'asked' as side, a.id, a.request, a.entity, a.key, a.tenant, a.owner as peer, a.state, a.overdue, a.reason, a.owner_version as version,
-    coalesce(a.asked_at, a.heard_at) as sorted, a.asked_at, a.deadline, a.withdrawing_at, a.decided_at, a.heard_at, a.visible_at, a.data, a.detail
+    coalesce(a.asked_at, a.heard_at) as sorted, a.asked_at, a.deadline, a.withdrawing_at, a.decided_at, a.heard_at, a.visible_at, a.data, a.detail, a.handled_at, a.problem
   from comity.asked_requests a`
 const ANSWERED = `
   select 'answered', r.id, r.topic, r.entity, r.key, r.tenant, r.asker, r.outcome, false, r.reason, r.owner_version,
-    r.asked_at, r.asked_at, r.deadline, null::timestamptz, r.decided_at, r.told_at, null::timestamptz, null::text, r.detail
+    r.asked_at, r.asked_at, r.deadline, null::timestamptz, r.decided_at, r.told_at, null::timestamptz, null::text, r.detail, null::timestamptz, null::text
   from comity.requests r`
 /* Not decided: in the lines of its subscription. */
 const WAITING = `
   select 'answered', w.attributes::json ->> 'ce-comityrequest', s.topic, c.entity, w.key, w.tenant, substring(w.attributes::json ->> 'ce-source' from 8),
     'requested', false, null::text, null::bigint, w.time, w.time, (w.attributes::json ->> 'ce-comitydeadline')::timestamptz, null::timestamptz,
-    null::timestamptz, null::timestamptz, null::timestamptz, w.data, null::text
+    null::timestamptz, null::timestamptz, null::timestamptz, w.data, null::text, null::timestamptz, null::text
   from comity.answered c join comity.subscriptions s on s.topic = c.topic join comity.waiting_keys k on k.subscription = s.name
     join comity.waiting w on w.subscription = k.subscription and w.key = k.key and w.seq > k.done
   where w.attributes::jsonb ? 'ce-comityrequest' and not w.attributes::jsonb ? 'ce-comityask' and not exists (
@@ -75,7 +78,8 @@ const WAITING = `
 const COLUMNS = `
   q.side, q.id, q.request, q.entity, q.key, q.tenant, q.peer, q.state, q.overdue, q.reason, q.version::text as version, ${isoTime('q.asked_at')} as "askedAt",
   ${isoTime('q.deadline')} as deadline, ${isoTime('q.withdrawing_at')} as "withdrawingAt", ${isoTime('q.decided_at')} as "decidedAt",
-  ${isoTime('q.heard_at')} as "heardAt", ${isoTime('q.visible_at')} as "visibleAt"`
+  ${isoTime('q.heard_at')} as "heardAt", ${isoTime('q.visible_at')} as "visibleAt",
+  ${isoTime('q.handled_at')} as "handledAt", q.problem`
 
 type Row = Omit<RequestRecord, 'version'> & { readonly version: string | null; readonly exact: string }
 

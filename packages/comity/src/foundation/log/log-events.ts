@@ -49,6 +49,11 @@ export const LOG_EVENTS = {
     message: 'what was decided about requests could not be told to their asker: it is tried again',
     fields: ['sender', 'error.code', 'error.message'],
   },
+  'comity.request.outcome_not_handled': {
+    level: 'warn',
+    message: 'a handler of what an owner has decided failed: it is tried again, ever later',
+    fields: ['type', 'message', 'attempt', 'error.code', 'error.message'],
+  },
   'comity.history.lost': {
     level: 'warn',
     message:
