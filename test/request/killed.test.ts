@@ -35,7 +35,7 @@ afterEach(() => {
   for (const child of children) child.kill('SIGKILL')
 })
 
-test('whoever is killed, each request has one outcome, and no update is lost', { timeout: full ? 3_600_000 : 180_000 }, async () => {
+test('whoever is killed, each request has one outcome, and no update is lost', { timeout: full ? 3_600_000 : 300_000 }, async () => {
   const urls = Object.fromEntries(await Promise.all(Object.keys(sides).map(async (side) => [side, (await freshDatabase()).url]))) as Record<
     Side,
     string
