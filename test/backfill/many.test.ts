@@ -82,7 +82,10 @@ test.runIf(full || process.env.COMITY_BACKFILLS !== undefined)(
         processes.faults.push({ f: 'fault', phase: 'ok', process: 'test', time: performance.now(), name: `kill ${side}` })
       }
       const began = performance.now()
-      await until(async () => (await stateOf(marketingDb)) === 'ready', 100_000)
+      await until(async () => (await stateOf(marketingDb)) === 'ready', 300_000).catch(async (error: unknown) => {
+        const { rows } = await crmDb.query('select * from comity.backfills order by asked_at desc limit 1')
+        throw new Error(`backfill ${round + 1} is not ready: ${JSON.stringify([(await asked(marketingDb))[0], rows[0]])}`, { cause: error })
+      })
       process.stdout.write(
         `backfill ${round + 1} of ${BACKFILLS}: ready ${((performance.now() - began) / 1000).toFixed(1)} s after the last kill\n`,
       )

@@ -2,6 +2,7 @@ import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { launchMemoryBus } from '../support/buses/memory-bus.ts'
+import { shortAndFull } from '../support/full.ts'
 import { scenario } from './scenario.ts'
 import { until } from './until.ts'
 import type { World } from './world.ts'
@@ -14,11 +15,14 @@ async function effects(world: World): Promise<number> {
 /** Only events and notes: what goes to handlers. */
 const EVENTS = { weights: { account: 0, product: 0, line: 0, note: 1, price: 0, clicked: 4, moved: 4 }, keys: 10 } as const
 
+/** At which message. */
+const TIMES = shortAndFull([3], [6])
+
 scenario(
   '14. a consumer is killed after the effect, before its commit, and after that, before the acknowledgement: one effect',
   async ({ world, judge }) => {
     await Promise.all([world.spawn('shop'), world.spawn('stock')])
-    for (const at of [3, 6]) {
+    for (const at of TIMES) {
       for (const moment of ['after-effect', 'before-acknowledge'] as const) {
         const consumer = world.launch('mail', { failpoints: [world.failpoint(moment, 'SIGKILL', at)] })
         const writing = world.write({ changes: 60, connections: 4, mix: EVENTS })
@@ -29,7 +33,7 @@ scenario(
     }
     await world.spawn('mail')
     const { counts } = await judge()
-    expect(counts.faults).toBe(4)
+    expect(counts.faults).toBe(2 * TIMES.length)
   },
 )
 
@@ -78,38 +82,42 @@ scenario(
 )
 
 describe('18. a parked key is retried', () => {
-  scenario('and the process is killed in the middle: it continues, each effect once and in order', async ({ world, judge }) => {
-    const poison = join(world.folder, 'poison.txt')
-    writeFileSync(poison, '')
-    await Promise.all([world.spawn('shop'), world.spawn('stock')])
-    const consumer = await world.spawn('mail', { poison, handling: { attempts: 1 } })
-    // The first change of every key is poison; its followers join its line.
-    const { rows: none } = await world.pools.mail.query('select from effects')
-    expect(none).toEqual([])
-    appendFileSync(poison, `${Array.from({ length: 400 }, (_, n) => `w${n}:1`).join('\n')}\n`)
-    await world.fault('poison', () => world.write({ changes: 80, connections: 1, mix: { ...EVENTS, keys: 3, statements: 2 } }))
-    const keys = await until('a key waits, with followers', async () => {
-      const { rows } = await world.pools.mail.query<{ subscription: string; key: string; length: number }>(
-        `select k.subscription, k.key, count(*)::int as length from comity.waiting_keys k join comity.waiting w using (subscription, key)
+  scenario(
+    'and the process is killed in the middle: it continues, each effect once and in order',
+    async ({ world, judge }) => {
+      const poison = join(world.folder, 'poison.txt')
+      writeFileSync(poison, '')
+      await Promise.all([world.spawn('shop'), world.spawn('stock')])
+      const consumer = await world.spawn('mail', { poison, handling: { attempts: 1 } })
+      // The first change of every key is poison; its followers join its line.
+      const { rows: none } = await world.pools.mail.query('select from effects')
+      expect(none).toEqual([])
+      appendFileSync(poison, `${Array.from({ length: 400 }, (_, n) => `w${n}:1`).join('\n')}\n`)
+      await world.fault('poison', () => world.write({ changes: 80, connections: 1, mix: { ...EVENTS, keys: 3, statements: 2 } }))
+      const keys = await until('a key waits, with followers', async () => {
+        const { rows } = await world.pools.mail.query<{ subscription: string; key: string; length: number }>(
+          `select k.subscription, k.key, count(*)::int as length from comity.waiting_keys k join comity.waiting w using (subscription, key)
          where w.seq > k.done group by 1, 2 having count(*) >= 3`,
-      )
-      return rows.length > 0 ? rows : undefined
-    })
-    expect(await world.drain(30_000)).toBe(true)
-    await consumer.kill()
-    writeFileSync(poison, '')
+        )
+        return rows.length > 0 ? rows : undefined
+      })
+      expect(await world.drain(30_000)).toBe(true)
+      await consumer.kill()
+      writeFileSync(poison, '')
 
-    for (const { subscription, key } of keys) {
-      const dying = await world.spawn('mail', { failpoints: [world.failpoint('after-effect', 'SIGKILL', 2)] })
-      await expect(dying.retry(subscription, key)).rejects.toThrow('ended')
-      world.happened('kill a consumer that runs a line')
-    }
-    const last = await world.spawn('mail')
-    for (const { subscription, key } of keys) expect(await last.retry(subscription, key)).toMatchObject({ ran: expect.any(Number) })
-    const { rows } = await world.pools.mail.query('select from comity.waiting_keys')
-    expect(rows).toEqual([])
-    await judge()
-  })
+      for (const { subscription, key } of keys) {
+        const dying = await world.spawn('mail', { failpoints: [world.failpoint('after-effect', 'SIGKILL', 2)] })
+        await expect(dying.retry(subscription, key)).rejects.toThrow('ended')
+        world.happened('kill a consumer that runs a line')
+      }
+      const last = await world.spawn('mail')
+      for (const { subscription, key } of keys) expect(await last.retry(subscription, key)).toMatchObject({ ran: expect.any(Number) })
+      const { rows } = await world.pools.mail.query('select from comity.waiting_keys')
+      expect(rows).toEqual([])
+      await judge()
+    },
+    { long: true },
+  )
 })
 
 scenario(

@@ -1,4 +1,5 @@
 import { expect } from 'vitest'
+import { shortAndFull } from '../support/full.ts'
 import type { Disturbance, TcpProxy } from '../support/tcp-proxy.ts'
 import { scenario } from './scenario.ts'
 import type { TeamName } from './teams.ts'
@@ -11,13 +12,10 @@ const PAIRS: readonly (readonly [team: TeamName, database: TeamName | 'bus'])[] 
   ['stock', 'bus'],
   ['stock', 'stock'],
 ]
-const DISTURBANCES: readonly Disturbance[] = [
-  { kind: 'black-hole' },
-  { kind: 'drop-replies' },
-  { kind: 'cut', afterBytes: 20_000 },
-  { kind: 'reset' },
-  { kind: 'delay', ms: 30 },
-]
+const DISTURBANCES = shortAndFull<Disturbance>(
+  [{ kind: 'black-hole' }, { kind: 'reset' }],
+  [{ kind: 'drop-replies' }, { kind: 'cut', afterBytes: 20_000 }, { kind: 'delay', ms: 30 }],
+)
 
 scenario(
   `21. the network between every two parts, disturbed in turn (${DISTURBANCES.map(({ kind }) => kind).join(', ')}): noticed, reconnected, nothing lost`,

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
+import { shortAndFull } from '../support/full.ts'
 import { scenario } from './scenario.ts'
 import { until } from './until.ts'
 
@@ -10,7 +11,7 @@ describe('10. the owner’s Postgres dies', () => {
     async ({ world, server, judge }) => {
       await Promise.all([world.spawn('shop'), world.spawn('mail'), world.spawn('stock')])
       const writing = world.write({ changes: 400, connections: 8, mix: { asynchronous: 0.5, prepared: 0.05 } })
-      for (const how of ['immediate', 'SIGKILL', 'immediate'] as const) {
+      for (const how of shortAndFull<'immediate' | 'SIGKILL'>(['immediate'], ['SIGKILL', 'immediate'])) {
         const { rows } = await world.pools.shop.query<{ count: number }>('select count(*)::int as count from journal')
         const before = rows[0]?.count ?? 0
         await until('writers are at work', async () => {

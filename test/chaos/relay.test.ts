@@ -1,4 +1,5 @@
 import { expect } from 'vitest'
+import { shortAndFull } from '../support/full.ts'
 import { isSettled } from './observations.ts'
 import { readHistory } from './recorder.ts'
 import { scenario } from './scenario.ts'
@@ -14,11 +15,14 @@ async function storedSends(world: World): Promise<Readonly<Record<string, number
   return sends
 }
 
+/** After how many batches. */
+const TIMES = shortAndFull([1], [2])
+
 scenario(
   '5. the relay is killed after the broker stored a batch, before the checkpoint, and between two messages of a batch: repetitions only, and the order holds',
   async ({ world, judge }) => {
     await Promise.all([world.spawn('mail'), world.spawn('stock')])
-    for (const at of [1, 2]) {
+    for (const at of TIMES) {
       for (const moment of ['after-send', 'mid-send'] as const) {
         const relay = world.launch('shop', { failpoints: [world.failpoint(moment, 'SIGKILL', at)] })
         const writing = world.write({ changes: 120, connections: 6, mix: { keys: 10 } })
@@ -29,7 +33,7 @@ scenario(
     }
     await world.spawn('shop')
     const { counts } = await judge()
-    expect(counts.faults).toBe(4)
+    expect(counts.faults).toBe(2 * TIMES.length)
     expect(counts.publications).toBeGreaterThan(counts.published)
   },
 )

@@ -59,7 +59,7 @@ scenario(
     }
     await judge()
   },
-  { crashable: true, timeout: full ? 300_000 : 90_000 },
+  { crashable: true, long: true, timeout: full ? 300_000 : 90_000 },
 )
 
 scenario(

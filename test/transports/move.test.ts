@@ -22,7 +22,7 @@ beforeAll(buildCli, 180_000)
 describe.each(Object.keys(targets))('from a Postgres bus to %s', (name) => {
   const broker = BROKERS.find((each) => each === name)
   const isHere = broker === undefined || brokerIsHere(broker)
-  const reason = !isHere ? 'not installed' : name !== 'nats' && !full ? 'left out of the short form' : ''
+  const reason = !isHere ? 'not installed' : !full ? 'left out of the short form' : ''
   const it = reason === '' ? test : test.skip
   let target: Target | undefined
   afterAll(async () => target?.close())

@@ -6,7 +6,7 @@ import { full, shortAndFull } from '../../../test/support/full.ts'
 import { spawnTypeScript } from '../../../test/support/typescript-process.ts'
 
 /** Of 2,000, which the story has by itself, the short form takes fewer: the same steps and comparisons, less work. */
-const CUSTOMERS = full ? 2000 : 600
+const CUSTOMERS = full ? 2000 : 200
 const MAIN = new URL('../src/main.ts', import.meta.url)
 
 /** The story as a process, and what it has written so far. */

@@ -1,11 +1,11 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { onEachPostgres } from '../../../test/support/postgres.ts'
+import { onNewestPostgres } from '../../../test/support/postgres.ts'
 import { type Agency, BOTH, CRM, CUSTOMERS, insertCustomer, MARKETING, newAgency, watchTable } from './support/agency.ts'
 import { buildCli, comity, type Started, startComity } from './support/comity.ts'
 
 /** The printed roles, used as they are: tables are an owner's, the application is the writer, `comity run` is the runner. Nobody is superuser. */
-onEachPostgres('comity migrate --roles', (server) => {
+onNewestPostgres('comity migrate --roles', (server) => {
   let agency: Agency
   const running: Started[] = []
   const clients: pg.Client[] = []

@@ -74,7 +74,7 @@ export function chunkApplier(options: {
   const filler = chunkFiller(replica, entity, schema)
 
   /** One transaction for as many as fit; answers how many of them have ended. */
-  async function apply(chunks: readonly Chunk[]): Promise<readonly DeliveryResult[]> {
+  async function apply(chunks: readonly Chunk[], after: Chunk | undefined): Promise<readonly DeliveryResult[]> {
     const first = chunks[0] as Chunk
     const done: string[] = []
     const results = await permit(() =>
@@ -92,7 +92,7 @@ export function chunkApplier(options: {
         let last: Position = { ...job, term: Number(job.term), version: Number(job.version), follows: Number(job.follows) }
         const answers: DeliveryResult[] = []
         const sums = { rows: 0, applied: 0, withheld: 0, refused: 0 }
-        for (const chunk of chunks) {
+        for (const [i, chunk] of chunks.entries()) {
           const place = placeOf(chunk, last)
           // Nothing of a paused tenant moves, so its chunk waits, and with it those that follow: they are a chain. The waiting lines hold messages of the live topic, and no rows.
           const paused = pausedTenants.size === 0 || place === 'repeated' ? undefined : filler.tenantIn(chunk, pausedTenants)
@@ -104,7 +104,7 @@ export function chunkApplier(options: {
           answers.push('ack')
           if (place === 'repeated') continue
           if (sums.rows === 0) await sql.query(LOCK_LANES, [replica])
-          const filled = await filler.fill(sql, chunk, job.why)
+          const filled = await filler.fill(sql, chunk, job.why, chunks[i + 1] ?? after)
           done.push(...filled.keys)
           sums.rows += filled.rows
           sums.applied += filled.applied
@@ -130,7 +130,8 @@ export function chunkApplier(options: {
       if (messages[0]?.replica !== replica) return ['ack']
       const id = messages[0].data.id
       const others = messages.findIndex((message) => message.replica !== replica || message.data.id !== id)
-      return apply(messages.slice(0, others < 0 ? AT_ONCE : Math.min(others, AT_ONCE)).map(({ data }) => data))
+      const chunks = messages.slice(0, others < 0 ? AT_ONCE : Math.min(others, AT_ONCE)).map(({ data }) => data)
+      return apply(chunks, messages[chunks.length]?.data)
     },
   }
 }

@@ -24,8 +24,9 @@ export function fillingOfStates(replica: string, version: number, keys: readonly
 /**
  * Puts rows into a copy's table, in a transaction that holds all of its lanes; answers how many were newer than what was there. Of a key of which
  * nothing is there, as of most in a first load, nothing is to be compared: COPY takes a fraction of the time of a statement that compares.
+ * @param meanwhile what can be done while the database copies
  */
-export async function fillRows(sql: Queryable, table: ReplicaSql, filling: Filling): Promise<number> {
+export async function fillRows(sql: Queryable, table: ReplicaSql, filling: Filling, meanwhile?: () => void): Promise<number> {
   const { replica, keys } = filling
   const all = keys.map((_, position) => position)
   const line = sql.copyIn && filling.lines(table.columns)
@@ -34,7 +35,7 @@ export async function fillRows(sql: Queryable, table: ReplicaSql, filling: Filli
   if (!rows[0]?.copied) return compared(sql, table, filling, all)
   const known = new Set(JSON.parse(rows[0].known) as string[])
   const fresh = known.size === 0 ? all : all.filter((position) => !known.has(keys[position] as string))
-  if (fresh.length > 0) await sql.copyIn?.(table.copy, fresh.map(line).join(''))
+  if (fresh.length > 0) await sql.copyIn?.(table.copy, fresh.map(line).join(''), meanwhile)
   if (known.size === 0) return fresh.length
   const others = all.filter((position) => known.has(keys[position] as string))
   return fresh.length + (await compared(sql, table, filling, others))

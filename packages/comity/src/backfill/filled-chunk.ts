@@ -2,7 +2,7 @@ import { type ContractDescription, type JsonSchema, keyOf } from '@comity/contra
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { copyStatements } from '../replica/copy-statements.ts'
-import { isJson, lineOfCells } from '../replica/replica-copy.ts'
+import { hasSpecial, isJson, lineOfCells, lineOfPlainCells } from '../replica/replica-copy.ts'
 import { keptOf } from '../replica/subset.ts'
 import { compile } from '../schema/index.ts'
 import { CELL, type CellColumn, type Cells, type CellsJudge, cellsJudge, ROW, stateOfCells } from './cells.ts'
@@ -23,8 +23,11 @@ export interface Filled {
 }
 
 export interface ChunkFiller {
-  /** Puts the rows of a chunk into the copy, in a transaction that holds all of its lanes. */
-  fill(sql: Queryable, chunk: Chunk, why: string): Promise<Filled>
+  /**
+   * Puts the rows of a chunk into the copy, in a transaction that holds all of its lanes.
+   * @param next is taken apart while the database is at work
+   */
+  fill(sql: Queryable, chunk: Chunk, why: string, next?: Chunk): Promise<Filled>
   /** One of these tenants that has rows in it. */
   tenantIn(chunk: Chunk, tenants: ReadonlySet<string>): string | undefined
 }
@@ -38,6 +41,7 @@ export function chunkFiller(replica: string, entity: ContractDescription, schema
   const statements = copyStatements()
   const validator = compile(schema)
   const judges = new Map<string, CellsJudge | undefined>()
+  const takenApart = new WeakMap<Chunk, Filling | undefined>()
 
   function statesOf({ states, table }: Chunk): readonly State[] {
     return table === undefined ? states : table.rows.split(ROW).map((row) => stateOfCells(schema, table.columns, row.split(CELL)))
@@ -54,6 +58,12 @@ export function chunkFiller(replica: string, entity: ContractDescription, schema
   }
 
   /** Rows as they came; undefined if one has to be looked at by itself. */
+  function asTheyCame(chunk: Chunk): Filling | undefined {
+    if (chunk.table === undefined) return undefined
+    if (!takenApart.has(chunk)) takenApart.set(chunk, fillingOf(chunk.table, chunk.version))
+    return takenApart.get(chunk)
+  }
+
   function fillingOf({ columns, rows }: Cells, version: number): Filling | undefined {
     const cells = judgeOf(columns)?.read(rows)
     if (cells === undefined) return undefined
@@ -79,6 +89,10 @@ export function chunkFiller(replica: string, entity: ContractDescription, schema
         const order = wanted.map(({ field }) => columns.findIndex((column) => column.field === field))
         // A JSON column takes no bare text.
         if (order.some((at, i) => at < 0 || (isJson(wanted[i]?.type as string) && columns[at]?.as === 'text'))) return undefined
+        if (order.length === columns.length && order.every((at, i) => at === i) && !hasSpecial(rows)) {
+          const texts = rows.split(ROW)
+          return (position) => lineOfPlainCells(texts[position] as string, version)
+        }
         return (position) =>
           lineOfCells(
             order.map((at) => cells[position]?.[at] as string),
@@ -89,18 +103,24 @@ export function chunkFiller(replica: string, entity: ContractDescription, schema
   }
 
   return {
-    async fill(sql, chunk, why) {
+    async fill(sql, chunk, why, next) {
       const { id, version, withheld } = chunk
       const copy = await statements.of(sql, replica)
       if (withheld.length > 0) await sql.query(LEFT, [replica, arrayLiteral(withheld), 'withheld', `backfill ${id}`])
+      const prepare = (): void => {
+        try {
+          if (next !== undefined && copy.subset === undefined) asTheyCame(next)
+        } catch {
+          // It fails again when it is its turn, where somebody hears of it.
+        }
+      }
       const into = async (filling: Filling): Promise<number> => {
         let applied = 0
-        for (const table of filledTables(copy, why)) applied = await fillRows(sql, table, filling)
+        for (const table of filledTables(copy, why)) applied = await fillRows(sql, table, filling, prepare)
         return applied
       }
-      const asTheyCame = chunk.table === undefined || copy.subset !== undefined ? undefined : fillingOf(chunk.table, version)
-      if (asTheyCame !== undefined)
-        return { rows: asTheyCame.keys.length, keys: asTheyCame.keys, applied: await into(asTheyCame), refused: 0 }
+      const whole = copy.subset === undefined ? asTheyCame(chunk) : undefined
+      if (whole !== undefined) return { rows: whole.keys.length, keys: whole.keys, applied: await into(whole), refused: 0 }
 
       const states = statesOf(chunk)
       const keys: string[] = []

@@ -18,8 +18,11 @@
  */
 export interface Queryable {
   query<Row = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<QueryResult<Row>>
-  /** Runs `COPY … FROM STDIN` with this data. Only transactions of our own pool have it: whoever calls it has another way. */
-  copyIn?(statement: string, data: string): Promise<void>
+  /**
+   * Runs `COPY … FROM STDIN` with this data. Only transactions of our own pool have it: whoever calls it has another way.
+   * @param meanwhile called once the server has all of it: work for the time in which it is at work; it must not throw
+   */
+  copyIn?(statement: string, data: string, meanwhile?: () => void): Promise<void>
 }
 
 export interface QueryResult<Row> {

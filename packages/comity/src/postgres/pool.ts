@@ -78,9 +78,9 @@ export function connect(config: string | PgConfig | PgPool, options: ConnectOpti
           ...(given
             ? {}
             : {
-                async copyIn(statement: string, data: string) {
+                async copyIn(statement: string, data: string, meanwhile?: () => void) {
                   if (over) throw new TransactionIsOver({})
-                  await copyIn(client, statement, data)
+                  await copyIn(client, statement, data, meanwhile)
                 },
               }),
         }

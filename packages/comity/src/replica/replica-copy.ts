@@ -4,7 +4,7 @@ import type { ReplicaColumn } from './replica-columns.ts'
 
 type State = Readonly<Record<string, unknown>>
 
-/** Between the columns of a line. */
+/** Between the columns of a line, as between the cells of a chunk. */
 const DELIMITER = '\x7f'
 
 export function copyStatement(table: string, columns: readonly ReplicaColumn[], versionColumn: string): string {
@@ -22,7 +22,17 @@ export function lineOfState(columns: readonly ReplicaColumn[], state: State, ver
 /** The same of cells, which are in the order of the columns: wire texts, and {@link NULL_CELL}. */
 export function lineOfCells(cells: readonly string[], version: number): string {
   const line = cells.join(DELIMITER)
-  return `${PLAIN_SPECIAL.test(line) ? cells.map((cell) => (cell === NULL_CELL ? cell : escaped(cell))).join(DELIMITER) : line}${DELIMITER}${version}\n`
+  return `${hasSpecial(line) ? cells.map((cell) => (cell === NULL_CELL ? cell : escaped(cell))).join(DELIMITER) : line}${DELIMITER}${version}\n`
+}
+
+/** The same of cells that are one text, the delimiter between them, of which {@link hasSpecial} says that nothing is to be escaped. */
+export function lineOfPlainCells(cells: string, version: number): string {
+  return `${cells}${DELIMITER}${version}\n`
+}
+
+/** Whether cells have anything that COPY would take for something else. */
+export function hasSpecial(cells: string): boolean {
+  return PLAIN_SPECIAL.test(cells)
 }
 
 export function isJson(type: string): boolean {

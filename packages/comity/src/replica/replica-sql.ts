@@ -86,10 +86,11 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
       select count(*)::int as applied from applied`,
     // LIMIT has the index asked key by key: as an EXISTS the planner reads the whole table for some plans, at each chunk.
     known: `
+      with any_tombstone as materialized (select exists (select from comity.tombstones t where t.replica = $2::text) as there)
       select coalesce(json_agg(i.key), '[]')::text as known, not row_security_active(${quoteLiteral(table)}) as copied
       from unnest($1::text::text[]) i(key)
         left join lateral (select true as found from ${table} r where ${isKey} limit 1) r on true
-        left join lateral (select true as found from comity.tombstones t where t.replica = $2::text and t.key = i.key limit 1) t on true
+        left join lateral (select true as found from comity.tombstones t where (select a.there from any_tombstone a) and t.replica = $2::text and t.key = i.key limit 1) t on true
       where r.found or t.found`,
     copy: copyStatement(table, replica.columns, VERSION_COLUMN),
     columns: replica.columns,

@@ -62,9 +62,10 @@ test('the owner’s', async () => {
 
 test('the copy’s', async () => {
   await on.marketing.db.query('drop function comity.canonical_json(jsonb)')
+  const rests: number[] = []
   const copy = auditedCopy({
     ...{ database: marketing, secret: SECRET, signal: new AbortController().signal, permit: (work) => work() },
-    clock: { ...unhurried.clock, sleep: async () => undefined },
+    clock: { ...unhurried.clock, sleep: async (ms) => void rests.push(ms) },
     shape: {
       ...{ name: 'marketing.slow', schema: 'public', table: 'slow' },
       columns: [
@@ -85,5 +86,8 @@ test('the copy’s', async () => {
   const quickly = await look()
   expect(quickly.digests.reduce((sum, { count }) => sum + count, 0)).toBe(ROWS)
   await tire('marketing', 'canonical_json', 'jsonb', 0.001)
+  rests.length = 0
   expect(await look()).toEqual(quickly)
+  // It took 600 ms twice, all but the last slices of it followed by a rest of as long.
+  expect(rests.reduce((sum, ms) => sum + ms, 0)).toBeGreaterThan(ROWS)
 })

@@ -12,7 +12,7 @@ import type { Chunk } from '../../src/backfill/contracts.ts'
 import { NULL_CELL } from '../../src/outbox/capture/index.ts'
 import { compile } from '../../src/schema/index.ts'
 import { decorateTransport } from '../../src/transport/decorate-transport.ts'
-import { ready } from './customers.ts'
+import { newCrm, newMarketing, ready } from './customers.ts'
 
 const Note = entity('crm.note', {
   key: ['list', 'id'],
@@ -45,15 +45,19 @@ const row = fc.record({
   any_: fc.option(fc.constantFrom('null', '1', 'a')),
 })
 
-/** The same bus for an owner whose chunks are looked at. */
-function watched({ memory, teams }: TestBus, look: (chunk: Chunk) => unknown): TestBus {
+/** The same bus for an owner whose chunks are what this makes of them. */
+function changed({ memory, teams }: TestBus, change: (chunk: Chunk) => Chunk): TestBus {
   const transport = memory.connect()
   const connect = () =>
     Object.assign(
       decorateTransport(transport, {
         send(topic, messages, options) {
-          for (const { attributes, data } of messages) if (attributes['ce-type'] === 'comity.backfill-chunk') look(JSON.parse(data))
-          return transport.send(topic, messages, options)
+          const sent = messages.map((message) =>
+            message.attributes['ce-type'] === 'comity.backfill-chunk'
+              ? { ...message, data: JSON.stringify(change(JSON.parse(message.data))) }
+              : message,
+          )
+          return transport.send(topic, sent, options)
         },
       }),
       { crash: () => transport.crash() },
@@ -65,7 +69,10 @@ test('a first load of awkward rows gives the rows that live changes give', async
   const bus = testBus()
   const forms = { cells: 0, states: 0 }
   await using crm = await testTeam(team('crm', { backfill: { batch: 8 } }).owns(Note, { table: 'notes', columns: { any: 'any_' } }), {
-    bus: watched(bus, (chunk) => forms[chunk.table === undefined ? 'states' : 'cells']++),
+    bus: changed(bus, (chunk) => {
+      forms[chunk.table === undefined ? 'states' : 'cells']++
+      return chunk
+    }),
     url: (await freshDatabase({ migrated: true })).url,
     setup: (db) => db.query(NOTES),
   })
@@ -123,6 +130,23 @@ test('a first load of awkward rows gives the rows that live changes give', async
   )
   expect(await form('{x,0}')).toEqual({ json: true, asked: true })
   expect(await form('{x,1}')).toEqual({ json: false, asked: true })
+})
+
+test('cells come in whatever order their owner says', async () => {
+  const bus = testBus()
+  const reversed = (chunk: Chunk): Chunk => {
+    const { columns = [], rows = '' } = chunk.table ?? {}
+    const turned = rows.split(ROW).map((row) => row.split(CELL).reverse().join(CELL))
+    return chunk.table === undefined ? chunk : { ...chunk, table: { columns: columns.toReversed(), rows: turned.join(ROW) } }
+  }
+  await using crm = await newCrm(changed(bus, reversed), { rows: 20 })
+  await using marketing = await newMarketing(bus)
+  await ready(marketing.db)
+  const rows = async (db: typeof crm.db, table: string) => (await db.query(`select id, email, name from ${table} order by id`)).rows
+  expect(await rows(marketing.db, 'crm_customer')).toEqual(await rows(crm.db, 'customers'))
+  // Nor did the audit that follows a first load have anything to put right.
+  expect((await marketing.db.query('select * from comity.audit_findings')).rows).toEqual([])
+  expect((await marketing.db.query('select * from comity.repairs')).rows).toEqual([])
 })
 
 const SCHEMAS: readonly JsonSchema[] = [

@@ -27,9 +27,9 @@ export function watched(url: string, before: Before): Database<Queryable> {
       return queryable.query(text, values)
     },
     ...(queryable.copyIn && {
-      async copyIn(statement, data) {
+      async copyIn(statement, data, meanwhile) {
         await before(statement)
-        await queryable.copyIn?.(statement, data)
+        await queryable.copyIn?.(statement, data, meanwhile)
       },
     }),
   })
