@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { ComityError, topicsOf } from '@comity/contract'
-import { declarationReport } from '../admin/declaration-report.ts'
+import { declarationReport, ownContracts } from '../admin/declaration-report.ts'
 import { jobRunner } from '../admin/jobs/job-runner.ts'
 import { executionOf, operate } from '../admin/operations.ts'
 import { copyAudits } from '../audit/copy-audits.ts'
@@ -114,6 +114,7 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
     mayAnnounce: () => cleared.identity !== undefined,
     cleared: (signal) => cleared.cleared(signal),
     declared: declarationReport(declaration),
+    contracts: ownContracts(declaration),
     subscriptions: [...subscriptions].map(([name, one]) => ({
       ...{ name, patience: patienceFor(declaration.handles.find((handled) => handled.name === name)?.timeout ?? 0) },
       progress: () => one.progress,

@@ -7,6 +7,7 @@ import { verify } from '../admin/verify.ts'
 import { verifySubscribed } from '../admin/verify-subscribed.ts'
 import { type Declaration, inNamespace, type Kept } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
+import { catalogSubscription } from '../control/catalog-topic.ts'
 import { copyingSubscriptions } from '../control/copying-topics.ts'
 import { erasureSubscriptions } from '../control/erasure-topics.ts'
 import { type CommandAnswer, type CommandOptions, giveCommand } from '../control/give-command.ts'
@@ -125,6 +126,7 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
         ...systemSubscriptions(declaring.declaration),
         ...copyingSubscriptions(declaring.declaration),
         ...erasureSubscriptions(declaring.declaration),
+        { name: catalogSubscription(name) },
       ].map(({ name: one }) => one),
   )
   const publishers = new Map<Contract, Publisher<Contract>>()
