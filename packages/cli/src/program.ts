@@ -19,6 +19,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<CreateCommand>>> = {
   withheld: async () => (await import('./commands/withheld.ts')).withheldCommand,
   backfill: async () => (await import('./commands/backfill.ts')).backfillCommand,
   trace: async () => (await import('./commands/trace.ts')).traceCommand,
+  catalog: async () => (await import('./commands/catalog.ts')).catalogCommand,
+  who: async () => (await import('./commands/who.ts')).whoCommand,
 
   pause: async () => (await import('./commands/pause.ts')).pauseCommand,
   resume: async () => (await import('./commands/pause.ts')).resumeCommand,

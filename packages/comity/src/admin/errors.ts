@@ -231,3 +231,8 @@ export const SeedRefused: ErrorType<'entity' | 'place' | 'problem'> = errorType(
   'the state at place {place} breaks the contract of {entity}: {problem}',
   'put it right and seed again; of these nothing was taken',
 )
+export const FieldNotDeclared: ErrorType<'field' | 'contracts'> = errorType(
+  'COMITY_FIELD_NOT_DECLARED',
+  'no team that this one has heard of has declared {field}',
+  'see "comity catalog" for what there is; a team is heard when it runs and "comity provision" was run for it. Contracts: {contracts}',
+)

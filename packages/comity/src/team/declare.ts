@@ -279,8 +279,7 @@ function otherTeams(team: string, given: readonly string[] | undefined, option: 
 function line(name: 'version' | 'contact', given: string | undefined, longest: number): Readonly<Record<string, string>> {
   if (given === undefined) return {}
   const option = `team.${name}`
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-  if (typeof given !== 'string' || given.trim() === '' || given.length > longest || /[\u0000-\u001f\u007f]/.test(given))
+  if (typeof given !== 'string' || given.trim() === '' || given.length > longest || /\p{Cc}/u.test(given))
     throw new BadOption({ option, expected: `one line of 1 to ${longest} characters` }, { path: option })
   return { [name]: given }
 }

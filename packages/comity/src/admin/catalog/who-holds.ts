@@ -1,4 +1,4 @@
-import { BadOption } from '../../foundation/index.ts'
+import { FieldNotDeclared } from '../errors.ts'
 import type { Catalog } from './catalog.ts'
 
 /** One place where a field is, or goes to. */
@@ -21,7 +21,7 @@ export interface FieldHolder {
 
 /**
  * Who holds a field. @param name `crm.customer.email`; `crm.customer` for all of its fields, `email` for that field of every contract
- * Throws COMITY_BAD_OPTION for what is none of these.
+ * Throws COMITY_FIELD_NOT_DECLARED for what is none of these.
  */
 export function whoHolds(catalog: Catalog, name: string): readonly FieldHolder[] {
   const asked = catalog.contracts.flatMap((contract) => {
@@ -33,10 +33,7 @@ export function whoHolds(catalog: Catalog, name: string): readonly FieldHolder[]
     return fields.map((field) => ({ contract, field }))
   })
   if (asked.length === 0)
-    throw new BadOption(
-      { option: name, expected: 'a field that some team has declared, e.g. crm.customer.email; see "comity catalog"' },
-      { path: name },
-    )
+    throw new FieldNotDeclared({ field: name, contracts: catalog.contracts.map((one) => one.name).join(', ') || 'none' }, { path: name })
   const teams = new Map(catalog.teams.map((team) => [team.team, team]))
   return asked.flatMap(({ contract, field }): readonly FieldHolder[] => {
     const holder = (team: string, rest: Partial<FieldHolder> & Pick<FieldHolder, 'how'>): FieldHolder => ({
