@@ -63,9 +63,10 @@ export function jsonSchemas(contracts: readonly CatalogContract[]): Readonly<Rec
           // A deletion says nothing but that it is one.
           ...(deletable
             ? {
-                if: { properties: { comitykind: { const: 'deleted' } } },
-                then: { properties: { data: false } },
-                else: { required: ['data'] },
+                oneOf: [
+                  { properties: { comitykind: { enum: kinds.filter((kind) => kind !== 'deleted') } }, required: ['data'] },
+                  { properties: { comitykind: { const: 'deleted' }, data: false } },
+                ],
               }
             : {}),
           $defs: { data: { ...description.schema, $id: data.$ref } },
