@@ -47,7 +47,12 @@ const SEEN = `
  * Keeps the map of all teams, this one among them. Who speaks is who the envelope says: a broker proves that some team sent it which was granted
  * the topic, not which. So the map informs, and decides nothing.
  */
-export function catalogHeard(options: { readonly database: Queryable; readonly logger?: Logger }): DeliveryHandler {
+export function catalogHeard(options: {
+  readonly database: Queryable
+  /** A team has declared something: it may be new, and wait for what this one declares. */
+  readonly onDeclared?: () => void
+  readonly logger?: Logger
+}): DeliveryHandler {
   const { database, logger = silentLogger } = options
 
   async function hear(message: IncomingMessage): Promise<void> {
@@ -62,7 +67,9 @@ export function catalogHeard(options: { readonly database: Queryable; readonly l
     }
     try {
       if (type === 'comity.declaration') {
-        if (read<DeclarationReport>() !== undefined) await database.query(DECLARATION, [team, message.data, at])
+        if (read<DeclarationReport>() === undefined) return
+        await database.query(DECLARATION, [team, message.data, at])
+        options.onDeclared?.()
       } else if (type === 'comity.contract') {
         const said = read<CatalogContract>()
         if (said !== undefined) await database.query(CONTRACT, [team, said.name, said.hash, JSON.stringify(said.description), at])

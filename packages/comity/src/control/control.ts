@@ -67,7 +67,7 @@ export function control(options: ControlOptions): readonly Service[] {
           subscription: brokerName(catalogSubscription(team)),
           transport,
           cleared,
-          handler: catalogHeard({ database, ...common }),
+          handler: catalogHeard({ database, onDeclared: () => announcing.wake(), ...common }),
           ...common,
         }),
       ]
