@@ -14,13 +14,16 @@ import { fieldType } from '../../src/admin/catalog/field-type.ts'
 import { declarationReport, ownContracts } from '../../src/admin/declaration-report.ts'
 import { threeTeams } from './three-teams.ts'
 
-/** With definitions, recursion, a tuple, an audience. */
+/** With definitions, a tuple, an audience. */
 const Tree = entity('garden.tree', {
   key: 'id',
   audiences: { shop: ['label'] },
   state: jsonSchema<{ id: string; label: string; nested: unknown }>({
     type: 'object',
-    $defs: { branch: { type: 'object', properties: { left: { anyOf: [{ $ref: '#/$defs/branch' }, { type: 'null' }] } } } },
+    $defs: {
+      leaf: { type: 'object', properties: { colour: { type: 'string' } } },
+      branch: { type: 'object', properties: { left: { anyOf: [{ $ref: '#/$defs/leaf' }, { type: 'null' }] } } },
+    },
     properties: {
       ...{
         id: { type: 'string' },
@@ -146,7 +149,7 @@ test('each contract’s JSON Schema takes its CloudEvents, and nothing that is n
     ...{ specversion: '1.0', id: 'garden-1', source: '/teams/garden', type: 'garden.tree', subject: 't1', partitionkey: 't1' },
     ...{ time: '2026-11-05T10:15:00.123456Z', comityversion: '1', comitykind: kind },
   })
-  const data = { id: 't1', label: 'oak', nested: { left: { left: null } } }
+  const data = { id: 't1', label: 'oak', nested: { left: { colour: 'green' } } }
   expect(valid({ ...attributes('updated'), data })).toBe(true)
   expect(valid({ ...attributes('deleted') })).toBe(true)
   expect(valid({ ...attributes('deleted'), data })).toBe(false)
