@@ -48,7 +48,7 @@ export function announcer(options: {
   const self = { team, library: libraryVersion() }
   const declaration: DeclarationReport = { v: CONTROL_VERSION, ...self, ...options.declared }
   const hash = hashOf(declaration)
-  const speaking = { team, transport, topicNamed: options.topicNamed, clock, logger }
+  const speaking = { team, transport, topicNamed: options.topicNamed, failing: new Set<string>(), clock, logger }
   const send = systemSender({ kind: 'heartbeat', ...speaking })
   const catalog = catalogVoice({
     ...{ declaration, contracts: options.contracts, hash: hashOf([declaration, options.contracts]), database, clock },

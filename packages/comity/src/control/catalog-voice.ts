@@ -43,6 +43,8 @@ export function catalogVoice(options: {
           if (!(await send(CATALOG_TOPIC, 'comity.contract', said))) return
         }
         await database.query(ANNOUNCED, [hash])
+        // Who is new knows nothing of it yet.
+        seenAt = Number.NEGATIVE_INFINITY
       }
       if (clock.monotonic() - seenAt < SEEN_EVERY) return
       const seen: Seen = { v: CONTROL_VERSION, team, library, state }

@@ -27,7 +27,7 @@ onNewestPostgres('what a team hears of others', () => {
   })
 
   const hear = (...deliveries: Delivery[]) => catalogHeard({ database, logger })(deliveries)
-  const said = (type: string, data: { readonly team?: string }, secondsAgo = 0, from = data.team ?? 'nobody'): Delivery => {
+  const said = (type: string, data: Readonly<Record<string, unknown>>, secondsAgo = 0, from = String(data.team)): Delivery => {
     const now = new Date(Date.now() - secondsAgo * 1000)
     return {
       ...{ bucket: 0, redelivered: false },
@@ -82,7 +82,7 @@ onNewestPostgres('what a team hears of others', () => {
   test('is not what a team says for another, what does not fit, or what a later version wrote; none of it stops what follows', async () => {
     const bad = [
       said('comity.declaration', declared(), 0, 'evil'),
-      said('comity.declaration', { ...declared(), keeps: 'all' } as never),
+      said('comity.declaration', { ...declared(), keeps: 'all' }),
       said('comity.contract', { ...(owned()[0] as object), team: 'crm' }, 0, 'marketing'),
       said('comity.heartbeat', seen('crm', 'idle')),
     ]
