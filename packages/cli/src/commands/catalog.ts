@@ -21,7 +21,9 @@ Example:
   $ comity who crm.customer.email`
 
 export function catalogCommand(finish: (code: ExitCode) => void): Command {
-  const show = new Command('show').description('who owns, keeps and handles what').addHelpText('after', HELP)
+  const show = new Command('show')
+    .description('who owns, keeps and handles what')
+    .addHelpText('after', '\nExit codes: 0 = shown; 1 = error.\n\nExample:\n  $ comity catalog show --json')
   return new Command('catalog')
     .description('the map of all teams: who owns, keeps and handles what; as a picture; for other tools')
     .addCommand(declare(withJson(withConfig(show)), run, finish), { isDefault: true })

@@ -60,7 +60,8 @@ function contractsOf(known: readonly KnownTeam[]): readonly CatalogContract[] {
     for (const [contract, use] of usesOf(one, (name) => own.get(name)?.hash)) uses.set(contract, [...(uses.get(contract) ?? []), use])
   return [...new Set([...own.keys(), ...uses.keys()])].sort().map((name): CatalogContract => {
     const said = own.get(name)
-    const used = uses.get(name) ?? []
+    const order = said?.description?.fields ?? []
+    const used = (uses.get(name) ?? []).map((use) => ({ ...use, holds: inOrder(use.holds, order) }))
     return {
       name,
       kind: said?.kind ?? null,
@@ -72,6 +73,12 @@ function contractsOf(known: readonly KnownTeam[]): readonly CatalogContract[] {
       description: said?.description ?? null,
     }
   })
+}
+
+/** As the contract has its fields: what a database keeps as an object has lost its order. */
+function inOrder(holds: CatalogUse['holds'], order: readonly string[]): CatalogUse['holds'] {
+  const place = (field: string): number => (order.includes(field) ? order.indexOf(field) : order.length)
+  return [...holds].sort((a, b) => place(a.field) - place(b.field) || (a.field < b.field ? -1 : 1))
 }
 
 /** Every kind of contract that a team has the say about. */
