@@ -6,6 +6,7 @@ import { type CommonOptions, declare, type ExitCode, withConfig, withJson } from
 import { type Column, type Row, renderTable, terminalWidth } from '../table.ts'
 import { withAnyTeam } from '../with-any-team.ts'
 import { exportCommand } from './catalog/export.ts'
+import { forgetCommand } from './catalog/forget.ts'
 import { graphCommand } from './catalog/graph.ts'
 
 const HELP = `
@@ -29,6 +30,7 @@ export function catalogCommand(finish: (code: ExitCode) => void): Command {
     .addCommand(declare(withJson(withConfig(show)), run, finish), { isDefault: true })
     .addCommand(graphCommand(finish))
     .addCommand(exportCommand(finish))
+    .addCommand(forgetCommand(finish))
     .addHelpText('after', HELP)
 }
 

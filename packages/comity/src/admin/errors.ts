@@ -236,3 +236,8 @@ export const FieldNotDeclared: ErrorType<'field' | 'contracts'> = errorType(
   'no team that this one has heard of has declared {field}',
   'see "comity catalog" for what there is; a team is heard when it runs and "comity provision" was run for it. Contracts: {contracts}',
 )
+export const TeamNotForgotten: ErrorType<'team'> = errorType(
+  'COMITY_TEAM_NOT_FORGOTTEN',
+  'team {team} is not one that has fallen silent: it was heard within three minutes, or never',
+  'see "comity catalog" for when each was heard; stop what still runs for it, wait three minutes, and ask again',
+)

@@ -1,4 +1,6 @@
 /** What is kept of what is said on the topic that all teams read, and what is not. */
+import { randomUUID } from 'node:crypto'
+import { operate } from 'comity/admin'
 import type { Delivery } from 'comity/transport'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { onNewestPostgres } from '../../../../test/support/postgres.ts'
@@ -7,12 +9,11 @@ import { readCatalog } from '../../src/admin/reads/read-catalog.ts'
 import { catalogHeard } from '../../src/control/catalog-heard.ts'
 import { lookAtTeam } from '../../src/control/heartbeat.ts'
 import { systemMessage } from '../../src/control/system-message.ts'
-import type { PostgresDatabase } from '../../src/postgres/index.ts'
 import { teamDatabase } from '../team-database.ts'
 import { Customer, threeTeams } from './three-teams.ts'
 
 onNewestPostgres('what a team hears of others', () => {
-  let database: PostgresDatabase
+  let database: Awaited<ReturnType<typeof teamDatabase>>
   const { crm, marketing } = threeTeams()
   const lines: string[] = []
   const line = (_: unknown, text: string): void => void lines.push(text)
@@ -105,6 +106,19 @@ onNewestPostgres('what a team hears of others', () => {
     expect(await look()).toBe('h')
     await database.query(`update comity.announced set at = at - interval '61 minutes'`)
     expect(await look()).toBeNull()
+  })
+
+  test('goes when an operator says that the team is no more, and not while it speaks', async () => {
+    const forget = () =>
+      operate({ database } as never, crm.declaration, {
+        ...{ id: randomUUID(), kind: 'forget-team', arguments: { team: 'marketing' }, author: 'ann', reason: 'dissolved', origin: 'cli' },
+      })
+    await hear(said('comity.declaration', declared(), 100))
+    expect((await forget()).error).toMatchObject({ code: 'COMITY_TEAM_NOT_FORGOTTEN' })
+    await database.query(`update comity.catalog set heard_at = heard_at - interval '2 minutes'`)
+    expect((await forget()).outcome).toEqual({ team: 'marketing' })
+    expect(await rows('select team from comity.catalog union all select team from comity.catalog_fields')).toEqual([])
+    expect((await forget()).error).toMatchObject({ code: 'COMITY_TEAM_NOT_FORGOTTEN' })
   })
 
   test('fields of a contract that only its readers were heard of are known by their names', async () => {
