@@ -45,7 +45,7 @@ async function run(line: string): Promise<string> {
   return (stdout + stderr).replaceAll(`${folder}/`, '')
 }
 
-test('docs/catalog.md shows what the commands print', { timeout: 60_000 }, async () => {
+test('docs/catalog.md shows what the commands print', { timeout: 180_000 }, async () => {
   const happen = async (): Promise<readonly string[]> => []
   await expect(await runSection({ heading: '', text: page }, { run, happen })).toMatchFileSnapshot('../../docs/catalog.md')
 })
