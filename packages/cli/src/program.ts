@@ -20,6 +20,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<CreateCommand>>> = {
   backfill: async () => (await import('./commands/backfill.ts')).backfillCommand,
   requests: async () => (await import('./commands/requests.ts')).requestsCommand,
   trace: async () => (await import('./commands/trace.ts')).traceCommand,
+  catalog: async () => (await import('./commands/catalog.ts')).catalogCommand,
+  who: async () => (await import('./commands/who.ts')).whoCommand,
 
   pause: async () => (await import('./commands/pause.ts')).pauseCommand,
   resume: async () => (await import('./commands/pause.ts')).resumeCommand,

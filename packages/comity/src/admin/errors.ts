@@ -241,3 +241,13 @@ export const SeedRefused: ErrorType<'entity' | 'place' | 'problem'> = errorType(
   'the state at place {place} breaks the contract of {entity}: {problem}',
   'put it right and seed again; of these nothing was taken',
 )
+export const FieldNotDeclared: ErrorType<'field' | 'contracts'> = errorType(
+  'COMITY_FIELD_NOT_DECLARED',
+  'no team that this one has heard of has declared {field}',
+  'see "comity catalog" for what there is; a team is heard when it runs and "comity provision" was run for it. Contracts: {contracts}',
+)
+export const TeamNotForgotten: ErrorType<'team'> = errorType(
+  'COMITY_TEAM_NOT_FORGOTTEN',
+  'team {team} is not one that has fallen silent: it was heard within three minutes, or never',
+  'see "comity catalog" for when each was heard; stop what still runs for it, wait three minutes, and ask again',
+)

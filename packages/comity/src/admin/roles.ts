@@ -152,6 +152,11 @@ const RUNNER: readonly Grant[] = [
   { rights: 'select, insert, update', on: 'comity.announced, comity.teams', why: 'what this team and others say of themselves' },
   {
     rights: 'select, insert, update, delete',
+    on: 'comity.catalog, comity.catalog_contracts, comity.catalog_fields',
+    why: 'the map of all teams: who owns, keeps and handles what',
+  },
+  {
+    rights: 'select, insert, update, delete',
     on: 'comity.transport_moves',
     why: 'how far each subscription is on its way to another broker',
   },

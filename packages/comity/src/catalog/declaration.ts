@@ -19,6 +19,10 @@ export interface Declaration {
   readonly operates: readonly string[]
   /** The teams whose commands this one obeys. */
   readonly operators: readonly string[]
+  /** Of the team's own software, as it calls it. */
+  readonly version?: string
+  /** Whom to ask about the team. */
+  readonly contact?: string
 }
 
 export interface Owned {

@@ -97,6 +97,13 @@ export interface RelationOptions {
   readonly operators?: readonly string[]
 }
 
+export interface AboutOptions {
+  /** Of the team's own software, e.g. what its pipeline built: shown to every other team in the catalog. */
+  readonly version?: string
+  /** Whom to ask about the team: a channel, a page, an address of the team's. Every other team can read it. */
+  readonly contact?: string
+}
+
 /** Collects what a team declares, checked as it comes; `declaration` freezes it. */
 export class Declaring {
   readonly #team: string
@@ -111,9 +118,11 @@ export class Declaring {
 
   readonly #operates: readonly string[]
   readonly #operators: readonly string[]
+  readonly #about: AboutOptions
 
-  constructor(team: string, relations: RelationOptions = {}) {
+  constructor(team: string, relations: RelationOptions & AboutOptions = {}) {
     this.#team = team
+    this.#about = { ...line('version', relations.version, 100), ...line('contact', relations.contact, 200) }
     this.#operates = otherTeams(team, relations.operates, 'team.operates')
     this.#operators = otherTeams(team, relations.operators, 'team.operators')
   }
@@ -131,6 +140,7 @@ export class Declaring {
       answers: Object.freeze(this.#answers),
       operates: this.#operates,
       operators: this.#operators,
+      ...this.#about,
     })
     return this.#frozen
   }
@@ -333,6 +343,15 @@ function otherTeams(team: string, given: readonly string[] | undefined, option: 
     throw new BadOption({ option, expected: 'a list of names of other teams' }, { path: option })
   for (const other of given) checkTeamName(other)
   return Object.freeze([...new Set(given)])
+}
+
+/** One line of text, which other teams' tools print. */
+function line(name: 'version' | 'contact', given: string | undefined, longest: number): Readonly<Record<string, string>> {
+  if (given === undefined) return {}
+  const option = `team.${name}`
+  if (typeof given !== 'string' || given.trim() === '' || given.length > longest || /\p{Cc}/u.test(given))
+    throw new BadOption({ option, expected: `one line of 1 to ${longest} characters` }, { path: option })
+  return { [name]: given }
 }
 
 function wholeNumber(value: number, option: string): number {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { ComityError, topicsOf } from '@comity/contract'
-import { declarationReport } from '../admin/declaration-report.ts'
+import { declarationReport, ownContracts } from '../admin/declaration-report.ts'
 import { jobRunner } from '../admin/jobs/job-runner.ts'
 import { executionOf, operate } from '../admin/operations.ts'
 import { copyAudits } from '../audit/copy-audits.ts'
@@ -134,6 +134,7 @@ export function runtime<Tx>(
     mayAnnounce: () => cleared.identity !== undefined,
     cleared: (signal) => cleared.cleared(signal),
     declared: declarationReport(declaration),
+    contracts: ownContracts(declaration),
     subscriptions: [...subscriptions].map(([name, one]) => ({
       ...{
         name,

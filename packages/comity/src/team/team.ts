@@ -8,6 +8,7 @@ import { verifyAsked } from '../admin/verify-asked.ts'
 import { verifySubscribed } from '../admin/verify-subscribed.ts'
 import { type Declaration, inNamespace, type Kept } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
+import { catalogSubscription } from '../control/catalog-topic.ts'
 import { copyingSubscriptions } from '../control/copying-topics.ts'
 import { erasureSubscriptions } from '../control/erasure-topics.ts'
 import { type CommandAnswer, type CommandOptions, giveCommand } from '../control/give-command.ts'
@@ -152,6 +153,7 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
         ...copyingSubscriptions(declaring.declaration),
         ...erasureSubscriptions(declaring.declaration),
         ...outcomeSubscriptions(declaring.declaration),
+        { name: catalogSubscription(name) },
       ].map(({ name: one }) => one),
   )
   const publishers = new Map<Contract, Publisher<Contract>>()
