@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CreateCommand>>> = {
   tenants: async () => (await import('./commands/tenants.ts')).tenantsCommand,
   withheld: async () => (await import('./commands/withheld.ts')).withheldCommand,
   backfill: async () => (await import('./commands/backfill.ts')).backfillCommand,
+  contracts: async () => (await import('./commands/contracts.ts')).contractsCommand,
   trace: async () => (await import('./commands/trace.ts')).traceCommand,
 
   pause: async () => (await import('./commands/pause.ts')).pauseCommand,

@@ -22,6 +22,16 @@ export interface ContractDescription {
   readonly audiences: Readonly<Record<string, readonly string[]>>
   /** Whom to ask about it. */
   readonly contact?: string
+  /** What its owner will stop sending, and when. */
+  readonly deprecated?: Deprecation
+}
+
+/** Days (`2027-01-31`) from which something may no longer be sent. */
+export interface Deprecation {
+  /** The whole contract. */
+  readonly from?: string
+  /** Field → day. */
+  readonly fields: Readonly<Record<string, string>>
 }
 
 /** State that one team owns; its topic carries *created / updated / deleted* with the full contract state. */

@@ -13,5 +13,6 @@ export function describe(contract: ContractDescription): ContractDescription {
     ordered: contract.ordered,
     audiences: contract.audiences,
     ...(contract.contact === undefined ? {} : { contact: contract.contact }),
+    ...(contract.deprecated === undefined ? {} : { deprecated: contract.deprecated }),
   }
 }

@@ -4,6 +4,7 @@ export type {
   ContractDescription,
   DataOf,
   DataOfSchema,
+  Deprecation,
   Entity,
   Event,
   FieldName,

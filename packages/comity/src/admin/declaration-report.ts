@@ -24,7 +24,7 @@ export function declarationReport(declaration: Declaration): ControlOptions['dec
 }
 
 /** Two teams that copied a contract have the same hash, in whatever order its properties were written. */
-function hashOf(contract: ContractDescription): string {
+export function hashOf(contract: ContractDescription): string {
   return createHash('sha256')
     .update(JSON.stringify(inOrder(describe(contract))))
     .digest('hex')

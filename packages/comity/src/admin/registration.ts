@@ -1,4 +1,5 @@
 import { type ContractDescription, describe } from '@comity/contract'
+import { identityOf } from '../catalog/contract-check.ts'
 import { contractsPublishedBy, type Declaration, subscriptionsOf } from '../catalog/declaration.ts'
 import { dropCaptureSql } from '../outbox/capture/index.ts'
 import { type Queryable, quoteLiteral } from '../postgres/index.ts'
@@ -57,12 +58,9 @@ async function contractSteps(database: Queryable, declaration: Declaration): Pro
   })
 }
 
-/** Versions, lanes and copies go by the key: under one name it stays what it is. */
-function refuseOtherIdentity(contract: ContractDescription, before: RegisteredContract): void {
-  const identity = (kind: string, keys: readonly string[], tenant: string | null): string =>
-    `${kind} with key ${keys.join(', ')} and ${tenant === null ? 'no tenant' : `tenant ${tenant}`}`
-  const was = identity(before.kind, JSON.parse(before.keys), before.tenant)
-  const is = identity(contract.contractKind, contract.keyFields, contract.tenantField ?? null)
+function refuseOtherIdentity(contract: ContractDescription, { kind, keys, tenant }: RegisteredContract): void {
+  const was = identityOf({ contractKind: kind, keyFields: JSON.parse(keys), ...(tenant === null ? {} : { tenantField: tenant }) })
+  const is = identityOf(contract)
   if (was !== is) throw new ContractIdentityChanged({ contract: contract.name, was, is })
 }
 
