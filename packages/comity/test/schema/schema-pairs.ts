@@ -21,17 +21,27 @@ const VALUES = ['x', 'y', 'z', 'aa', '', 1, 2, 3.5, 0, true, null]
 
 type Mutable = Record<string, unknown>
 
-/** The data of an event in the form that contracts have, and another that was made of it by some changes. */
-export function schemaPair(d: Dice): { readonly writer: JsonSchema; readonly reader: JsonSchema } {
+/** The data of an event in the form that contracts have, and others that were made of it by some changes. */
+export function schemaFamily(d: Dice, size: number): readonly JsonSchema[] {
   const defs = { one: schema(d, 1), two: schema(d, 0) }
   const root: Mutable = { ...object(d, 2, true), $defs: defs }
-  const properties = { id: { type: 'string' }, ...(root.properties as object) }
-  root.properties = properties
+  root.properties = { id: { type: 'string' }, ...(root.properties as object) }
   root.required = ['id', ...((root.required as string[] | undefined) ?? [])]
-  const changed = structuredClone(root)
-  for (let changes = 1 + d.roll(3); changes > 0; changes--) change(d, changed)
-  const [writer, reader] = d.chance(50) ? [root, changed] : [changed, root]
-  return { writer: contractual(writer), reader: contractual(reader) }
+  const family = [root]
+  while (family.length < size) family.push(relative(d, d.one(family)))
+  return family.map(contractual)
+}
+
+function relative(d: Dice, of: Mutable): Mutable {
+  const changed = structuredClone(of)
+  const wanted = 1 + (d.chance(25) ? 1 : 0)
+  // Many a change does not suit the place where it falls.
+  for (let made = 0, tries = 0; made < wanted && tries < 30; tries++) {
+    const before = JSON.stringify(changed)
+    change(d, changed)
+    if (JSON.stringify(changed) !== before) made++
+  }
+  return changed
 }
 
 function contractual(data: Mutable): JsonSchema {
@@ -168,6 +178,8 @@ function change(d: Dice, root: Mutable): void {
     for (const below of subschemas(inner)) collect(below.schema)
   }
   collect(root)
+  // The key stays what it is.
+  places.splice(places.indexOf((root.properties as Mutable).id as Mutable), 1)
   const place = d.one(places)
   const whole = place === root
   switch (d.roll(9)) {

@@ -9,7 +9,7 @@ export interface CheckedTeam {
 
 /** Each team that is meant; consumers that stand in the same configuration count where nothing was heard of them. */
 export async function checkedTeams(options: CommonOptions): Promise<readonly CheckedTeam[]> {
-  const beside = (await loadTeams({ config: options.config })).map(({ declaration }) => declaration)
+  const beside = (await loadTeams(options.config === undefined ? {} : { config: options.config })).map(({ declaration }) => declaration)
   return eachTeam(options, async ({ name, declaration, environment }) => ({
     team: name,
     contracts: await checkContracts(declaration, environment, beside),

@@ -1,5 +1,5 @@
 import type { Meaning } from '../known-fields.ts'
-import type { Conjunction, Part } from './conjunction.ts'
+import type { Conjunction } from './conjunction.ts'
 import type { Refusal } from './refusal.ts'
 
 /** Where in the data two schemas are compared. */
@@ -15,7 +15,6 @@ export interface Comparing {
   refusals(writer: Conjunction, reader: Conjunction, at: Place): readonly Refusal[]
   /** Whether it is certain that no value is in both. */
   areDisjoint(one: Conjunction, other: Conjunction, at: Place): boolean
-  accepts(one: Part, value: unknown): boolean
 }
 
 export function below(at: Place, name: string): Place {

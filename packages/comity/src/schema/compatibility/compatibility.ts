@@ -1,7 +1,6 @@
 import type { JsonSchema } from '@comity/contract'
 import { FORMATS } from '../formats.ts'
 import { shapeOf } from '../known-fields.ts'
-import { acceptor } from '../validator.ts'
 import { arrayRefusals } from './arrays.ts'
 import type { Comparing, Place } from './comparing.ts'
 import { type Conjunction, conjunctionOf, type Part } from './conjunction.ts'
@@ -24,15 +23,27 @@ const MAX_STEPS = 20_000
  * reader. It errs on the safe side: what could not be shown is named, as not certain.
  */
 export function refusalsOf(writer: JsonSchema, reader: JsonSchema): readonly Refusal[] {
-  const [sent, asked] = [resolved(writer, FORMATS), resolved(reader, FORMATS)]
+  const [sent, asked] = [takenApart(writer), takenApart(reader)]
   if (sent === undefined || asked === undefined)
     return [refusal('', 'complexity', 'with all its references written out it is too large to be compared', false)]
-  return distinct(new Comparison().refusals(conjunctionOf(sent), conjunctionOf(asked), { path: '', shape: shapeOf(writer) }))
+  return distinct(new Comparison().refusals(sent, asked, { path: '', shape: shapeOf(writer) }))
+}
+
+/** Contracts are frozen, and each is compared with many. */
+const known = new WeakMap<JsonSchema, { readonly conjunction: Conjunction | undefined }>()
+
+function takenApart(schema: JsonSchema): Conjunction | undefined {
+  let apart = known.get(schema)
+  if (apart === undefined) {
+    const whole = resolved(schema, FORMATS)
+    apart = { conjunction: whole === undefined ? undefined : conjunctionOf(whole) }
+    known.set(schema, apart)
+  }
+  return apart.conjunction
 }
 
 class Comparison implements Comparing {
   private steps = 0
-  private readonly acceptors = new Map<string, (value: unknown) => boolean>()
 
   refusals(writer: Conjunction, reader: Conjunction, at: Place): readonly Refusal[] {
     if (++this.steps > MAX_STEPS) return [refusal(at.path, 'complexity', 'it has too many alternatives to be compared', false)]
@@ -40,8 +51,8 @@ class Comparison implements Comparing {
     const asked = reader.filter(({ text }) => !said.has(text))
     if (asked.length === 0 || writer.some(({ group }) => group === 'nothing')) return []
 
-    const values = valuesOf(writer, this)
-    if (values !== undefined) return valueRefusals(values, asked, at.path, this)
+    const values = valuesOf(writer)
+    if (values !== undefined) return valueRefusals(values, asked, at.path)
     const union = writer.find(({ group }) => group === 'anyOf' || group === 'oneOf')
     if (union !== undefined) return this.eachAlternative(writer, union, asked, at)
     const types = typesOf(writer)
@@ -97,14 +108,5 @@ class Comparison implements Comparing {
 
   areDisjoint(one: Conjunction, other: Conjunction, at: Place): boolean {
     return ++this.steps <= MAX_STEPS && areDisjoint(one, other, at, this)
-  }
-
-  accepts({ text, schema }: Part, value: unknown): boolean {
-    let accept = this.acceptors.get(text)
-    if (accept === undefined) {
-      accept = acceptor(schema)
-      this.acceptors.set(text, accept)
-    }
-    return accept(value)
   }
 }

@@ -1,3 +1,4 @@
+import { accepts } from './acceptance.ts'
 import { below, type Comparing, namesSent, type Place } from './comparing.ts'
 import { type Conjunction, conjunctionOf, least, most, requiredOf } from './conjunction.ts'
 import { highOf, lowOf } from './numbers.ts'
@@ -17,8 +18,8 @@ export function areDisjoint(one: Conjunction, other: Conjunction, at: Place, com
     [one, other],
     [other, one],
   ] as const) {
-    const values = valuesOf(some, comparing)
-    if (values?.every((value) => others.some((part) => !comparing.accepts(part, value)))) return true
+    const values = valuesOf(some)
+    if (values?.every((value) => others.some((part) => !accepts(part, value)))) return true
     const union = some.find(({ group }) => group === 'anyOf' || group === 'oneOf')
     if (union !== undefined) {
       const rest = some.filter((part) => part !== union)

@@ -1,4 +1,5 @@
 import { isObject } from '@comity/contract'
+import { accepts } from './acceptance.ts'
 import { below, type Comparing, namesSent, type Place } from './comparing.ts'
 import { type Conjunction, conjunctionOf, least, most, type Part, partsOf, requiredOf, sayings } from './conjunction.ts'
 import { type Refusal, refusal } from './refusal.ts'
@@ -31,7 +32,7 @@ export function objectRefusals(writer: Conjunction, asked: Part, at: Place, comp
       if (sent !== undefined) {
         const names = conjunctionOf(schema.propertyNames)
         return [...sent]
-          .filter((name) => !names.every((one) => comparing.accepts(one, name)))
+          .filter((name) => !names.every((one) => accepts(one, name)))
           .map((name) => refusal(below(at, name).path, 'names', 'the reader takes no field of this name'))
       }
       return [refusal(at.path, 'names', 'it may have any names, and the reader takes only some', false)]
