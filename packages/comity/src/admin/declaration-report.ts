@@ -17,7 +17,10 @@ export function declarationReport(declaration: Declaration): ControlOptions['dec
     owns: owns.map(({ entity }) => contract(entity)),
     publishes: publishes.map(contract),
     keeps: keeps.map(({ name, entity, fields, audience }) => ({ ...subscription(name, entity, audience), fields })),
-    handles: handles.map(({ name, contract: one, audience }) => subscription(name, one, audience)),
+    handles: handles.map(({ name, contract: one, audience, fields }) => ({
+      ...subscription(name, one, audience),
+      ...(fields === undefined ? {} : { fields }),
+    })),
     operates,
     operators,
   }

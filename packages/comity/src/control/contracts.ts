@@ -76,7 +76,7 @@ export interface DeclaredSubscription {
   /** Of the contract as this team has it. */
   readonly hash: string
   readonly audience?: string
-  /** Of a copy: the declared fields. */
+  /** The declared fields of a copy; those that a handler has said it reads. */
   readonly fields?: readonly string[]
 }
 

@@ -6,6 +6,8 @@ import {
   HandlerLostConnection,
   InvalidMessage,
   LaneTaken,
+  LiftedInvalid,
+  LiftFailed,
   NotYetError,
   PausedMeanwhile,
   PermanentError,
@@ -27,7 +29,7 @@ export type Failure = 'outage' | 'contended' | 'permanent' | 'not-yet' | 'transi
 export type Decision = 'transient' | 'permanent' | 'not-yet' | undefined
 export type Decide = (error: unknown, attempt: number) => Decision
 
-const PERMANENT = [PermanentError, UnreadableMessage, ForgedMessage, InvalidMessage, TooOldToProve]
+const PERMANENT = [PermanentError, UnreadableMessage, ForgedMessage, InvalidMessage, LiftFailed, LiftedInvalid, TooOldToProve]
 
 /** So often a message may find others in the way before that counts as its own failure. */
 export const CONTENDED = 50

@@ -6,14 +6,26 @@ import {
   type Entity,
   fieldsOn,
   isObject,
+  UnknownField,
 } from '@comity/contract'
+import { identityOf } from '../catalog/contract-check.ts'
 import type { Declaration, Flow, Handled, Kept, Owned } from '../catalog/declaration.ts'
 import { BadOption, checkOptions, type Duration, type Frequency, parseDuration, parseFrequency } from '../foundation/index.ts'
 import { FieldNotGranted, ReplicaFieldUnknown } from '../replica/errors.ts'
 import { BREAKER, type BreakerPolicy } from '../subscription/breaker.ts'
 import type { Decision } from '../subscription/failure.ts'
+import type { Lift } from '../subscription/reading.ts'
 import { RETRY } from '../subscription/retry-policy.ts'
-import { AlreadyInUse, DeclaredTwice, NotAContract, NotAnEntity, NotTheOwner, OwnEntityKept, TableKeptTwice } from './errors.ts'
+import {
+  AlreadyInUse,
+  DeclaredTwice,
+  NotAContract,
+  NotAnEntity,
+  NotAVersion,
+  NotTheOwner,
+  OwnEntityKept,
+  TableKeptTwice,
+} from './errors.ts'
 import { subsetOf, type Where } from './where.ts'
 
 export interface OwnsOptions {
@@ -46,7 +58,12 @@ export interface KeepsOptions<Field extends string, State = unknown> extends Flo
   /** How far behind its owner the copy may be: an objective, for status, metrics and alerts. */
   readonly freshness?: Duration
 }
-export interface OnOptions extends FlowOptions {
+export interface OnOptions<Field extends string = string> extends FlowOptions {
+  /**
+   * The fields that the handler reads, beside key and tenant: it is given these and no others, and only these are held against the contract. So the
+   * owner knows that it may change all others. Default: all.
+   */
+  readonly fields?: readonly Field[]
   /** The subscription's own name after the team's. Default: the contract's name. */
   readonly name?: string
   readonly audience?: string
@@ -85,6 +102,7 @@ export class Declaring {
   readonly #publishes: Contract[] = []
   readonly #keeps: Kept[] = []
   readonly #handles: Handled[] = []
+  readonly #lifts: Lift[] = []
   #frozen: Declaration | undefined
 
   readonly #operates: readonly string[]
@@ -103,6 +121,7 @@ export class Declaring {
       publishes: Object.freeze(this.#publishes),
       keeps: Object.freeze(this.#keeps),
       handles: Object.freeze(this.#handles),
+      lifts: Object.freeze(this.#lifts),
       operates: this.#operates,
       operators: this.#operators,
     })
@@ -173,7 +192,10 @@ export class Declaring {
     this.#open()
     checkContract(contract, 'on')
     checkOptions(options, ON, 'on')
-    fieldsOn(contract, options.audience)
+    const granted = fieldsOn(contract, options.audience)
+    for (const field of options.fields ?? [])
+      if (!granted.includes(field))
+        throw new UnknownField({ contract: contract.name, field, fields: granted.join(', ') }, { path: `on.fields.${field}` })
     if (typeof handle !== 'function') throw new BadOption({ option: 'on.handle', expected: 'a function' }, { path: 'on.handle' })
     const timeout = parseDuration(options.timeout ?? '10s', 'on.timeout')
     if (!(timeout >= 1)) throw new BadOption({ option: 'on.timeout', expected: "at least '1ms'" }, { path: 'on.timeout' })
@@ -195,7 +217,17 @@ export class Declaring {
         ...(options.tenantRate === undefined ? {} : { tenantRate: parseFrequency(options.tenantRate, 'on.tenantRate') }),
       },
       ...(options.audience === undefined ? {} : { audience: options.audience }),
+      ...(options.fields === undefined ? {} : { fields: Object.freeze([...new Set(options.fields)]) }),
     })
+  }
+
+  lifts(from: Contract, to: Contract, lift: Lift['lift']): void {
+    this.#open()
+    for (const contract of [from, to]) checkContract(contract, 'lifts')
+    if (typeof lift !== 'function') throw new BadOption({ option: 'lifts.lift', expected: 'a function' }, { path: 'lifts.lift' })
+    if (from.name !== to.name || identityOf(from) !== identityOf(to))
+      throw new NotAVersion({ from: `${from.name}, ${identityOf(from)}`, to: `${to.name}, ${identityOf(to)}` })
+    this.#lifts.push({ from, to, lift })
   }
 
   #open(): void {
@@ -224,7 +256,20 @@ function checkContract(contract: unknown, verb: string): void {
 }
 
 const FLOW = ['prefetch', 'prefetchBytes', 'rate']
-const ON = ['name', 'audience', 'batch', 'timeout', 'attempts', 'backoff', 'decide', 'breaker', 'concurrency', 'tenantRate', ...FLOW]
+const ON = [
+  'name',
+  'fields',
+  'audience',
+  'batch',
+  'timeout',
+  'attempts',
+  'backoff',
+  'decide',
+  'breaker',
+  'concurrency',
+  'tenantRate',
+  ...FLOW,
+]
 
 function flowOf({ prefetch, prefetchBytes, rate }: FlowOptions, verb: string): Flow {
   return {

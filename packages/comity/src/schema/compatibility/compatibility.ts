@@ -57,7 +57,12 @@ class Comparison implements Comparing {
     if (union !== undefined) return this.eachAlternative(writer, union, asked, at)
     const types = typesOf(writer)
     if (types.length > 1) return distinct(types.flatMap((type) => this.refusals(ofType(writer, type), asked, at)))
-    return types.flatMap((type) => asked.flatMap((one) => this.judged(writer, type, one, at)))
+    return types.flatMap((type) => {
+      const judge = (one: Part): readonly Refusal[] => this.judged(writer, type, one, at)
+      const other = asked.filter(({ group }) => group === 'type').flatMap(judge)
+      // Of values of a type that is refused as such nothing else is to be said.
+      return other.length > 0 ? other : asked.flatMap(judge)
+    })
   }
 
   private eachAlternative(writer: Conjunction, union: Part, asked: Conjunction, at: Place): readonly Refusal[] {
