@@ -25,5 +25,9 @@ create trigger comity_note_version after insert or update on comity.contracts fo
 insert into comity.contract_versions (topic, number, description, registered_at)
   select c.topic, 1, c.description, c.registered_at from comity.contracts c;
 
+-- Lines whose heads did not fit what some process knew of their contract: a process with other code tries them.
+create index waiting_keys_unfit on comity.waiting_keys (subscription, tried_at)
+  where reason = 'parked' and error_code in ('COMITY_INVALID_MESSAGE', 'COMITY_LIFT_FAILED', 'COMITY_LIFTED_INVALID');
+
 revoke all on all functions in schema comity from public;
 revoke all on all tables in schema comity from public;

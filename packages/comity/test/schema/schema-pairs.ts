@@ -184,7 +184,7 @@ function change(d: Dice, root: Mutable): void {
   const whole = place === root
   switch (d.roll(9)) {
     case 0: // required or not
-      if (isObject(place.properties)) {
+      if (isObject(place.properties) && Object.keys(place.properties).length > 0) {
         const name = d.one(Object.keys(place.properties))
         const required = (place.required as string[] | undefined) ?? []
         if (name === 'id') return
@@ -195,7 +195,7 @@ function change(d: Dice, root: Mutable): void {
       if (isObject(place.properties)) place.properties = { ...place.properties, [d.one(['e', 'b', 'c'])]: schema(d, 1) }
       return
     case 2: // a field fewer, or under another name
-      if (isObject(place.properties)) {
+      if (isObject(place.properties) && Object.keys(place.properties).length > 0) {
         const name = d.one(Object.keys(place.properties))
         if (name === 'id') return
         const { [name]: gone, ...rest } = place.properties
