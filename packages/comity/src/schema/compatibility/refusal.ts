@@ -9,7 +9,7 @@ export interface Refusal {
   readonly certain: boolean
 }
 
-export type Rule =
+type Rule =
   | 'type'
   | 'required'
   | 'forbidden'
