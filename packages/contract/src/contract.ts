@@ -26,6 +26,16 @@ export interface ContractDescription {
   readonly entity?: string
   /** Of a request: reason of a rejection → the schema of what is said with it; null: nothing is. */
   readonly rejects?: Readonly<Record<string, JsonSchema | null>>
+  /** What its owner will stop sending, and when. */
+  readonly deprecated?: Deprecation
+}
+
+/** Days (`2027-01-31`) from which something may no longer be sent. */
+export interface Deprecation {
+  /** The whole contract. */
+  readonly from?: string
+  /** Field → day. */
+  readonly fields: Readonly<Record<string, string>>
 }
 
 /** State that one team owns; its topic carries *created / updated / deleted* with the full contract state. */

@@ -15,5 +15,6 @@ export function describe(contract: ContractDescription): ContractDescription {
     ...(contract.contact === undefined ? {} : { contact: contract.contact }),
     ...(contract.entity === undefined ? {} : { entity: contract.entity }),
     ...(contract.rejects === undefined ? {} : { rejects: contract.rejects }),
+    ...(contract.deprecated === undefined ? {} : { deprecated: contract.deprecated }),
   }
 }

@@ -5,6 +5,7 @@ export type {
   ContractDescription,
   DataOf,
   DataOfSchema,
+  Deprecation,
   Entity,
   Event,
   FieldName,

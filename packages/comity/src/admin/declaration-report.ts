@@ -18,7 +18,10 @@ export function declarationReport(declaration: Declaration): ControlOptions['dec
     owns: owns.map(({ entity }) => contract(entity)),
     publishes: publishes.map(contract),
     keeps: keeps.map((kept) => ({ ...subscription(kept.name, kept.entity, kept.audience), ...placeOf(kept) })),
-    handles: handles.map(({ name, contract: one, audience }) => subscription(name, one, audience)),
+    handles: handles.map(({ name, contract: one, audience, fields }) => ({
+      ...subscription(name, one, audience),
+      ...(fields === undefined ? {} : { fields }),
+    })),
     asks: asks.map((one) => ({ contract: one.name, hash: hashOf(one) })),
     answers: answers.map(({ contract: one }) => contract(one)),
     operates,
@@ -46,7 +49,7 @@ function placeOf(kept: Kept): Pick<DeclaredSubscription, 'fields' | 'table' | 'c
 }
 
 /** Two teams that copied a contract have the same hash, in whatever order its properties were written. */
-function hashOf(contract: ContractDescription): string {
+export function hashOf(contract: ContractDescription): string {
   return createHash('sha256')
     .update(JSON.stringify(inOrder(describe(contract))))
     .digest('hex')

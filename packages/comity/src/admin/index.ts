@@ -1,6 +1,8 @@
 export type { DifferingValues } from '../audit/differing-values.ts'
 export { brokerNameOf } from '../catalog/broker-name.ts'
+export type { ConsumerVerdict, Reason, Verdict } from '../catalog/contract-check.ts'
 export type { Environment } from '../catalog/environment.ts'
+export type { FieldChange } from '../catalog/field-changes.ts'
 export type { Answer, DeclarationReport, Heartbeat } from '../control/contracts.ts'
 export type { CommandAnswer, CommandOptions } from '../control/give-command.ts'
 export type { OperatedTeam } from '../control/operated-teams.ts'
@@ -34,6 +36,7 @@ export { listOperations, type OperationRecord, type OperationRequest, operate } 
 export { type BrokerAccess, brokerAccess, type Member, provision, provisionPlan } from './provision.ts'
 export { auditValues } from './reads/audit-values.ts'
 export { type Audit, type AuditFinding, auditFindings, auditOf, listAudits } from './reads/audits.ts'
+export { type ContractCheck, checkContracts } from './reads/check-contracts.ts'
 export { type DeadLetterGroup, deadLetterGroups } from './reads/dead-letter-groups.ts'
 export {
   type ErasureReceipt,

@@ -94,7 +94,7 @@ const RUNNER: readonly Grant[] = [
   },
   {
     rights: 'select',
-    on: 'comity.database, comity.migrations, comity.contracts, comity.captures, comity.subscriptions, comity.replicas, comity.partitions',
+    on: 'comity.database, comity.migrations, comity.contracts, comity.contract_versions, comity.captures, comity.subscriptions, comity.replicas, comity.partitions',
     why: 'what the owner has registered; verified before a start',
   },
   { rights: 'select', on: 'comity.scheduled', why: 'what waits for its time; counted by status' },

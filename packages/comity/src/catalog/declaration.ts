@@ -1,5 +1,6 @@
-import type { Contract, ContractDescription, Entity, Request } from '@comity/contract'
+import { type Contract, type ContractDescription, type Entity, fieldsOn, type Request } from '@comity/contract'
 import type { BreakerPolicy } from '../subscription/breaker.ts'
+import type { Lift } from '../subscription/reading.ts'
 import type { RetryPolicy } from '../subscription/retry-policy.ts'
 
 /** What a team says of itself: frozen, and read by migration, provisioning, the running team and the operator's views alike. */
@@ -15,6 +16,8 @@ export interface Declaration {
   readonly outcomes: readonly HandledOutcome[]
   /** What other teams may ask of this one. */
   readonly answers: readonly Handled<Request>[]
+  /** How this team reads messages of older versions of contracts. */
+  readonly lifts: readonly Lift[]
   /** The teams that this one hears and commands. */
   readonly operates: readonly string[]
   /** The teams whose commands this one obeys. */
@@ -73,6 +76,8 @@ export interface Handled<C extends Contract | Request = Contract> {
   readonly contract: C
   readonly handle: (message: never, context: never) => Promise<void> | void
   readonly audience?: string
+  /** The fields that it reads beside key and tenant, and is given; absent: it has not said, and is given all. */
+  readonly fields?: readonly string[]
   /** Messages in one transaction, at most. */
   readonly batch: number
   /** Milliseconds for one message. */
@@ -98,6 +103,13 @@ export interface Flow {
 export function fieldsNeeded({ entity, fields, subset = [] }: Kept): readonly string[] {
   const tenant = entity.tenantField === undefined ? [] : [entity.tenantField]
   return [...new Set([...entity.keyFields, ...tenant, ...fields, ...subset.map(({ field }) => field)])]
+}
+
+/** What a handler reads of a message that has only the fields that it was granted. */
+export function fieldsRead({ contract, fields, audience }: Handled<Contract | Request>): readonly string[] | undefined {
+  if (fields === undefined) return audience === undefined ? undefined : fieldsOn(contract, audience)
+  const tenant = contract.tenantField === undefined ? [] : [contract.tenantField]
+  return [...new Set([...contract.keyFields, ...tenant, ...fields])]
 }
 
 /** Every contract that this team may publish. */

@@ -87,7 +87,7 @@ export interface DeclaredUse {
 export interface DeclaredSubscription extends DeclaredUse {
   readonly name: string
   readonly audience?: string
-  /** Of a copy: the declared fields. */
+  /** The declared fields of a copy; those that a handler has said it reads. */
   readonly fields?: readonly string[]
   /** Of a copy: `schema.table`, and the column of each field, key and tenant too. */
   readonly table?: string

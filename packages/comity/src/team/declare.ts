@@ -7,12 +7,15 @@ import {
   fieldsOn,
   isObject,
   type Request,
+  UnknownField,
 } from '@comity/contract'
+import { identityOf } from '../catalog/contract-check.ts'
 import type { Declaration, Flow, Handled, HandledOutcome, Kept, Owned } from '../catalog/declaration.ts'
 import { BadOption, checkOptions, type Duration, type Frequency, parseDuration, parseFrequency } from '../foundation/index.ts'
 import { FieldNotGranted, ReplicaFieldUnknown } from '../replica/errors.ts'
 import { BREAKER, type BreakerPolicy } from '../subscription/breaker.ts'
 import type { Decision } from '../subscription/failure.ts'
+import type { Lift } from '../subscription/reading.ts'
 import { RETRY } from '../subscription/retry-policy.ts'
 import {
   AlreadyInUse,
@@ -21,6 +24,7 @@ import {
   NotAContract,
   NotAnEntity,
   NotARequest,
+  NotAVersion,
   NotTheAnswerer,
   NotTheOwner,
   OwnEntityKept,
@@ -59,7 +63,12 @@ export interface KeepsOptions<Field extends string, State = unknown> extends Flo
   /** How far behind its owner the copy may be: an objective, for status, metrics and alerts. */
   readonly freshness?: Duration
 }
-export interface OnOptions extends FlowOptions {
+export interface OnOptions<Field extends string = string> extends FlowOptions {
+  /**
+   * The fields that the handler reads, beside key and tenant: it is given these and no others, and only these are held against the contract. So the
+   * owner knows that it may change all others. Default: all.
+   */
+  readonly fields?: readonly Field[]
   /** The subscription's own name after the team's. Default: the contract's name. */
   readonly name?: string
   readonly audience?: string
@@ -114,6 +123,7 @@ export class Declaring {
   readonly #asks: Request[] = []
   readonly #outcomes: HandledOutcome[] = []
   readonly #answers: Handled<Request>[] = []
+  readonly #lifts: Lift[] = []
   #frozen: Declaration | undefined
 
   readonly #operates: readonly string[]
@@ -138,6 +148,7 @@ export class Declaring {
       asks: Object.freeze(this.#asks),
       outcomes: Object.freeze(this.#outcomes),
       answers: Object.freeze(this.#answers),
+      lifts: Object.freeze(this.#lifts),
       operates: this.#operates,
       operators: this.#operators,
       ...this.#about,
@@ -209,7 +220,10 @@ export class Declaring {
     this.#open()
     checkContract(contract, 'on')
     checkOptions(options, ON, 'on')
-    fieldsOn(contract, options.audience)
+    const granted = fieldsOn(contract, options.audience)
+    for (const field of options.fields ?? [])
+      if (!granted.includes(field))
+        throw new UnknownField({ contract: contract.name, field, fields: granted.join(', ') }, { path: `on.fields.${field}` })
     this.#handles.push(this.#handled(contract, handle, options, 'on'))
   }
 
@@ -250,6 +264,7 @@ export class Declaring {
         ...(options.tenantRate === undefined ? {} : { tenantRate: parseFrequency(options.tenantRate, 'on.tenantRate') }),
       },
       ...(options.audience === undefined ? {} : { audience: options.audience }),
+      ...(options.fields === undefined ? {} : { fields: Object.freeze([...new Set(options.fields)]) }),
     }
   }
 
@@ -258,6 +273,15 @@ export class Declaring {
     const owned = [...this.#owns.map(({ entity }) => entity.name), ...this.#publishes.map(({ name }) => name)]
     const unowned = this.#answers.find(({ contract }) => !owned.includes(contract.entity))?.contract
     if (unowned !== undefined) throw new AnsweredEntityUnowned({ team: this.#team, request: unowned.name, entity: unowned.entity })
+  }
+
+  lifts(from: Contract, to: Contract, lift: Lift['lift']): void {
+    this.#open()
+    for (const contract of [from, to]) checkContract(contract, 'lifts')
+    if (typeof lift !== 'function') throw new BadOption({ option: 'lifts.lift', expected: 'a function' }, { path: 'lifts.lift' })
+    if (from.name !== to.name || identityOf(from) !== identityOf(to))
+      throw new NotAVersion({ from: `${from.name}, ${identityOf(from)}`, to: `${to.name}, ${identityOf(to)}` })
+    this.#lifts.push({ from, to, lift })
   }
 
   #open(): void {
@@ -303,8 +327,21 @@ function timeoutOf({ timeout: given = '10s' }: Pick<OnOptions, 'timeout'>, verb:
 }
 
 const FLOW = ['prefetch', 'prefetchBytes', 'rate']
-const ON = ['name', 'audience', 'batch', 'timeout', 'attempts', 'backoff', 'decide', 'breaker', 'concurrency', 'tenantRate', ...FLOW]
-const ANSWERS = ON.filter((option) => !['name', 'audience', 'batch'].includes(option))
+const ON = [
+  'name',
+  'fields',
+  'audience',
+  'batch',
+  'timeout',
+  'attempts',
+  'backoff',
+  'decide',
+  'breaker',
+  'concurrency',
+  'tenantRate',
+  ...FLOW,
+]
+const ANSWERS = ON.filter((option) => !['name', 'fields', 'audience', 'batch'].includes(option))
 
 function flowOf({ prefetch, prefetchBytes, rate }: FlowOptions, verb: string): Flow {
   return {

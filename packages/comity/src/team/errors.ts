@@ -85,3 +85,8 @@ export const TableKeptTwice: ErrorType<'table' | 'name' | 'other'> = errorType(
   '{name} would be kept in the table {table}, which is that of {other}',
   "give one of them another table with the option 'table' of keeps",
 )
+export const NotAVersion: ErrorType<'from' | 'to'> = errorType(
+  'COMITY_NOT_A_VERSION',
+  '"lifts" was given {from}, and {to}: these are not two versions of one contract',
+  'give the older and the newer version of the contract under one name, with the same key and tenant',
+)

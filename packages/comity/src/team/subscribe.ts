@@ -1,7 +1,7 @@
-import { type ContractDescription, fieldsOn, type Request } from '@comity/contract'
+import type { ContractDescription, Request } from '@comity/contract'
 import type { CopyFiller } from '../backfill/copy-backfills.ts'
 import { markPassed } from '../backfill/marks-passed.ts'
-import { type Declaration, type Flow, fieldsNeeded, type Handled, inNamespace } from '../catalog/declaration.ts'
+import { type Declaration, type Flow, fieldsNeeded, fieldsRead, type Handled, inNamespace } from '../catalog/declaration.ts'
 import type { Clearance } from '../control/clearance.ts'
 import type { Telemetry } from '../foundation/telemetry/index.ts'
 import type { AppliedKeys } from '../replica/replica.ts'
@@ -12,6 +12,7 @@ import type { Consumer } from '../subscription/consumer.ts'
 import type { Wanted } from '../subscription/errors.ts'
 import { type HandlerContext, handlerConsumer, type MessageBase } from '../subscription/handler.ts'
 import { Permits } from '../subscription/permits.ts'
+import { reader } from '../subscription/reading.ts'
 import { type Subscription, subscription } from '../subscription/subscription.ts'
 import { tracedConsumer, tracedHandler } from '../subscription/traced-consumer.ts'
 import { type RelayMark, unmarkedTransport } from '../transport/index.ts'
@@ -85,7 +86,8 @@ export function subscribe<Tx>(options: Subscribing<Tx>): Subscribed {
     const applied = options.applied.get(name) as AppliedKeys
     const schema = partialSchema(entity, fieldsNeeded(kept))
     const validator = compile(schema)
-    const consumer = replicaConsumer<Tx>({ validator, onApplied: (keys) => applied.announce(keys) })
+    const read = reader({ contract: entity, validator, lifts: declaration.lifts, ...(audience === undefined ? {} : { audience }) })
+    const consumer = replicaConsumer<Tx>({ read, onApplied: (keys) => applied.announce(keys) })
     add(name, entity, tracedConsumer(traced(name, entity), consumer), flow)
     fillers.push({
       name,
@@ -99,10 +101,15 @@ export function subscribe<Tx>(options: Subscribing<Tx>): Subscribed {
   for (const handled of [...declaration.handles, ...declaration.answers]) {
     const { name, contract, audience, timeout, batch } = handled
     const own = contract.contractKind === 'request' ? decidingHandle(contract, handled.handle) : handled.handle
-    const validator = compile(audience === undefined ? contract.schema : partialSchema(contract, fieldsOn(contract, audience)))
+    const fields = fieldsRead(handled)
+    const validator = compile(fields === undefined ? contract.schema : partialSchema(contract, fields))
+    const read = reader({
+      ...{ contract, validator, lifts: declaration.lifts, fields: handled.fields && fields },
+      ...(audience === undefined ? {} : { audience }),
+    })
     const handle = tracedHandler<Tx>(traced(name, contract), own)
     const contextFor = options.contextFor as (base: HandlerContext<Tx>, message: Pick<MessageBase, 'traceparent'>) => never
-    const consumer = handlerConsumer<Tx, never>({ contract, validator, handle, contextFor, timeout, batch, logger })
+    const consumer = handlerConsumer<Tx, never>({ contract, read, handle, contextFor, timeout, batch, logger })
     add(name, contract, consumer, handled.flow, handled)
   }
   return { subscriptions, fillers, permits }

@@ -65,10 +65,10 @@ export interface Team<Tx = unknown> extends AsyncDisposable {
   /** This team keeps a partial copy of another team's entity, in a plain table of its own database. */
   keeps<E extends Entity>(entity: E, options: KeepsOptions<FieldOf<E>, DataOf<E>>): Team<Tx>
   /** This team handles an event, or an entity's changes: the effect in `tx` happens once. */
-  on<C extends Contract>(
+  on<C extends Contract, const Field extends FieldOf<C> = FieldOf<C>>(
     contract: C,
-    handle: (message: MessageOf<C>, context: TeamContext<Tx>) => Promise<void> | void,
-    options?: OnOptions,
+    handle: (message: MessageOf<C, Field>, context: TeamContext<Tx>) => Promise<void> | void,
+    options?: OnOptions<Field>,
   ): Team<Tx>
   /** This team asks that of the owner of an entity. Somebody must answer it when this team starts: else COMITY_REQUEST_UNANSWERED. */
   asks(request: Request): Team<Tx>
@@ -79,6 +79,12 @@ export interface Team<Tx = unknown> extends AsyncDisposable {
   asks<R extends Request>(request: R, handle: OutcomeHandler<R, TeamContext<Tx>>, options?: AsksOptions): Team<Tx>
   /** This team, as the owner, answers a request: once, in one transaction with what the handler writes in `tx`. */
   answers<R extends Request>(request: R, handle: AnswerHandler<R, TeamContext<Tx>>, options?: AnswersOptions): Team<Tx>
+  /**
+   * How this team reads messages of an older version of a contract that it keeps or handles, which still lie in queues and retention, or come
+   * from an owner that is behind. What fits `contract` is not lifted.
+   * @param lift pure, and without effects: it may be called again for the same message
+   */
+  lifts<Older extends Contract, C extends Contract>(older: Older, contract: C, lift: (data: DataOf<Older>) => DataOf<C>): Team<Tx>
 
   /**
    * Announces an event, or a state of an entity without a table, inside the caller's transaction; after the business statement.
@@ -219,6 +225,11 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
     },
     answers(request, handle, given = {}) {
       declaring.answers(request, handle as never, given)
+      return self
+    },
+
+    lifts(older, contract, lift) {
+      declaring.lifts(older, contract, lift as never)
       return self
     },
 

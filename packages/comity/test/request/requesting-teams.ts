@@ -1,5 +1,5 @@
 import { entity, request } from '@comity/contract'
-import { type OutcomeHandler, type Queryable, type Team, type TeamContext, type TeamOptions, team } from 'comity'
+import { type Queryable, type Team, type TeamContext, type TeamOptions, team } from 'comity'
 import type { TestBus, TestTeam } from 'comity/testing'
 import { z } from 'zod'
 import { testTeam } from '../../../../test/support/test-team.ts'
@@ -35,7 +35,7 @@ export const ChangeAbout = request('crm.change-about', {
 })
 
 declare const anyTeam: Team<Queryable>
-export type ChangeEmailReaction = OutcomeHandler<typeof ChangeEmail, TeamContext<Queryable>>
+export type ChangeEmailReaction = Parameters<typeof anyTeam.asks<typeof ChangeEmail>>[1]
 type ChangeEmailAnswer = Parameters<typeof anyTeam.answers<typeof ChangeEmail>>[1]
 
 /** Owns customers and profiles; what it does with what is asked, the test says. */
