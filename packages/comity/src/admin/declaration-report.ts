@@ -34,7 +34,11 @@ export function declarationReport(declaration: Declaration): ControlOptions['dec
 /** The contracts that are this team's own, whole: what it says to every team. */
 export function ownContracts(declaration: Declaration): ControlOptions['contracts'] {
   const answered = declaration.answers.map(({ contract }) => contract)
-  return [...contractsPublishedBy(declaration), ...answered].map((one) => ({ name: one.name, hash: hashOf(one), description: describe(one) }))
+  return [...contractsPublishedBy(declaration), ...answered].map((one) => ({
+    name: one.name,
+    hash: hashOf(one),
+    description: describe(one),
+  }))
 }
 
 /** Where a copy holds what. */

@@ -28,7 +28,7 @@ const HELD_LANES = `
 
 /* Parked because their head did not fit: a process with other code may be able to read it. Times overlap, for a transaction may commit late. */
 const UNREAD = `
-  select key, message, tried_at::text as tried_at from comity.waiting_keys
+  select key, message, tried_at::text as tried from comity.waiting_keys
   where subscription = $1::text and reason = 'parked' and ${UNFIT} and tried_at > $2::text::timestamptz - interval '10 s'
   order by tried_at limit $3::int`
 
@@ -77,16 +77,16 @@ export class Lines<Tx = unknown> {
   async runUnread(signal: AbortSignal): Promise<number> {
     const { subscription, database, retry, clock } = this.#options
     if (clock.monotonic() < this.#lookedAt + LOOK_EVERY) return 0
-    const { rows } = await database.query<{ key: string; message: string; tried_at: string }>(UNREAD, [
+    const { rows } = await database.query<{ key: string; message: string; tried: string }>(UNREAD, [
       ...[subscription, this.#seenUntil],
       MOST_LINES,
     ])
     // A full page: there are more.
     if (rows.length < MOST_LINES) this.#lookedAt = clock.monotonic()
     let ran = 0
-    for (const { key, message, tried_at } of rows) {
+    for (const { key, message, tried } of rows) {
       if (signal.aborted) break
-      this.#seenUntil = tried_at
+      this.#seenUntil = tried
       if (this.#unreadable.has(`${key}\n${message}`)) continue
       this.unreadable(key, message)
       try {

@@ -28,7 +28,10 @@ const VERSIONS = `
 /* Every team says to each owner what it reads of it (decision 13), and to those who operate it what it declares. */
 const HOLDERS = `
   select subscription, team, topic, kind, fields::text as fields, audience from comity.holders where gone_at is null`
-const DECLARATIONS = 'select declaration::text as declaration from comity.teams where declaration is not null'
+/* From the map of all teams; a team of before there was one is known where this team operates it. */
+const DECLARATIONS = `
+  select coalesce(c.declaration::text, t.declaration::text) as declaration from comity.catalog c full join comity.teams t using (team)
+  where coalesce(c.declaration::text, t.declaration::text) is not null`
 
 interface HolderRow {
   readonly subscription: string
