@@ -12,6 +12,7 @@ import type { Peer } from './peers/peer.ts'
 import { postgresPeer } from './peers/postgres.ts'
 import { capture, publish } from './publish.ts'
 import { relay } from './relay.ts'
+import { requestLatency } from './requests.ts'
 import { snapshot } from './snapshot.ts'
 import { transport } from './transport.ts'
 
@@ -54,6 +55,10 @@ if (positionals.includes('transport') && !(values.transport in PEERS)) {
 }
 const names = positionals.length === 0 ? Object.keys(benchmarks) : positionals
 for (const name of names) {
+  if (name === 'requests') {
+    process.stdout.write(`${JSON.stringify(await requestLatency(Number(values.events ?? 1000)))}\n`)
+    continue
+  }
   if (name === 'idle') {
     process.stdout.write(`${JSON.stringify(await idle(Number(values.minutes)))}\n`)
     continue

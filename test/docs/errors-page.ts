@@ -94,6 +94,18 @@ export const raisedBySql: Readonly<Record<string, Meaning>> = {
     cause: 'states were given to be seeded of something that is no entity published by code',
     remedy: 'seed entities without a table; a captured table needs no seed, a backfill reads it',
   },
+  CM012: {
+    cause: 'a request was given an id that is none',
+    remedy: 'take a UUID, or 1 to 64 letters, digits and the signs . _ : -; or leave it out',
+  },
+  CM013: {
+    cause: 'this team has asked something else with this id of a request',
+    remedy: 'take a new id for another request; the same request with the same id is asked once',
+  },
+  CM014: {
+    cause: 'a request was to be withdrawn that this team does not know',
+    remedy: 'pass the id that ask answered; what ended long ago is gone',
+  },
   CB001: { cause: 'the bus has no such topic', remedy: 'run "comity provision" of the team that owns it' },
   CB002: { cause: 'the bus has no such subscription', remedy: 'run "comity provision" of its team' },
   CB003: {

@@ -504,6 +504,50 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: 'a request that is decided as often as it comes',
+    harm: 'a repetition runs its handler again: two outcomes, two effects',
+    caughtBy: { test: 'packages/comity/test/request/requests.test.ts', title: 'the same request by another message' },
+    edits: [
+      {
+        file: `${comity}/request/deciding.ts`,
+        find: 'where r.asker = $1::text and r.id = $2::text) as outcome',
+        replace: 'where r.asker = $1::text and r.id = $2::text and false) as outcome',
+      },
+    ],
+  },
+  {
+    name: 'what is expected is not compared',
+    harm: 'two teams that have seen the same state both change it: the first change is lost, and nobody hears of it (H15)',
+    caughtBy: { test: 'test/request/killed.test.ts', title: 'whoever is killed, each request has one outcome' },
+    edits: [
+      { file: `${comity}/request/deciding.ts`, find: '      if (!matches) return', replace: '      if (!matches && state === key) return' },
+    ],
+  },
+  {
+    name: 'a rejection that keeps what its handler wrote',
+    harm: 'the asker is told no, and half of it is done (H15)',
+    caughtBy: { test: 'test/request/killed.test.ts', title: 'whoever is killed, each request has one outcome' },
+    edits: [
+      {
+        file: `${comity}/request/deciding.ts`,
+        find: 'if (rejected) await sql.query(UNDO)',
+        replace: 'if (rejected && id === key) await sql.query(UNDO)',
+      },
+    ],
+  },
+  {
+    name: 'a parked request that nobody ends',
+    harm: 'a request whose deadline has passed, or that was withdrawn, waits for ever behind its failing handler: no outcome (H15)',
+    caughtBy: { test: 'packages/comity/test/request/requests.test.ts', title: 'what waits because its handler fails ends by its deadline' },
+    edits: [
+      {
+        file: `${comity}/request/requests.ts`,
+        find: 'loops.push(teller, endingWaiting(',
+        replace: 'loops.push(teller); void (endingWaiting(',
+      },
+    ],
+  },
+  {
     name: 'an audit by snapshot only',
     harm: 'a row newer than the drawn version is compared with an older one: a false alarm',
     caughtBy: { test: 'packages/comity/test/audit/settling.test.ts', title: 'a key with a change above' },

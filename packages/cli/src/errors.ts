@@ -96,3 +96,8 @@ export const TableNotChosen: ErrorType<'replica'> = errorType(
   'nobody has said what is to become of the table of {replica}',
   'give --keep-table, which leaves it as a plain table, or --drop-table',
 )
+export const ExportNotNamed: ErrorType<never> = errorType(
+  'COMITY_EXPORT_NOT_NAMED',
+  'nobody can tell what to write, and where',
+  "give one of --asyncapi, --json-schema and --eventcatalog; EventCatalog's folders need --out <folder> too",
+)

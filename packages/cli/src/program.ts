@@ -18,7 +18,11 @@ const COMMANDS: Readonly<Record<string, () => Promise<CreateCommand>>> = {
   tenants: async () => (await import('./commands/tenants.ts')).tenantsCommand,
   withheld: async () => (await import('./commands/withheld.ts')).withheldCommand,
   backfill: async () => (await import('./commands/backfill.ts')).backfillCommand,
+  requests: async () => (await import('./commands/requests.ts')).requestsCommand,
+  contracts: async () => (await import('./commands/contracts.ts')).contractsCommand,
   trace: async () => (await import('./commands/trace.ts')).traceCommand,
+  catalog: async () => (await import('./commands/catalog.ts')).catalogCommand,
+  who: async () => (await import('./commands/who.ts')).whoCommand,
 
   pause: async () => (await import('./commands/pause.ts')).pauseCommand,
   resume: async () => (await import('./commands/pause.ts')).resumeCommand,

@@ -71,6 +71,7 @@ describe('comity provision', () => {
     expect(done.code, done.stderr).toBe(0)
     expect(done.stdout).toContain('marketing: create subscription marketing.crm-customer')
     expect((await bus.query('select name from comity_bus.topics order by name')).rows).toEqual([
+      { name: 'comity.catalog' },
       ...['answer', 'copying', 'declaration', 'erasures', 'heartbeat', 'receipts'].map((kind) => ({ name: `comity.crm.${kind}` })),
       ...['answer', 'copy-crm-customer', 'declaration', 'erasures', 'heartbeat', 'receipts'].map((kind) => ({
         name: `comity.marketing.${kind}`,

@@ -1,4 +1,4 @@
-import type { ContractDescription } from './contract.ts'
+import type { ContractDescription, Deprecation } from './contract.ts'
 import { InvalidContract, InvalidKeyField, UnknownField } from './errors.ts'
 import type { JsonSchema } from './json-schema.ts'
 import { dereference, isObject } from './json-schema.ts'
@@ -15,16 +15,21 @@ interface Options {
   readonly owner?: string
   readonly audiences?: Readonly<Record<string, readonly string[]>>
   readonly contact?: string
+  readonly entity?: unknown
+  readonly rejects?: unknown
+  readonly deprecated?: string | Readonly<Partial<Record<string, string>>>
 }
 
 const OPTIONS = {
-  entity: ['key', 'tenant', 'state', 'owner', 'audiences', 'contact'],
-  event: ['key', 'tenant', 'data', 'ordered', 'owner', 'contact'],
+  entity: ['key', 'tenant', 'state', 'owner', 'audiences', 'contact', 'deprecated'],
+  event: ['key', 'tenant', 'data', 'ordered', 'owner', 'contact', 'deprecated'],
+  request: ['entity', 'key', 'tenant', 'data', 'rejects', 'contact', 'deprecated'],
 }
+const A = { entity: 'an entity', event: 'an event', request: 'a request' }
 
 /** Checks everything about a contract, once, and freezes it. */
 export function buildContract(
-  contractKind: 'entity' | 'event',
+  contractKind: ContractDescription['contractKind'],
   name: string,
   options: Options,
   root: 'state' | 'data',
@@ -36,7 +41,7 @@ export function buildContract(
       throw new InvalidContract({
         contract: name,
         problem: `has an unknown option ${JSON.stringify(option)}`,
-        advice: `the options of ${contractKind === 'entity' ? 'an entity' : 'an event'} are ${OPTIONS[contractKind].join(', ')}`,
+        advice: `the options of ${A[contractKind]} are ${OPTIONS[contractKind].join(', ')}`,
       })
     }
   }
@@ -71,6 +76,9 @@ export function buildContract(
     ordered: contractKind === 'entity' || options.ordered === true,
     audiences: readAudiences(name, options.audiences ?? {}, fields),
     ...(options.contact === undefined ? {} : { contact: options.contact }),
+    ...(options.deprecated === undefined
+      ? {}
+      : { deprecated: readDeprecation(name, options.deprecated, fields, [...keyFields, options.tenant]) }),
   })
 }
 
@@ -113,4 +121,30 @@ function readAudiences(
     read[audience] = Object.freeze([...new Set(granted)])
   }
   return Object.freeze(read)
+}
+
+function readDeprecation(
+  contract: string,
+  deprecated: string | Readonly<Partial<Record<string, string>>>,
+  fields: readonly string[],
+  identity: readonly (string | undefined)[],
+): Deprecation {
+  const day = (value: unknown): string => {
+    if (typeof value === 'string' && /^\d{4}-\d{2}-\d{2}$/.test(value) && !Number.isNaN(Date.parse(value))) return value
+    throw new InvalidContract({ contract, problem: `is deprecated from ${JSON.stringify(value)}`, advice: "give a day: '2027-01-31'" })
+  }
+  if (!isObject(deprecated)) return Object.freeze({ from: day(deprecated), fields: Object.freeze({}) })
+  const days: Record<string, string> = {}
+  for (const [field, from] of Object.entries(deprecated)) {
+    if (!fields.includes(field))
+      throw new UnknownField({ contract, field: JSON.stringify(field), fields: fields.join(', ') }, { path: `deprecated.${field}` })
+    if (identity.includes(field))
+      throw new InvalidContract({
+        contract,
+        problem: `deprecates ${field}, which says whose it is`,
+        advice: 'deprecate the whole contract, and publish a new one under another name: key and tenant stay what they are',
+      })
+    days[field] = day(from)
+  }
+  return Object.freeze({ fields: Object.freeze(days) })
 }

@@ -6,7 +6,7 @@ import type { SchemaSource, StandardJsonSchema } from './standard-schema.ts'
  * Every {@link Contract} is one; `describe` gives it without the types.
  */
 export interface ContractDescription {
-  readonly contractKind: 'entity' | 'event'
+  readonly contractKind: 'entity' | 'event' | 'request'
   readonly name: string
   /** The team that alone may publish it. */
   readonly owner: string
@@ -22,6 +22,20 @@ export interface ContractDescription {
   readonly audiences: Readonly<Record<string, readonly string[]>>
   /** Whom to ask about it. */
   readonly contact?: string
+  /** Of a request: the entity that it is about. */
+  readonly entity?: string
+  /** Of a request: reason of a rejection → the schema of what is said with it; null: nothing is. */
+  readonly rejects?: Readonly<Record<string, JsonSchema | null>>
+  /** What its owner will stop sending, and when. */
+  readonly deprecated?: Deprecation
+}
+
+/** Days (`2027-01-31`) from which something may no longer be sent. */
+export interface Deprecation {
+  /** The whole contract. */
+  readonly from?: string
+  /** Field → day. */
+  readonly fields: Readonly<Record<string, string>>
 }
 
 /** State that one team owns; its topic carries *created / updated / deleted* with the full contract state. */
@@ -44,12 +58,37 @@ export interface Event<Name extends string = string, Data = unknown, Key extends
   readonly '~types'?: { readonly data: Data; readonly key: Key; readonly tenant: Tenant }
 }
 
+/** A wish addressed to the owner of an entity, who answers it once. */
+export interface Request<
+  Name extends string = string,
+  Data = unknown,
+  Key extends string = string,
+  Tenant extends string = string,
+  Rejects = unknown,
+  State = unknown,
+> extends ContractDescription {
+  readonly contractKind: 'request'
+  readonly name: Name
+  readonly keyFields: readonly Key[]
+  readonly entity: string
+  /** The entity's contract; no part of the description. */
+  readonly about: Entity
+  readonly rejects: Readonly<Record<string, JsonSchema | null>>
+  /** Only for the compiler; never there at run time. */
+  readonly '~types'?: { readonly data: Data; readonly key: Key; readonly tenant: Tenant; readonly rejects: Rejects; readonly about: State }
+}
+
+/** What a team publishes. */
 export type Contract = Entity | Event
 
-/** What is on the wire for a contract: an entity's state or an event's data. */
-export type DataOf<C extends Contract> = C extends { readonly '~types'?: { readonly data: infer Data } } ? Data : never
+/** What is on the wire for a contract: an entity's state, an event's or a request's data. */
+export type DataOf<C extends Contract | Request> = C extends { readonly '~types'?: { readonly data: infer Data } } ? Data : never
 /** The state of an entity. */
 export type StateOf<E extends Entity> = DataOf<E>
+/** The reasons for which a request may be rejected, each with what is said with it. */
+export type RejectsOf<R extends Request> = R extends { readonly '~types'?: { readonly rejects: infer Rejects } } ? Rejects : never
+/** The state of the entity that a request is about. */
+export type AboutOf<R extends Request> = R extends { readonly '~types'?: { readonly about: infer State } } ? State : never
 /** The names of a contract's top-level fields. */
 export type FieldOf<C extends Contract> = FieldName<DataOf<C>>
 

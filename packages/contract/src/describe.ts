@@ -13,5 +13,8 @@ export function describe(contract: ContractDescription): ContractDescription {
     ordered: contract.ordered,
     audiences: contract.audiences,
     ...(contract.contact === undefined ? {} : { contact: contract.contact }),
+    ...(contract.entity === undefined ? {} : { entity: contract.entity }),
+    ...(contract.rejects === undefined ? {} : { rejects: contract.rejects }),
+    ...(contract.deprecated === undefined ? {} : { deprecated: contract.deprecated }),
   }
 }

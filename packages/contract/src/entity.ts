@@ -15,6 +15,11 @@ export interface EntityOptions<Schema extends SchemaSource, Key extends string, 
   readonly audiences?: Readonly<Record<string, readonly FieldName<DataOfSchema<Schema>>[]>>
   /** Whom to ask about it. */
   readonly contact?: string
+  /**
+   * The day (`'2027-01-31'`) from which it, or each of these fields, may no longer be sent: `{ phone: '2027-01-31' }`. Readers are told;
+   * nothing ends by itself.
+   */
+  readonly deprecated?: string | Readonly<Partial<Record<FieldName<DataOfSchema<Schema>>, string>>>
 }
 
 /**

@@ -1,5 +1,5 @@
 import { buildContract } from './build-contract.ts'
-import type { DataOfSchema, Event, KeyFieldName } from './contract.ts'
+import type { DataOfSchema, Event, FieldName, KeyFieldName } from './contract.ts'
 import type { SchemaSource } from './standard-schema.ts'
 
 export interface EventOptions<Schema extends SchemaSource, Key extends string, Tenant extends string> {
@@ -15,6 +15,11 @@ export interface EventOptions<Schema extends SchemaSource, Key extends string, T
   readonly owner?: string
   /** Whom to ask about it. */
   readonly contact?: string
+  /**
+   * The day (`'2027-01-31'`) from which it, or each of these fields, may no longer be sent: `{ phone: '2027-01-31' }`. Readers are told;
+   * nothing ends by itself.
+   */
+  readonly deprecated?: string | Readonly<Partial<Record<FieldName<DataOfSchema<Schema>>, string>>>
 }
 
 /**

@@ -1,15 +1,19 @@
 export { bucketOf } from './bucket.ts'
 export type {
+  AboutOf,
   Contract,
   ContractDescription,
   DataOf,
   DataOfSchema,
+  Deprecation,
   Entity,
   Event,
   FieldName,
   FieldOf,
   KeyFieldName,
+  RejectsOf,
   ReplicaRow,
+  Request,
   StateOf,
 } from './contract.ts'
 export { describe } from './describe.ts'
@@ -53,6 +57,8 @@ export {
   MAX_TEAM_BYTES,
   ownerPart,
 } from './names.ts'
+export type { RequestOptions } from './request.ts'
+export { ENGINE_REASONS, request } from './request.ts'
 export type { SchemaSource, StandardJsonSchema, StandardJsonSchemaOptions } from './standard-schema.ts'
 export { jsonSchema } from './standard-schema.ts'
 export { fieldsOn, topicOf, topicsOf } from './topic.ts'

@@ -22,8 +22,8 @@ export type ServiceAccountOf = (team: string) => string
  */
 export function grantsOf(plan: ProvisionPlan, settings: Settings, serviceAccount: ServiceAccountOf = usual(settings)): readonly Grant[] {
   const grants: Grant[] = []
-  for (const { name, team, senders = [] } of plan.topics) {
-    for (const each of new Set([team, ...senders])) {
+  for (const { name, team, senders = [], shared } of plan.topics) {
+    for (const each of new Set([...(shared ? [] : [team]), ...senders])) {
       const given = {
         on: 'topic',
         name,

@@ -8,6 +8,7 @@ const plan: ProvisionPlan = {
     { name: 'marketing.email-sent', team: 'marketing', buckets: 64 },
     { name: 'comity.crm.heartbeat', team: 'crm', buckets: 1 },
     { name: 'comity.crm.copying', team: 'crm', buckets: 1, senders: ['marketing', 'analysis'] },
+    { name: 'comity.catalog', team: 'comity', buckets: 1, senders: ['crm', 'marketing'], shared: true },
   ],
   subscriptions: [
     { name: 'marketing.customer', team: 'marketing', topic: 'crm.customer' },
@@ -18,8 +19,8 @@ const plan: ProvisionPlan = {
 const transport = googlePubsubTransport({ project: 'my-project', labels: { cost: '$' + '{centre}' } })
 const memberOf = (team: string): string => `serviceAccount:comity-${team}@my-project.iam.gserviceaccount.com`
 const due = [
-  ...plan.topics.flatMap(({ name, team, senders = [] }) =>
-    [team, ...senders].flatMap((each) => [
+  ...plan.topics.flatMap(({ name, team, senders = [], shared }) =>
+    [...(shared ? [] : [team]), ...senders].flatMap((each) => [
       ['topic', name, 'roles/pubsub.publisher', memberOf(each)],
       ['topic', name, 'roles/pubsub.viewer', memberOf(each)],
     ]),

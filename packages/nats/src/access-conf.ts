@@ -11,7 +11,10 @@ import { counterOf, inboxOf, newsOf, readerOf, storeOf, streamOf, subjectOf } fr
  */
 export function accessConf(plan: ProvisionPlan, defaultBuckets: number): string {
   const teams = [
-    ...new Set([...[...plan.topics, ...plan.subscriptions].map(({ team }) => team), ...plan.topics.flatMap(({ senders = [] }) => senders)]),
+    ...new Set([
+      ...[...plan.topics.filter(({ shared }) => !shared), ...plan.subscriptions].map(({ team }) => team),
+      ...plan.topics.flatMap(({ senders = [] }) => senders),
+    ]),
   ].sort()
   const lines = [
     '# Made by transport.access(plan): users of one account, each with the rights that its processes use. What is not listed is denied.',

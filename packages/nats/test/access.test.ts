@@ -10,6 +10,7 @@ const plan: ProvisionPlan = {
   topics: [
     { name: 'crm.customer', team: 'crm', buckets: 4 },
     { name: 'marketing.email-sent', team: 'marketing', buckets: 4 },
+    { name: 'comity.catalog', team: 'comity', buckets: 1, senders: ['crm', 'marketing'], shared: true },
   ],
   subscriptions: [
     { name: 'marketing.customers', team: 'marketing', topic: 'crm.customer' },
@@ -47,6 +48,12 @@ onNats('a server with the permissions that access writes', () => {
     )
     for (const to of ['end', 'beginning', { time: new Date(Date.now() - 60_000) }] as const) await marketing.seek('marketing.customers', to)
     await vi.waitFor(() => expect(seen.length + shared.length).toBeGreaterThanOrEqual(80), 60_000)
+  })
+
+  test('a topic that is nobody’s own takes what its senders say, and makes no user', async () => {
+    for (const team of ['crm', 'marketing'])
+      expect(await client(server.port, { url: as(team) }).send('comity.catalog', messages(1))).toEqual([{ status: 'stored' }])
+    expect(await natsTransport({ url: 'nats://nowhere?sync=always' }).access?.(plan, 'conf')).not.toContain('user: "comity"')
   })
 
   test('no team sends as another, reads its subscription, takes its leases or removes its topics', async () => {

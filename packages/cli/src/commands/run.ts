@@ -85,10 +85,10 @@ function asAsked(team: Team, { only }: RunOptions, log: Logger): Team {
 }
 
 function parts({ declaration, options }: Team): object {
-  const { owns, publishes, keeps, handles } = declaration
+  const { owns, publishes, keeps, handles, answers } = declaration
   return {
     ...(options.relay === false ? {} : { topics: [...owns.map(({ entity }) => entity.name), ...publishes.map(({ name }) => name)] }),
-    ...(options.subscriptions === false ? {} : { subscriptions: [...keeps, ...handles].map(({ name }) => name) }),
+    ...(options.subscriptions === false ? {} : { subscriptions: [...keeps, ...handles, ...answers].map(({ name }) => name) }),
   }
 }
 

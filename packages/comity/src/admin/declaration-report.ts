@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto'
 import { type ContractDescription, describe } from '@comity/contract'
-import type { Declaration } from '../catalog/declaration.ts'
+import { contractsPublishedBy, type Declaration, type Kept } from '../catalog/declaration.ts'
 import type { DeclaredContract, DeclaredSubscription } from '../control/contracts.ts'
 import type { ControlOptions } from '../control/control.ts'
+import { replicaShape } from './replica-shape.ts'
 
 /** What a team declares, as plain JSON for other teams: names, fields, and hashes instead of schemas. */
 export function declarationReport(declaration: Declaration): ControlOptions['declared'] {
-  const { team, owns, publishes, keeps, handles, operates, operators } = declaration
+  const { team, owns, publishes, keeps, handles, asks, answers, operates, operators, version, contact } = declaration
   const contract = (one: ContractDescription): DeclaredContract => ({ name: one.name, kind: one.contractKind, hash: hashOf(one) })
   const subscription = (name: string, one: ContractDescription, audience: string | undefined): DeclaredSubscription => ({
     ...{ name, contract: one.name, hash: hashOf(one) },
@@ -16,15 +17,43 @@ export function declarationReport(declaration: Declaration): ControlOptions['dec
     team,
     owns: owns.map(({ entity }) => contract(entity)),
     publishes: publishes.map(contract),
-    keeps: keeps.map(({ name, entity, fields, audience }) => ({ ...subscription(name, entity, audience), fields })),
-    handles: handles.map(({ name, contract: one, audience }) => subscription(name, one, audience)),
+    keeps: keeps.map((kept) => ({ ...subscription(kept.name, kept.entity, kept.audience), ...placeOf(kept) })),
+    handles: handles.map(({ name, contract: one, audience, fields }) => ({
+      ...subscription(name, one, audience),
+      ...(fields === undefined ? {} : { fields }),
+    })),
+    asks: asks.map((one) => ({ contract: one.name, hash: hashOf(one) })),
+    answers: answers.map(({ contract: one }) => contract(one)),
     operates,
     operators,
+    ...(version === undefined ? {} : { version }),
+    ...(contact === undefined ? {} : { contact }),
+  }
+}
+
+/** The contracts that are this team's own, whole: what it says to every team. */
+export function ownContracts(declaration: Declaration): ControlOptions['contracts'] {
+  const answered = declaration.answers.map(({ contract }) => contract)
+  return [...contractsPublishedBy(declaration), ...answered].map((one) => ({
+    name: one.name,
+    hash: hashOf(one),
+    description: describe(one),
+  }))
+}
+
+/** Where a copy holds what. */
+function placeOf(kept: Kept): Pick<DeclaredSubscription, 'fields' | 'table' | 'columns' | 'where'> {
+  const { schema, table, columns } = replicaShape(kept)
+  return {
+    fields: kept.fields,
+    table: `${schema}.${table}`,
+    columns: Object.fromEntries(columns.map(({ field, column }) => [field, column])),
+    ...(kept.subset === undefined ? {} : { where: [...new Set(kept.subset.map(({ field }) => field))] }),
   }
 }
 
 /** Two teams that copied a contract have the same hash, in whatever order its properties were written. */
-function hashOf(contract: ContractDescription): string {
+export function hashOf(contract: ContractDescription): string {
   return createHash('sha256')
     .update(JSON.stringify(inOrder(describe(contract))))
     .digest('hex')

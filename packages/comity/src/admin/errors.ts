@@ -15,6 +15,16 @@ export const NotMigrated: ErrorType<'team' | 'pending'> = errorType(
   'the database of {team} is not migrated for this code: {pending}',
   'run "comity migrate" as the owner of the tables ("comity migrate --print" shows what it would do)',
 )
+export const RequestUnanswered: ErrorType<'team' | 'requests' | 'owners'> = errorType(
+  'COMITY_REQUEST_UNANSWERED',
+  '{team} asks {requests}, and the broker knows nobody who answers',
+  'let {owners} declare it with .answers(…) and run "comity provision" there first; it need not be running',
+)
+export const NoSuchRequestKnown: ErrorType<'team' | 'id'> = errorType(
+  'COMITY_NO_SUCH_REQUEST_KNOWN',
+  '{team} knows no request {id}, asked or to be answered',
+  'look for it with "comity requests"; what ended a month ago is gone',
+)
 export const UnsupportedPostgres: ErrorType<'version'> = errorType(
   'COMITY_UNSUPPORTED_POSTGRES',
   'Postgres {version} is older than 15',
@@ -230,4 +240,14 @@ export const SeedRefused: ErrorType<'entity' | 'place' | 'problem'> = errorType(
   'COMITY_SEED_REFUSED',
   'the state at place {place} breaks the contract of {entity}: {problem}',
   'put it right and seed again; of these nothing was taken',
+)
+export const FieldNotDeclared: ErrorType<'field' | 'contracts'> = errorType(
+  'COMITY_FIELD_NOT_DECLARED',
+  'no team that this one has heard of has declared {field}',
+  'see "comity catalog" for what there is; a team is heard when it runs and "comity provision" was run for it. Contracts: {contracts}',
+)
+export const TeamNotForgotten: ErrorType<'team'> = errorType(
+  'COMITY_TEAM_NOT_FORGOTTEN',
+  'team {team} is not one that has fallen silent: it was heard within three minutes, or never',
+  'see "comity catalog" for when each was heard; stop what still runs for it, wait three minutes, and ask again',
 )

@@ -1,9 +1,18 @@
 export type { DifferingValues } from '../audit/differing-values.ts'
 export { brokerNameOf } from '../catalog/broker-name.ts'
+export type { ConsumerVerdict, Reason, Verdict } from '../catalog/contract-check.ts'
 export type { Environment } from '../catalog/environment.ts'
+export type { FieldChange } from '../catalog/field-changes.ts'
 export type { Answer, DeclarationReport, Heartbeat } from '../control/contracts.ts'
 export type { CommandAnswer, CommandOptions } from '../control/give-command.ts'
 export type { OperatedTeam } from '../control/operated-teams.ts'
+export { type AsyncApiDocument, asyncApi } from './catalog/asyncapi.ts'
+export type { Catalog, CatalogContract, CatalogField, CatalogTeam, CatalogUse, DifferingField, HeldField } from './catalog/catalog.ts'
+export { jsonSchemas } from './catalog/cloud-event.ts'
+export { type CatalogFile, eventCatalog } from './catalog/event-catalog.ts'
+export { mermaid } from './catalog/mermaid.ts'
+export { picture } from './catalog/picture.ts'
+export { type FieldHolder, whoHolds } from './catalog/who-holds.ts'
 export type { Finding } from './checks/check.ts'
 export { type Diagnosis, doctor } from './doctor.ts'
 export { type GivenServer, givenServer } from './given-server.ts'
@@ -27,6 +36,7 @@ export { listOperations, type OperationRecord, type OperationRequest, operate } 
 export { type BrokerAccess, brokerAccess, type Member, provision, provisionPlan } from './provision.ts'
 export { auditValues } from './reads/audit-values.ts'
 export { type Audit, type AuditFinding, auditFindings, auditOf, listAudits } from './reads/audits.ts'
+export { type ContractCheck, checkContracts } from './reads/check-contracts.ts'
 export { type DeadLetterGroup, deadLetterGroups } from './reads/dead-letter-groups.ts'
 export {
   type ErasureReceipt,
@@ -45,7 +55,17 @@ export { type NewestEnded, newestEnded } from './reads/newest-ended.ts'
 export type { Page, PageOptions } from './reads/page.ts'
 export { type BackfillPlan, planBackfill } from './reads/plan-backfill.ts'
 export { type ErasurePlan, planErasure } from './reads/plan-erasure.ts'
+export { readCatalog } from './reads/read-catalog.ts'
 export { type ReplicaRebuild, replicaRebuild } from './reads/replica-rebuild.ts'
+export {
+  listRequests,
+  REQUEST_STATES,
+  type RequestFilter,
+  type RequestRecord,
+  type RequestState,
+  type ShownRequest,
+  showRequest,
+} from './reads/requests.ts'
 export { type ShownLine, showDeadLetter, type WaitingMessage } from './reads/show-dead-letter.ts'
 export { type MessageLife, type SubscriptionLife, trace } from './reads/trace.ts'
 export { type MovingSubscription, type TransportMove, transportMove } from './reads/transport-move.ts'

@@ -12,6 +12,7 @@ import { cancelBackfill, pauseBackfill, resumeBackfill, startBackfill } from './
 import { cancelJob } from './operations/cancel-job.ts'
 import { editMessage } from './operations/edit-message.ts'
 import { erase } from './operations/erase.ts'
+import { forgetTeam } from './operations/forget-team.ts'
 import { discard, retry, skip } from './operations/lines.ts'
 import type { Operation } from './operations/operation.ts'
 import { pause, resume } from './operations/pause.ts'
@@ -58,6 +59,7 @@ const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     cancelRebuild,
     narrowReplica,
     dropReplica,
+    forgetTeam,
   ].map((operation) => [operation.kind, operation as Operation]),
 )
 

@@ -1,8 +1,10 @@
 import { topicOf, topicsOf } from '@comity/contract'
 import { contractsPublishedBy, type Declaration, inNamespace, subscriptionsOf } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
+import { CATALOG_TEAM, CATALOG_TOPIC, catalogSubscription } from '../control/catalog-topic.ts'
 import { copyingSubscriptions, copyingTopics } from '../control/copying-topics.ts'
 import { erasureSubscriptions, erasureTopics } from '../control/erasure-topics.ts'
+import { outcomeSubscriptions, requestTopics } from '../control/request-topics.ts'
 import { SYSTEM_BUCKETS, systemSubscriptions, systemTopics } from '../control/system-topics.ts'
 import type { ProvisionPlan, ProvisionStep, SubscriptionPlan, TopicPlan } from '../transport/index.ts'
 import { NoAccessForm } from './errors.ts'
@@ -15,6 +17,7 @@ export function provisionPlan(declaration: Declaration, namespace: string): Prov
       ...{ name: inNamespace(namespace, name), team: inNamespace(namespace, owner) },
       ...(senders.length === 0 ? {} : { senders: senders.map((sender) => inNamespace(namespace, sender)) }),
       ...(buckets === undefined ? {} : { buckets }),
+      ...(owner === CATALOG_TEAM ? { shared: true } : {}),
     })
   }
   for (const contract of contractsPublishedBy(declaration)) for (const topic of topicsOf(contract)) add(topic, contract.owner)
@@ -31,12 +34,19 @@ export function provisionPlan(declaration: Declaration, namespace: string): Prov
     add(topic, sender, SYSTEM_BUCKETS)
     return subscription(name, topic)
   })
+  // What is asked has as many buckets as what is published; what became of it is said in order.
+  for (const { name, team, senders } of requestTopics(declaration))
+    add(name, team, senders === undefined ? SYSTEM_BUCKETS : undefined, senders)
   for (const { name, team, senders } of [...copyingTopics(declaration), ...erasureTopics(declaration)])
     add(name, team, SYSTEM_BUCKETS, senders)
-  const copying = [...copyingSubscriptions(declaration), ...erasureSubscriptions(declaration)].map(({ name, topic }) =>
-    subscription(name, topic),
+  add(CATALOG_TOPIC, CATALOG_TEAM, SYSTEM_BUCKETS, [declaration.team])
+  const copying = [...copyingSubscriptions(declaration), ...erasureSubscriptions(declaration), ...outcomeSubscriptions(declaration)].map(
+    ({ name, topic }) => subscription(name, topic),
   )
-  return { topics: [...topics.values()], subscriptions: [...subscriptions, ...control, ...copying] }
+  return {
+    topics: [...topics.values()],
+    subscriptions: [...subscriptions, ...control, ...copying, subscription(catalogSubscription(declaration.team), CATALOG_TOPIC)],
+  }
 }
 
 /** Creates what is missing at the broker; with `dryRun` only says what it would create. */

@@ -1,4 +1,5 @@
-import { type ContractDescription, describe } from '@comity/contract'
+import { type ContractDescription, describe, type Request } from '@comity/contract'
+import { identityOf } from '../catalog/contract-check.ts'
 import { contractsPublishedBy, type Declaration, subscriptionsOf } from '../catalog/declaration.ts'
 import { dropCaptureSql } from '../outbox/capture/index.ts'
 import { type Queryable, quoteLiteral } from '../postgres/index.ts'
@@ -16,7 +17,8 @@ const LANES = { handler: 16, replica: 4 } as const
  */
 export async function registrationSteps(database: Queryable, declaration: Declaration, older = false): Promise<readonly Step[]> {
   return [
-    ...(await contractSteps(database, declaration)),
+    ...(await contractSteps(database, declaration, older)),
+    ...(await requestSteps(database, declaration)),
     ...(await subscriptionSteps(database, declaration)),
     ...(await replicaSteps(database, declaration, older)),
   ]
@@ -29,15 +31,18 @@ interface RegisteredContract {
   readonly keys: string
   readonly tenant: string | null
   readonly description: string
+  /** A list of its earlier versions. */
+  readonly earlier: string
   /** Of a captured one: it is announced now. */
   readonly capturing: boolean
 }
 const REGISTERED = `
   select c.topic, c.kind, c.source, array_to_json(c.key_fields)::text as keys, c.tenant_field as tenant, c.description::text as description,
+    coalesce((select json_agg(v.description) from comity.contract_versions v where v.topic = c.topic), '[]')::text as earlier,
     exists (select from comity.captures p where p.topic = c.topic and p.released_at is null) as capturing
   from comity.contracts c`
 
-async function contractSteps(database: Queryable, declaration: Declaration): Promise<readonly Step[]> {
+async function contractSteps(database: Queryable, declaration: Declaration, older: boolean): Promise<readonly Step[]> {
   const { rows } = await database.query<RegisteredContract>(REGISTERED)
   const registered = new Map(rows.map((row) => [row.topic, row]))
   const captured = new Set(declaration.owns.filter(({ table }) => table !== undefined).map(({ entity }) => entity.name))
@@ -48,7 +53,11 @@ async function contractSteps(database: Queryable, declaration: Declaration): Pro
     if (before !== undefined) {
       refuseOtherIdentity(contract, before)
       refuseSecondSource(contract, before, source)
-      if (before.source === source && sameJson(before.description, description)) return []
+      const registeredAs = [
+        before.description,
+        ...(older ? (JSON.parse(before.earlier) as unknown[]).map((one) => JSON.stringify(one)) : []),
+      ]
+      if (before.source === source && registeredAs.some((one) => sameJson(one, description))) return []
     }
     const leftOver = before?.source === 'captured' && source === 'published' ? dropCaptureSql(contract.name) : []
     return [
@@ -57,12 +66,9 @@ async function contractSteps(database: Queryable, declaration: Declaration): Pro
   })
 }
 
-/** Versions, lanes and copies go by the key: under one name it stays what it is. */
-function refuseOtherIdentity(contract: ContractDescription, before: RegisteredContract): void {
-  const identity = (kind: string, keys: readonly string[], tenant: string | null): string =>
-    `${kind} with key ${keys.join(', ')} and ${tenant === null ? 'no tenant' : `tenant ${tenant}`}`
-  const was = identity(before.kind, JSON.parse(before.keys), before.tenant)
-  const is = identity(contract.contractKind, contract.keyFields, contract.tenantField ?? null)
+function refuseOtherIdentity(contract: ContractDescription, { kind, keys, tenant }: RegisteredContract): void {
+  const was = identityOf({ contractKind: kind, keyFields: JSON.parse(keys), ...(tenant === null ? {} : { tenantField: tenant }) })
+  const is = identityOf(contract)
   if (was !== is) throw new ContractIdentityChanged({ contract: contract.name, was, is })
 }
 
@@ -105,6 +111,51 @@ function registerContract(contract: ContractDescription, source: string, descrip
 values (${values.join(', ')})
 on conflict (topic) do update set source = excluded.source, key_fields = excluded.key_fields, tenant_field = excluded.tenant_field,
   ordered = excluded.ordered, required_fields = excluded.required_fields, description = excluded.description, registered_at = now()`
+}
+
+const ASKED = `select c.topic, c.description::text as description, c.handled_since is not null as handled from comity.asks c`
+const ANSWERED = `select c.topic, c.entity from comity.answered c`
+
+async function requestSteps(database: Queryable, { asks, outcomes, answers }: Declaration): Promise<readonly Step[]> {
+  const asked = new Map(
+    (await database.query<{ topic: string; description: string; handled: boolean }>(ASKED)).rows.map((row) => [row.topic, row]),
+  )
+  const answered = new Map((await database.query<{ topic: string; entity: string }>(ANSWERED)).rows.map((row) => [row.topic, row.entity]))
+  return [
+    ...asks.flatMap((request) => {
+      const before = asked.get(request.name)
+      const description = JSON.stringify(describe(request))
+      const handled = outcomes.some((outcome) => outcome.request.name === request.name)
+      if (before !== undefined && sameJson(before.description, description) && before.handled === handled) return []
+      return [{ title: `register the request ${request.name} (asked)`, sql: [registerAsked(request, description, handled)] }]
+    }),
+    ...answers
+      .filter(({ contract }) => answered.get(contract.name) !== contract.entity)
+      .map(({ contract }) => ({
+        title: `register the request ${contract.name} (answered)`,
+        sql: [
+          `insert into comity.answered (topic, entity) values (${quoteLiteral(contract.name)}, ${quoteLiteral(contract.entity)})
+on conflict (topic) do update set entity = excluded.entity, registered_at = now()`,
+        ],
+      })),
+  ]
+}
+
+function registerAsked(request: Request, description: string, handled: boolean): string {
+  const values = [
+    ...[request.name, request.entity, request.owner].map(quoteLiteral),
+    textArray(request.keyFields),
+    request.tenantField === undefined ? 'null' : quoteLiteral(request.tenantField),
+    textArray((request.schema as { required?: readonly string[] }).required ?? []),
+    `${quoteLiteral(description)}::jsonb`,
+    // What was heard before has had no handler, and gets none.
+    handled ? 'now()' : 'null',
+  ]
+  return `insert into comity.asks as c (topic, entity, owner, key_fields, tenant_field, required_fields, description, handled_since)
+values (${values.join(', ')})
+on conflict (topic) do update set entity = excluded.entity, owner = excluded.owner, key_fields = excluded.key_fields, tenant_field = excluded.tenant_field,
+  required_fields = excluded.required_fields, description = excluded.description, registered_at = now(),
+  handled_since = case when excluded.handled_since is not null then coalesce(c.handled_since, excluded.handled_since) end`
 }
 
 async function subscriptionSteps(database: Queryable, declaration: Declaration): Promise<readonly Step[]> {

@@ -24,6 +24,9 @@ const PUBLISHING = [
   'publish_many(text, text[], text[], text[], text[], text[], boolean, timestamp with time zone)',
   'cancel_scheduled(text, text)',
   'token(text, text)',
+  'ask(text, text, text, timestamp with time zone, text, text, text, text, boolean)',
+  'withdraw_request(text)',
+  'state_digest(jsonb, text, text)',
 ]
 /** What the runner calls; the functions do their work as the owner of the schema. */
 const RUNNING = [
@@ -66,6 +69,9 @@ const RUNNING = [
   'erase_messages(text, text, bigint, text)',
   'note_lost_history()',
   'turn_lost_away(text, bigint, jsonb, text[])',
+  'compare_expected(text, text, jsonb, text, text)',
+  'decide_waiting()',
+  'maintain_requests(interval)',
   'name_lost(text, text[])',
   'is_lost(text, bigint)',
   'seed(text, text[])',
@@ -88,7 +94,7 @@ const RUNNER: readonly Grant[] = [
   },
   {
     rights: 'select',
-    on: 'comity.database, comity.migrations, comity.contracts, comity.captures, comity.subscriptions, comity.replicas, comity.partitions',
+    on: 'comity.database, comity.migrations, comity.contracts, comity.contract_versions, comity.captures, comity.subscriptions, comity.replicas, comity.partitions',
     why: 'what the owner has registered; verified before a start',
   },
   { rights: 'select', on: 'comity.scheduled', why: 'what waits for its time; counted by status' },
@@ -146,9 +152,20 @@ const RUNNER: readonly Grant[] = [
   { rights: 'select, insert, update', on: 'comity.announced, comity.teams', why: 'what this team and others say of themselves' },
   {
     rights: 'select, insert, update, delete',
+    on: 'comity.catalog, comity.catalog_contracts, comity.catalog_fields',
+    why: 'the map of all teams: who owns, keeps and handles what',
+  },
+  {
+    rights: 'select, insert, update, delete',
     on: 'comity.transport_moves',
     why: 'how far each subscription is on its way to another broker',
   },
+  {
+    rights: 'select, insert, update',
+    on: 'comity.requests, comity.asked, comity.asks',
+    why: 'what was asked, here and of others, and what became of it',
+  },
+  { rights: 'select', on: 'comity.answered, comity.asked_requests', why: 'which requests this team answers, and the life of its own' },
   { rights: 'select, insert', on: 'comity.answers', why: 'answers to commands' },
   { rights: 'select, insert, update (done_at, outcome, error)', on: 'comity.operations', why: 'what was done, with its author and reason' },
 ]
@@ -204,6 +221,8 @@ export function teamRolesSql(declaration: Declaration, options: { readonly names
 
   role(writer, 'the application. It publishes; of the outbox it sees nothing')
   execute(PUBLISHING, writer)
+  lines.push('-- what became of what it has asked')
+  lines.push(`grant select on comity.asked, comity.asked_requests to ${quoteIdentifier(writer)};`)
   if (copies.length > 0) {
     lines.push('-- the copies, to read; and what waitFor(token) looks up')
     for (const { table } of copies) lines.push(`grant select on ${table} to ${quoteIdentifier(writer)};`)

@@ -1,5 +1,6 @@
-import type { Contract, ContractDescription, Entity } from '@comity/contract'
+import { type Contract, type ContractDescription, type Entity, fieldsOn, type Request } from '@comity/contract'
 import type { BreakerPolicy } from '../subscription/breaker.ts'
+import type { Lift } from '../subscription/reading.ts'
 import type { RetryPolicy } from '../subscription/retry-policy.ts'
 
 /** What a team says of itself: frozen, and read by migration, provisioning, the running team and the operator's views alike. */
@@ -9,10 +10,22 @@ export interface Declaration {
   readonly publishes: readonly Contract[]
   readonly keeps: readonly Kept[]
   readonly handles: readonly Handled[]
+  /** What this team asks of owners. */
+  readonly asks: readonly Request[]
+  /** What this team does when an owner has decided about what it asked. */
+  readonly outcomes: readonly HandledOutcome[]
+  /** What other teams may ask of this one. */
+  readonly answers: readonly Handled<Request>[]
+  /** How this team reads messages of older versions of contracts. */
+  readonly lifts: readonly Lift[]
   /** The teams that this one hears and commands. */
   readonly operates: readonly string[]
   /** The teams whose commands this one obeys. */
   readonly operators: readonly string[]
+  /** Of the team's own software, as it calls it. */
+  readonly version?: string
+  /** Whom to ask about the team. */
+  readonly contact?: string
 }
 
 export interface Owned {
@@ -49,12 +62,22 @@ export interface Kept {
   readonly freshness?: number
 }
 
-export interface Handled {
+/** A handler of what owners decide. */
+export interface HandledOutcome {
+  readonly request: Request
+  readonly handle: (outcome: never, context: never) => Promise<void> | void
+  /** Milliseconds for one outcome. */
+  readonly timeout: number
+}
+
+export interface Handled<C extends Contract | Request = Contract> {
   /** The subscription. */
   readonly name: string
-  readonly contract: Contract
+  readonly contract: C
   readonly handle: (message: never, context: never) => Promise<void> | void
   readonly audience?: string
+  /** The fields that it reads beside key and tenant, and is given; absent: it has not said, and is given all. */
+  readonly fields?: readonly string[]
   /** Messages in one transaction, at most. */
   readonly batch: number
   /** Milliseconds for one message. */
@@ -82,6 +105,13 @@ export function fieldsNeeded({ entity, fields, subset = [] }: Kept): readonly st
   return [...new Set([...entity.keyFields, ...tenant, ...fields, ...subset.map(({ field }) => field)])]
 }
 
+/** What a handler reads of a message that has only the fields that it was granted. */
+export function fieldsRead({ contract, fields, audience }: Handled<Contract | Request>): readonly string[] | undefined {
+  if (fields === undefined) return audience === undefined ? undefined : fieldsOn(contract, audience)
+  const tenant = contract.tenantField === undefined ? [] : [contract.tenantField]
+  return [...new Set([...contract.keyFields, ...tenant, ...fields])]
+}
+
 /** Every contract that this team may publish. */
 export function contractsPublishedBy(declaration: Declaration): readonly ContractDescription[] {
   return [...declaration.owns.map(({ entity }) => entity), ...declaration.publishes]
@@ -101,7 +131,7 @@ export function subscriptionsOf(declaration: Declaration): readonly {
       kind: 'replica' as const,
       ...(audience === undefined ? {} : { audience }),
     })),
-    ...declaration.handles.map(({ name, contract, audience }) => ({
+    ...[...declaration.handles, ...declaration.answers].map(({ name, contract, audience }) => ({
       name,
       contract,
       kind: 'handler' as const,

@@ -6,11 +6,14 @@ import type { Route } from '../relay/outgoing-message.ts'
 import { picker } from '../schema/index.ts'
 import { inNamespace } from './declaration.ts'
 
+/* What is asked goes the same way, to the owner's topic. */
+const CONTRACTS = 'select description::text as description from comity.contracts union all select description::text from comity.asks'
+
 /**
  * What a team publishes, as its database has it: in a rolling deploy an older process relays what a newer one has registered.
  */
 export async function publishedContracts(database: Queryable, namespace: string): Promise<PublishedContracts> {
-  const { rows } = await database.query<{ description: string }>('select description::text as description from comity.contracts')
+  const { rows } = await database.query<{ description: string }>(CONTRACTS)
   const contracts = rows.map((row) => JSON.parse(row.description) as ContractDescription)
   const routes = new Map(contracts.map((contract) => [contract.name, routesOf(contract, namespace)]))
   const judges = new Map(contracts.map((contract) => [contract.name, judgeOf(contract)]))

@@ -1,12 +1,13 @@
-import { createHash, randomUUID } from 'node:crypto'
-import { type Clock, type Logger, type Loop, libraryVersion, logEvent, loop, silentLogger, systemClock } from '../foundation/index.ts'
+import { createHash } from 'node:crypto'
+import { type Clock, type Logger, type Loop, libraryVersion, loop, silentLogger, systemClock } from '../foundation/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { acquireLease, type Lease } from '../postgres/lease.ts'
-import type { OutgoingMessage, Transport } from '../transport/transport.ts'
-import { CONTROL_VERSION, type DeclarationReport, type SystemType } from './contracts.ts'
+import type { Transport } from '../transport/transport.ts'
+import { catalogVoice } from './catalog-voice.ts'
+import { type CatalogContract, CONTROL_VERSION, type DeclarationReport } from './contracts.ts'
 import { lookAtTeam, statusLine } from './heartbeat.ts'
-import { systemMessage } from './system-message.ts'
-import { type SystemKind, systemTopic } from './system-topics.ts'
+import { systemSender } from './system-sender.ts'
+import { systemTopic } from './system-topics.ts'
 
 const ANNOUNCED = `
   insert into comity.announced (what, hash, at) values ('declaration', $1::text, clock_timestamp())
@@ -25,7 +26,7 @@ export const HEARTBEAT_EVERY = 15_000
  *   standing by ──lease acquired──▶ announcing ──lease lost or released──▶ standing by
  *
  * Announcing sends the declaration at first and a minute later, when it is another one, and every hour; a heartbeat every fifteen seconds, and at
- * once when a status changes. A process that is not cleared (a copy of a live database) says nothing. What can't be sent is
+ * once when a status changes. To the map of all teams it says what {@link catalogVoice} does. A process that is not cleared (a copy of a live database) says nothing. What can't be sent is
  * dropped: the next heartbeat says more.
  */
 export function announcer(options: {
@@ -38,32 +39,40 @@ export function announcer(options: {
   readonly mayAnnounce: () => boolean
   readonly cleared: (signal: AbortSignal) => Promise<AbortSignal>
   readonly declared: Omit<DeclarationReport, 'v' | 'library'>
+  /** The contracts that are this team's own. */
+  readonly contracts: readonly Omit<CatalogContract, 'v' | 'team'>[]
   readonly clock?: Clock
   readonly logger?: Logger
 }): Loop {
   const { team, holder, database, transport, clock = systemClock, logger = silentLogger } = options
   const self = { team, library: libraryVersion() }
   const declaration: DeclarationReport = { v: CONTROL_VERSION, ...self, ...options.declared }
-  const hash = createHash('sha256').update(JSON.stringify(declaration)).digest('hex').slice(0, 16)
+  const hash = hashOf(declaration)
+  const speaking = { team, transport, topicNamed: options.topicNamed, failing: new Set<string>(), clock, logger }
+  const send = systemSender({ kind: 'heartbeat', ...speaking })
+  const catalog = catalogVoice({
+    ...{ declaration, contracts: options.contracts, hash: hashOf([declaration, options.contracts]), database, clock },
+    send: systemSender({ kind: 'catalog', ...speaking }),
+  })
   let lease: Lease | undefined
   /** Of this leadership, by the monotonic clock: when the declaration is to be said anew, whatever was said. */
   let declareAt: number[] = []
   let said = ''
   let saidAt = Number.NEGATIVE_INFINITY
-  let failing = false
 
   async function runOnce(signal: AbortSignal): Promise<'busy' | 'idle'> {
     if (!options.mayAnnounce()) await options.cleared(signal)
     if (signal.aborted || !options.mayAnnounce() || !(await leads())) return 'idle'
-    const { heartbeat, declared } = await lookAtTeam(database, self)
+    const { heartbeat, declared, catalogued } = await lookAtTeam(database, self)
+    await catalog.tell({ catalogued, state: heartbeat.state })
     if (declared !== hash || clock.monotonic() >= (declareAt[0] ?? Number.POSITIVE_INFINITY)) {
-      if (!(await send('comity.declaration', 'declaration', declaration))) return 'idle'
+      if (!(await send(systemTopic(team, 'declaration'), 'comity.declaration', declaration))) return 'idle'
       await database.query(ANNOUNCED, [hash])
       declareAt = declareAt.slice(1)
     }
     const status = statusLine(heartbeat)
     if (status === said && clock.monotonic() - saidAt < HEARTBEAT_EVERY - LOOK_EVERY / 2) return 'idle'
-    if (!(await send('comity.heartbeat', 'heartbeat', heartbeat))) return 'idle'
+    if (!(await send(systemTopic(team, 'heartbeat'), 'comity.heartbeat', heartbeat))) return 'idle'
     said = status
     saidAt = clock.monotonic()
     return 'idle'
@@ -79,20 +88,6 @@ export function announcer(options: {
     return lease !== undefined
   }
 
-  async function send(type: SystemType, kind: SystemKind, data: unknown): Promise<boolean> {
-    const message: OutgoingMessage = systemMessage({ type, team, id: randomUUID(), key: team, data, now: clock.now() })
-    try {
-      const [result] = await transport.send(options.topicNamed(systemTopic(team, kind)), [message])
-      failing = false
-      return result?.status === 'stored'
-    } catch (error) {
-      // Once: a team that was not provisioned after an upgrade works as before, and nobody hears of it.
-      if (!failing) logEvent(logger, 'comity.control.not_sent', { kind, error })
-      failing = true
-      return false
-    }
-  }
-
   const base = loop({ name: `announcer of ${team}`, poll: { min: LOOK_EVERY, max: LOOK_EVERY }, runOnce, clock, logger })
   const stop = base.stop.bind(base)
   return Object.defineProperties(base, {
@@ -103,4 +98,8 @@ export function announcer(options: {
       },
     },
   }) as Loop
+}
+
+function hashOf(value: unknown): string {
+  return createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16)
 }

@@ -1,4 +1,4 @@
-import type { JsonSchema, JsonValue } from '@comity/contract'
+import type { ContractDescription, JsonSchema, JsonValue } from '@comity/contract'
 
 /**
  * What teams tell each other about themselves: the contracts of the system topics. Objects are open: fields that a newer version
@@ -63,6 +63,14 @@ export interface DeclarationReport {
   readonly handles: readonly DeclaredSubscription[]
   readonly operates: readonly string[]
   readonly operators: readonly string[]
+  /** Of the team's own software, as it calls it. */
+  readonly version?: string
+  /** Whom to ask about the team. */
+  readonly contact?: string
+  /** Requests to other teams. */
+  readonly asks?: readonly DeclaredUse[]
+  /** Requests that this team decides. */
+  readonly answers?: readonly DeclaredContract[]
 }
 export interface DeclaredContract {
   readonly name: string
@@ -70,14 +78,39 @@ export interface DeclaredContract {
   /** Of the contract's description: equal hashes mean the same contract. */
   readonly hash: string
 }
-export interface DeclaredSubscription {
-  readonly name: string
+/** What a team does with another's contract. */
+export interface DeclaredUse {
   readonly contract: string
   /** Of the contract as this team has it. */
   readonly hash: string
+}
+export interface DeclaredSubscription extends DeclaredUse {
+  readonly name: string
   readonly audience?: string
-  /** Of a copy: the declared fields. */
+  /** The declared fields of a copy; those that a handler has said it reads. */
   readonly fields?: readonly string[]
+  /** Of a copy: `schema.table`, and the column of each field, key and tenant too. */
+  readonly table?: string
+  readonly columns?: Readonly<Record<string, string>>
+  /** Of a copy: the fields that decide which rows it keeps. */
+  readonly where?: readonly string[]
+}
+
+/** One contract of the team's own, on the topic that all teams read. */
+export interface CatalogContract {
+  readonly v: number
+  readonly team: string
+  readonly name: string
+  readonly hash: string
+  readonly description: ContractDescription
+}
+
+/** A sign of life, there too. */
+export interface Seen {
+  readonly v: number
+  readonly team: string
+  readonly library: string
+  readonly state: Activity
 }
 
 export interface Command {
@@ -122,9 +155,16 @@ const open = (properties: Readonly<Record<string, JsonSchema>>, optional: readon
 const listOf = (items: JsonSchema): JsonSchema => ({ type: 'array', items })
 
 const contract = open({ name: text, kind: text, hash: text })
-const subscription = open({ name: text, contract: text, hash: text, audience: text, fields: listOf(text) }, ['audience', 'fields'])
+const subscription = open(
+  {
+    ...{ name: text, contract: text, hash: text, audience: text, fields: listOf(text), table: text, where: listOf(text) },
+    columns: { type: 'object', additionalProperties: text },
+  },
+  ['audience', 'fields', 'table', 'columns', 'where'],
+)
+const use = open({ contract: text, hash: text })
 
-export type SystemType = 'comity.heartbeat' | 'comity.declaration' | 'comity.command' | 'comity.answer'
+export type SystemType = 'comity.heartbeat' | 'comity.declaration' | 'comity.command' | 'comity.answer' | 'comity.contract' | 'comity.seen'
 
 /** By the type of the message. */
 export const SCHEMAS: Readonly<Record<SystemType, JsonSchema>> = {
@@ -142,17 +182,36 @@ export const SCHEMAS: Readonly<Record<SystemType, JsonSchema>> = {
     },
     ['omitted'],
   ),
-  'comity.declaration': open({
-    v: version,
-    team: text,
-    library: text,
-    owns: listOf(contract),
-    publishes: listOf(contract),
-    keeps: listOf(subscription),
-    handles: listOf(subscription),
-    operates: listOf(text),
-    operators: listOf(text),
+  'comity.declaration': open(
+    {
+      v: version,
+      team: text,
+      library: text,
+      owns: listOf(contract),
+      publishes: listOf(contract),
+      keeps: listOf(subscription),
+      handles: listOf(subscription),
+      operates: listOf(text),
+      operators: listOf(text),
+      version: text,
+      contact: text,
+      asks: listOf(use),
+      answers: listOf(contract),
+    },
+    ['version', 'contact', 'asks', 'answers'],
+  ),
+  'comity.contract': open({
+    ...{ v: version, team: text, name: text, hash: text },
+    description: open({
+      contractKind: text,
+      name: text,
+      owner: text,
+      keyFields: listOf(text),
+      schema: { type: 'object' },
+      fields: listOf(text),
+    }),
   }),
+  'comity.seen': open({ v: version, team: text, library: text, state: text }),
   'comity.command': open({
     v: version,
     id: uuid,

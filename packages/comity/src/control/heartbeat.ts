@@ -12,6 +12,8 @@ const LOOK = `
     (select l.holder from comity.leases l where l.name = 'relay' and l.expires_at > clock_timestamp()) as relay_holder,
     exists (select from comity.contracts) as publishes,
     (select a.hash from comity.announced a where a.what = 'declaration' and a.at > clock_timestamp() - interval '1 hour') as declared,
+    (select a.hash from comity.announced a where a.what = 'catalog' and a.at > clock_timestamp() - interval '1 hour'
+      and not exists (select from comity.catalog t where t.first_heard_at > a.at and t.team <> $1::text)) as catalogued,
     (select coalesce(json_agg(json_build_object('holder', p.holder, 'library', p.library, 'progress', p.progress,
         'startedAt', to_char(p.started_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
         'age', extract(epoch from clock_timestamp() - p.beat_at)::int) order by p.started_at), '[]')
@@ -31,6 +33,7 @@ interface LookRow {
   readonly relay_holder: string | null
   readonly publishes: boolean
   readonly declared: string | null
+  readonly catalogued: string | null
   readonly processes: string
   readonly subscriptions: string
 }
@@ -53,12 +56,15 @@ const GONE_AFTER = 60
 const MOST_SUBSCRIPTIONS = 100
 const MOST_PROCESSES = 20
 
-/** What the team is doing now, as its database has it; and the hash of the declaration that was announced within the last hour. */
+/**
+ * What the team is doing now, as its database has it; and the hashes of the declaration that was announced within the last hour, to those who
+ * operate it and to all teams: null there also while a team is new that has not heard it.
+ */
 export async function lookAtTeam(
   database: Queryable,
   self: { readonly team: string; readonly library: string },
-): Promise<{ readonly heartbeat: Heartbeat; readonly declared: string | null }> {
-  const row = (await database.query<LookRow>(LOOK)).rows[0] as LookRow
+): Promise<{ readonly heartbeat: Heartbeat; readonly declared: string | null; readonly catalogued: string | null }> {
+  const row = (await database.query<LookRow>(LOOK, [self.team])).rows[0] as LookRow
   const processes: readonly SeenProcess[] = JSON.parse(row.processes)
   const alive = processes.filter(({ age }) => age <= GONE_AFTER)
   const subscriptions = (JSON.parse(row.subscriptions) as readonly SeenSubscription[])
@@ -80,7 +86,7 @@ export async function lookAtTeam(
     subscriptions: subscriptions.slice(0, MOST_SUBSCRIPTIONS),
     ...(omitted > 0 ? { omitted } : {}),
   }
-  return { heartbeat, declared: row.declared }
+  return { heartbeat, declared: row.declared, catalogued: row.catalogued }
 }
 
 function relayReport(row: LookRow, alive: readonly SeenProcess[]): Heartbeat['relay'] {

@@ -16,7 +16,12 @@ export interface HoldingDeclaration {
     readonly fields: readonly string[]
     readonly audience?: string
   }[]
-  readonly handles: readonly { readonly name: string; readonly contract: ContractDescription; readonly audience?: string }[]
+  readonly handles: readonly {
+    readonly name: string
+    readonly contract: ContractDescription
+    readonly fields?: readonly string[]
+    readonly audience?: string
+  }[]
 }
 
 /* Whichever process comes first says it: when it is another one than was said last, in another life of the database, and every hour. */
@@ -97,6 +102,6 @@ function holdingsOf({ keeps, handles }: HoldingDeclaration, owner: string): read
       .map(({ name, entity, fields, audience }) => one(name, 'replica', entity, fields, audience)),
     ...handles
       .filter(({ contract }) => contract.owner === owner)
-      .map(({ name, contract, audience }) => one(name, 'handler', contract, fieldsOn(contract, audience), audience)),
+      .map(({ name, contract, fields, audience }) => one(name, 'handler', contract, fields ?? fieldsOn(contract, audience), audience)),
   ]
 }

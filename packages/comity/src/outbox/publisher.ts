@@ -1,4 +1,4 @@
-import { type Contract, type ContractDescription, type DataOf, keyOf, tenantOf } from '@comity/contract'
+import { type Contract, type ContractDescription, type DataOf, keyOf, type Request, tenantOf } from '@comity/contract'
 import { BadOption, checkOptions } from '../foundation/index.ts'
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
@@ -22,7 +22,7 @@ export interface PublishOptions {
 }
 
 /** One thing to publish, checked: nothing about it can be refused later but by the database itself. */
-interface Checked {
+export interface Checked {
   readonly key: string
   readonly tenant: string | undefined
   readonly text: string | undefined
@@ -42,7 +42,7 @@ const CANCEL = 'select comity.cancel_scheduled($1::text, $2::text) as cancelled'
  * The publishing door of one contract: validates, and writes to the outbox in the caller's transaction, in one SQL call.
  * Bad data is refused with a typed error that names path and remedy, and nothing is stored.
  */
-export class Publisher<C extends Contract> {
+export class Publisher<C extends Contract | Request> {
   readonly #contract: ContractDescription
   readonly #validator: Validator
   readonly #known: (data: Record<string, unknown>) => Record<string, unknown>
@@ -58,7 +58,7 @@ export class Publisher<C extends Contract> {
     const { name } = this.#contract
     checkPublishOptions(options)
     const later = this.#later(options)
-    const { key, tenant, text } = this.#check(data, options)
+    const { key, tenant, text } = this.check(data, options)
     const kind = options.deleted ? 'deleted' : null
     return inCreation({ topic: name, traceparent: options.traceparent, count: 1 }, async (traceparent) => {
       try {
@@ -80,7 +80,7 @@ export class Publisher<C extends Contract> {
     const { name } = this.#contract
     checkPublishOptions(options)
     const later = this.#later(options)
-    const checked = many.map((data) => this.#check(data, options))
+    const checked = many.map((data) => this.check(data, options))
     return inCreation({ topic: name, traceparent: options.traceparent, count: many.length }, async (traceparent) => {
       const headers = headersOf(traceparent)
       try {
@@ -117,7 +117,8 @@ export class Publisher<C extends Contract> {
     return [notBeforeText(notBefore)]
   }
 
-  #check(data: DataOf<C>, options: PublishOptions): Checked {
+  /** The door by itself: throws what `publish` would throw before it asks the database. */
+  check(data: DataOf<C>, options: PublishOptions = {}): Checked {
     const contract = this.#contract
     guardJson(data)
     const key = keyOf(contract, data)
@@ -149,7 +150,11 @@ export async function tokenOf(
 
 function checkPublishOptions(options: PublishOptions): void {
   checkOptions(options, ['deleted', 'traceparent', 'maxBytes', 'notBefore'], 'publish')
-  const { traceparent } = options
+  checkTraceparent(options.traceparent)
+}
+
+/** Throws COMITY_BAD_OPTION. */
+export function checkTraceparent(traceparent: string | undefined): void {
   if (traceparent === undefined) return
   // What no envelope can hold would be found out only by the relay.
   if (typeof traceparent !== 'string' || !TRACEPARENT.test(traceparent)) {
@@ -160,7 +165,8 @@ function checkPublishOptions(options: PublishOptions): void {
   }
 }
 
-function headersOf(traceparent: string | undefined): string | undefined {
+/** The headers of what is published, as JSON text. */
+export function headersOf(traceparent: string | undefined): string | undefined {
   return traceparent === undefined ? undefined : JSON.stringify({ traceparent })
 }
 

@@ -1,9 +1,9 @@
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
-import type { Validator } from '../schema/index.ts'
 import type { Batch, Consumer } from '../subscription/consumer.ts'
 import { InvalidMessage } from '../subscription/errors.ts'
 import type { Message, Outcome } from '../subscription/message.ts'
+import type { Read } from '../subscription/reading.ts'
 import { copyStatements } from './copy-statements.ts'
 import type { ReplicaSql } from './replica-sql.ts'
 import { keptOf } from './subset.ts'
@@ -20,7 +20,7 @@ const CONFLICT = `
 export function replicaConsumer<Tx>(options: {
   readonly batch?: number
   /** Of the fields that are kept. */
-  readonly validator: Validator
+  readonly read: Read
   readonly onApplied?: (keys: readonly string[]) => void
 }): Consumer<Tx> {
   const statements = copyStatements()
@@ -37,7 +37,7 @@ export function replicaConsumer<Tx>(options: {
     const said: Message[] = []
     const deletions: Message[] = []
     for (const message of newest.values()) (message.envelope.kind === 'deleted' ? deletions : said).push(message)
-    const kept = await keptOf(sql, replica.subset, replica.subset === undefined ? '' : jsonArray(said, options.validator))
+    const kept = await keptOf(sql, replica.subset, replica.subset === undefined ? '' : jsonArray(said, options.read))
     const states = said.filter((_, position) => kept(position))
     // What is outside of the subset is no row of this copy: like a deletion it leaves its version, for what is older may come later.
     deletions.push(...said.filter((_, position) => !kept(position)))
@@ -45,7 +45,7 @@ export function replicaConsumer<Tx>(options: {
     const ended = new Map<Message, Outcome>()
     await recordConflicts(sql, subscription, conflicts, ended)
     if (states.length > 0) {
-      const values = [keysOf(states), versionsOf(states), jsonArray(states, options.validator)]
+      const values = [keysOf(states), versionsOf(states), jsonArray(states, options.read)]
       const applied = await versions(sql, replica.upsert, [...values, subscription])
       if (replica.rebuilt) await sql.query(replica.rebuilt.upsert, [...values, subscription])
       for (const message of states) if (applied.has(message.envelope.version)) ended.set(message, 'applied')
@@ -56,7 +56,7 @@ export function replicaConsumer<Tx>(options: {
           subscription,
           states.filter((message) => !ended.has(message)),
           ended,
-          options.validator,
+          options.read,
         )
     }
     if (deletions.length > 0) {
@@ -81,12 +81,12 @@ async function lookAtStale(
   name: string,
   stale: readonly Message[],
   ended: Map<Message, Outcome>,
-  validator: Validator,
+  read: Read,
 ): Promise<void> {
   const { rows } = await sql.query<{ version: string | null; other_key: boolean }>(replica.suspects, [
     keysOf(stale),
     versionsOf(stale),
-    jsonArray(stale, validator),
+    jsonArray(stale, read),
   ])
   if (rows.some((row) => row.other_key)) throw new InvalidMessage({ problem: 'its state is not one object of its own key' })
   if (rows.length === 0) return
@@ -107,20 +107,8 @@ async function versions(sql: Queryable, text: string, values: readonly unknown[]
 }
 
 /** The states are JSON texts already; each is looked at, for one that is not whole would slip into its neighbours. */
-function jsonArray(messages: readonly Message[], validator: Validator): string {
-  for (const { incoming } of messages) {
-    const problem = validator.validate(parse(incoming.data))
-    if (problem !== undefined) throw new InvalidMessage({ problem: problem.message }, { path: problem.path })
-  }
-  return `[${messages.map(({ incoming }) => incoming.data).join()}]`
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    throw new InvalidMessage({ problem: 'it is not JSON' }, { cause })
-  }
+function jsonArray(messages: readonly Message[], read: Read): string {
+  return `[${messages.map(({ incoming, envelope }) => read(incoming.data, envelope.subject).text).join()}]`
 }
 
 function keysOf(messages: readonly Message[]): string {

@@ -1,3 +1,5 @@
+export { refusalsOf } from './compatibility/compatibility.ts'
+export type { Refusal } from './compatibility/refusal.ts'
 export {
   HasByteOrderMark,
   NotJsonText,

@@ -7,16 +7,21 @@ import { dereference, isObject } from '@comity/contract'
  * count together. Returns the same value if nothing had to go. Runs before validation.
  */
 export function knownFields(schema: JsonSchema): (value: unknown) => unknown {
-  const shape = new ShapeReader(schema).shapeOf(schema)
+  const shape = shapeOf(schema)
   return (value) => keep(value, shape)
 }
 
-interface Shape {
+/** What {@link knownFields} keeps, level by level. */
+export function shapeOf(schema: JsonSchema): Meaning {
+  return new ShapeReader(schema).shapeOf(schema)
+}
+
+export interface Shape {
   readonly properties?: ReadonlyMap<string, Meaning>
   readonly items?: Meaning
 }
 /** What a schema says of the fields of a value: their names; that there may be any; or nothing (it speaks of other things). */
-type Meaning = Shape | 'any' | 'silent'
+export type Meaning = Shape | 'any' | 'silent'
 
 function keep(value: unknown, shape: Meaning | undefined): unknown {
   if (shape === undefined || typeof shape === 'string' || value === null || typeof value !== 'object') return value

@@ -27,6 +27,21 @@ const LEAST_LENGTH = 64
 const MAX_WORK = 1_000_000
 
 export function patternCost(pattern: string, flags = 'u'): PatternCost {
+  const name = `${flags}/${pattern}`
+  let cost = judged.get(name)
+  if (cost === undefined) {
+    cost = judge(pattern, flags)
+    if (judged.size >= MOST_JUDGED) judged.clear()
+    judged.set(name, cost)
+  }
+  return cost
+}
+
+/** A pattern stands in many schemas (of every mail address, say), and takes milliseconds. */
+const judged = new Map<string, PatternCost>()
+const MOST_JUDGED = 1000
+
+function judge(pattern: string, flags: string): PatternCost {
   const automaton = automatonOf(parsePattern(pattern))
   if (typeof automaton === 'string') return { problem: automaton }
   const overlap = overlapOf(automaton.states, flags)

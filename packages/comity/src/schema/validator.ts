@@ -2,10 +2,10 @@ import type { JsonSchema } from '@comity/contract'
 import { subschemas } from '@comity/contract'
 import type { AnySchemaObject, ErrorObject, ValidateFunction } from 'ajv'
 import { Ajv2020 } from 'ajv/dist/2020.js'
-import type { FormatName } from 'ajv-formats'
 import addFormats from 'ajv-formats'
 import { checkedSchema } from './checked-schema.ts'
 import { PatternBacktracks, SchemaCannotBeUsed } from './errors.ts'
+import { FORMATS } from './formats.ts'
 
 export interface Validator {
   /** The first problem, or undefined. Neither path nor message contains anything of the value. */
@@ -17,25 +17,6 @@ export interface Problem {
   readonly message: string
 }
 
-/** The formats of draft 2020-12 that are checked. Others (zod's `cuid`, say) are annotations: their pattern says it all. */
-const FORMATS: readonly FormatName[] = [
-  'date',
-  'time',
-  'date-time',
-  'duration',
-  'email',
-  'hostname',
-  'ipv4',
-  'ipv6',
-  'uri',
-  'uri-reference',
-  'uri-template',
-  'uuid',
-  'json-pointer',
-  'relative-json-pointer',
-  'regex',
-]
-
 /** One for all: it takes 20 ms to make, above all for the schema of schemas. */
 let shared: Ajv2020 | undefined
 
@@ -45,6 +26,24 @@ function theAjv(): Ajv2020 {
     addFormats.default(shared, [...FORMATS])
   }
   return shared
+}
+
+/** For parts of schemas: strict mode asks for types beside what belongs to them. */
+let lenient: Ajv2020 | undefined
+
+/**
+ * Whether a schema takes a value, for parts of schemas that were checked as a whole. It has no references, and no formats but those
+ * that are checked.
+ */
+export function acceptor(schema: JsonSchema): (value: unknown) => boolean {
+  if (lenient === undefined) {
+    lenient = new Ajv2020({ strict: false, ownProperties: true, logger: false, addUsedSchema: false })
+    addFormats.default(lenient, [...FORMATS])
+  }
+  const own = { ...schema } as AnySchemaObject
+  const validate = lenient.compile(own)
+  lenient.removeSchema(own)
+  return (value) => validate(value) as boolean
 }
 
 const compiled = new WeakMap<JsonSchema, Validator>()

@@ -1,5 +1,6 @@
 import { type Clock, type Logger, type Loop, logEvent, loop, systemClock } from '../foundation/index.ts'
 import type { Queryable } from '../postgres/database.ts'
+import { UNFIT } from './failure.ts'
 import type { Subscription } from './subscription.ts'
 
 /**
@@ -18,6 +19,9 @@ const STATE = `
     (select coalesce(json_agg(s.name), '[]'::json)::text from comity.subscriptions s where exists (select from comity.waiting_keys k
       where k.subscription = s.name and k.reason = 'not-yet' and (k.next_at <= clock_timestamp() or k.wants is not null))
       and not exists (select from comity.pauses p where p.subscription = s.name and p.tenant = '')) as due,
+    (select coalesce(json_agg(s.name), '[]'::json)::text from comity.subscriptions s where exists (select from comity.waiting_keys k
+      where k.subscription = s.name and k.reason = 'parked' and ${UNFIT})
+      and not exists (select from comity.pauses p where p.subscription = s.name and p.tenant = '')) as unread,
     (select coalesce(json_agg(s.name), '[]'::json)::text from comity.subscriptions s where exists (select from comity.waiting_keys k
       where k.subscription = s.name and k.reason in ('paused', 'overflow')
         and not exists (select from comity.pauses p where p.subscription in (k.subscription, '') and p.tenant in ('', k.tenant)))) as held`
@@ -43,6 +47,8 @@ interface State {
   readonly processes: number
   /** Names of subscriptions with lines that can go on. */
   readonly due: readonly string[]
+  /** With lines whose heads some process could not read. */
+  readonly unread: readonly string[]
   readonly held: readonly string[]
 }
 
@@ -57,7 +63,7 @@ export function attention(options: {
   readonly logger: Logger
 }): readonly [looking: Loop, running: Loop] {
   const { team, database, subscriptions, clock = systemClock, logger } = options
-  let state: State = { subscriptions: [], pauses: [], begunAt: undefined, begun: true, processes: 1, due: [], held: [] }
+  let state: State = { subscriptions: [], pauses: [], begunAt: undefined, begun: true, processes: 1, due: [], unread: [], held: [] }
 
   const looking = loop({
     name: `attention of ${team}`,
@@ -83,7 +89,7 @@ export function attention(options: {
         subscription.heed({ generation, seeking, brokerName, pausedBy, pausedTenants, processes: state.processes })
         if (pausedBy === undefined) await subscription.observe({ ended: row.ended ?? 0, failed: row.failed ?? 0 })
       }
-      if (state.due.length > 0 || state.held.length > 0) running.wake()
+      if (state.due.length > 0 || state.unread.length > 0 || state.held.length > 0) running.wake()
       return 'idle'
     },
   })
@@ -93,8 +99,9 @@ export function attention(options: {
     ...{ clock, logger },
     async runOnce(signal) {
       if (!options.mayRun()) return 'idle'
-      const { due, held } = state
+      const { due, unread, held } = state
       let ran = 0
+      for (const name of unread) ran += (await subscriptions.get(name)?.lines.runUnread(signal)) ?? 0
       for (const name of due) ran += (await subscriptions.get(name)?.lines.runNotYet(signal)) ?? 0
       const turns = held.map((name) => subscriptions.get(name)?.lines.runHeld(signal) ?? 0)
       for (const turn of await Promise.all(turns)) ran += turn
@@ -113,6 +120,7 @@ async function look(database: Queryable): Promise<State> {
     begun: row.begun === 'true',
     processes: Number(row.processes),
     due: JSON.parse(row.due),
+    unread: JSON.parse(row.unread),
     held: JSON.parse(row.held),
   }
 }

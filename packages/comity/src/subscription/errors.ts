@@ -49,7 +49,17 @@ export const ForgedMessage: ErrorType<'source' | 'type'> = errorType(
 export const InvalidMessage: ErrorType<'problem'> = errorType(
   'COMITY_INVALID_MESSAGE',
   'the data does not fit the contract this team knows: {problem}',
-  'deploy the contract that the owner publishes, then retry the line',
+  'deploy the contract that the owner publishes, or a lift of what it published before: the line then goes on by itself',
+)
+export const LiftFailed: ErrorType<'contract' | 'reason'> = errorType(
+  'COMITY_LIFT_FAILED',
+  'the lift of an older version of {contract} threw {reason}',
+  'correct the function that was given to "lifts", and deploy it: the line then goes on by itself',
+)
+export const LiftedInvalid: ErrorType<'contract' | 'problem'> = errorType(
+  'COMITY_LIFTED_INVALID',
+  'what was lifted from an older version of {contract} does not fit the newer one: {problem}',
+  'correct the function that was given to "lifts", and deploy it: the line then goes on by itself',
 )
 export const TooOldToProve: ErrorType<'time' | 'floor'> = errorType(
   'COMITY_TOO_OLD_TO_PROVE',

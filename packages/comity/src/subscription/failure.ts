@@ -6,6 +6,8 @@ import {
   HandlerLostConnection,
   InvalidMessage,
   LaneTaken,
+  LiftedInvalid,
+  LiftFailed,
   NotYetError,
   PausedMeanwhile,
   PermanentError,
@@ -27,7 +29,15 @@ export type Failure = 'outage' | 'contended' | 'permanent' | 'not-yet' | 'transi
 export type Decision = 'transient' | 'permanent' | 'not-yet' | undefined
 export type Decide = (error: unknown, attempt: number) => Decision
 
-const PERMANENT = [PermanentError, UnreadableMessage, ForgedMessage, InvalidMessage, TooOldToProve]
+const PERMANENT = [PermanentError, UnreadableMessage, ForgedMessage, InvalidMessage, LiftFailed, LiftedInvalid, TooOldToProve]
+
+/** The data does not fit the contract that this process knows: another version of the code may read it. */
+export function isUnfit(error: unknown): boolean {
+  return [InvalidMessage, LiftFailed, LiftedInvalid].some((type) => error instanceof type)
+}
+
+/** The same, of a line's head; as the index of migration 0020 has it. */
+export const UNFIT = "error_code in ('COMITY_INVALID_MESSAGE', 'COMITY_LIFT_FAILED', 'COMITY_LIFTED_INVALID')"
 
 /** So often a message may find others in the way before that counts as its own failure. */
 export const CONTENDED = 50

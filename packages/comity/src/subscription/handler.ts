@@ -1,10 +1,10 @@
-import type { ContractDescription, DataOf, Entity, Event } from '@comity/contract'
+import { type ContractDescription, type DataOf, type Entity, type Event, type FieldOf, teamOfSource } from '@comity/contract'
 import { boundLogger, type Logger } from '../foundation/index.ts'
-import type { Validator } from '../schema/index.ts'
 import type { Batch, Consumer, Running } from './consumer.ts'
-import { HandlerTimeout, InvalidMessage } from './errors.ts'
+import { HandlerTimeout } from './errors.ts'
 import { recorded, recordFresh } from './inbox.ts'
 import type { Message, Outcome } from './message.ts'
+import type { Read } from './reading.ts'
 
 /** What a handler of an event gets. */
 export interface EventMessage<Data = unknown> extends MessageBase {
@@ -16,6 +16,14 @@ export interface EntityMessage<State = unknown> extends MessageBase {
   readonly kind: 'created' | 'updated' | 'deleted'
   /** null when it was deleted. */
   readonly state: State | null
+}
+/** A request as it comes: what is asked, by whom, and what travels beside it. */
+export interface RequestEnvelope<Data = unknown> extends MessageBase {
+  readonly kind: 'event'
+  readonly data: Data
+  /** The team that asks. */
+  readonly asker: string
+  readonly extensions: Readonly<Record<string, string>>
 }
 export interface MessageBase {
   /** Unique over all teams; the same at every delivery. */
@@ -31,7 +39,14 @@ export interface MessageBase {
   readonly replayed: boolean
   readonly traceparent: string | undefined
 }
-export type MessageOf<C extends Entity | Event> = C extends Entity ? EntityMessage<DataOf<C>> : EventMessage<DataOf<C>>
+/** What a handler gets that reads these fields; all, unless it says which. */
+export type MessageOf<C extends Entity | Event, Field extends string = FieldOf<C>> = C extends Entity
+  ? EntityMessage<ReadOf<C, Field>>
+  : EventMessage<ReadOf<C, Field>>
+type ReadOf<C extends Entity | Event, Field extends string> = [FieldOf<C>] extends [Field]
+  ? DataOf<C>
+  : Pick<DataOf<C>, Extract<keyof DataOf<C>, Field | C['keyFields'][number] | TenantOf<C>>>
+type TenantOf<C> = C extends { readonly '~types'?: { readonly tenant: infer Tenant } } ? Tenant : never
 
 export interface HandlerContext<Tx> {
   /** The transaction of the user's own library: what is written through it commits with the acknowledgement, or not at all. */
@@ -50,7 +65,7 @@ export interface HandlerContext<Tx> {
 
 export interface HandlerOptions<Tx, Context> {
   readonly contract: ContractDescription
-  readonly validator: Validator
+  readonly read: Read
   readonly handle: (message: never, context: Context) => Promise<void> | void
   /** Injected by the team: adds `publish` in the same transaction. The inbox knows no outbox. */
   readonly contextFor: (base: HandlerContext<Tx>, message: MessageBase) => Context
@@ -62,7 +77,7 @@ export interface HandlerOptions<Tx, Context> {
 
 /** dedupe + handle + record: the effect of each message happens once per generation. */
 export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context>): Consumer<Tx> {
-  const { contract, validator, handle, contextFor, timeout } = options
+  const { contract, handle, contextFor, timeout } = options
   const running = new Set<{ -readonly [Name in keyof Running]: Running[Name] }>()
 
   async function consume(batch: Batch<Tx>): Promise<readonly Outcome[]> {
@@ -133,9 +148,9 @@ export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context
       kind: envelope.kind,
     }
     if (envelope.kind === 'deleted') return Object.assign(base, { state: null })
-    const data = parse(incoming.data)
-    const problem = validator.validate(data)
-    if (problem !== undefined) throw new InvalidMessage({ problem: problem.message }, { path: problem.path })
+    const { data } = options.read(incoming.data, envelope.subject)
+    if (contract.contractKind === 'request')
+      return Object.assign(base, { data, asker: teamOfSource(envelope.source), extensions: envelope.extra ?? {} })
     return Object.assign(base, contract.contractKind === 'entity' ? { state: data } : { data })
   }
 
@@ -150,11 +165,3 @@ export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context
 
 /** A handler that has been running so long is shown, in milliseconds. */
 const LONG = 1000
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    throw new InvalidMessage({ problem: 'it is not JSON' }, { cause })
-  }
-}

@@ -1,5 +1,7 @@
+import type { Clock } from '../foundation/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { LinePaused, NothingWaits, type Wanted } from './errors.ts'
+import { UNFIT } from './failure.ts'
 import { type LineRun, type LineRunner, runHeld } from './line-run.ts'
 import type { Pace } from './pace.ts'
 import type { TenantShares } from './tenant-shares.ts'
@@ -12,6 +14,7 @@ export interface LinesOptions<Tx> {
   readonly retry: (key: string, signal: AbortSignal) => Promise<LineRun>
   readonly shares: TenantShares
   readonly pace: Pace
+  readonly clock: Clock
   readonly arrived?: (wanted: Required<Wanted>) => Promise<boolean | undefined>
 }
 
@@ -23,9 +26,19 @@ const HELD_LANES = `
   where subscription = $1::text and reason in ('paused', 'overflow') and lane is not null
     and not exists (select from comity.pauses p where p.subscription in (k.subscription, '') and p.tenant in ('', k.tenant))`
 
+/* Parked because their head did not fit: a process with other code may be able to read it. Times overlap, for a transaction may commit late. */
+const UNREAD = `
+  select key, message, tried_at::text as tried from comity.waiting_keys
+  where subscription = $1::text and reason = 'parked' and ${UNFIT} and tried_at > $2::text::timestamptz - interval '10 s'
+  order by tried_at limit $3::int`
+
 /** The lines of one subscription that go on without an operator. */
 export class Lines<Tx = unknown> {
   readonly #options: LinesOptions<Tx>
+  /** Heads that this process could not read. */
+  readonly #unreadable = new Set<string>()
+  #seenUntil = '-infinity'
+  #lookedAt = Number.NEGATIVE_INFINITY
 
   constructor(options: LinesOptions<Tx>) {
     this.#options = options
@@ -44,6 +57,41 @@ export class Lines<Tx = unknown> {
         ran += (await retry(key, signal)).ran
       } catch (error) {
         // Another process was faster, or it was paused.
+        if (!(error instanceof NothingWaits || error instanceof LinePaused)) throw error
+      }
+    }
+    return ran
+  }
+
+  /** This process has parked a message that it can't read. */
+  unreadable(key: string, message: string): void {
+    // Then some are tried once more.
+    if (this.#unreadable.size >= MOST_REMEMBERED) this.#unreadable.clear()
+    this.#unreadable.add(`${key}\n${message}`)
+  }
+
+  /**
+   * Tries each line once that a process with other code has parked because its head did not fit the contract: so what an older version could
+   * not read goes on when a newer one starts, and the other way round. @returns messages that ended
+   */
+  async runUnread(signal: AbortSignal): Promise<number> {
+    const { subscription, database, retry, clock } = this.#options
+    if (clock.monotonic() < this.#lookedAt + LOOK_EVERY) return 0
+    const { rows } = await database.query<{ key: string; message: string; tried: string }>(UNREAD, [
+      ...[subscription, this.#seenUntil],
+      MOST_LINES,
+    ])
+    // A full page: there are more.
+    if (rows.length < MOST_LINES) this.#lookedAt = clock.monotonic()
+    let ran = 0
+    for (const { key, message, tried } of rows) {
+      if (signal.aborted) break
+      this.#seenUntil = tried
+      if (this.#unreadable.has(`${key}\n${message}`)) continue
+      this.unreadable(key, message)
+      try {
+        ran += (await retry(key, signal)).ran
+      } catch (error) {
         if (!(error instanceof NothingWaits || error instanceof LinePaused)) throw error
       }
     }
@@ -80,7 +128,10 @@ function shuffled<Item>(items: readonly Item[]): Item[] {
     .map(([, item]) => item)
 }
 
-/** Lines in one turn of runNotYet. */
+/** Between two looks for lines of runUnread, in milliseconds. */
+const LOOK_EVERY = 2000
+const MOST_REMEMBERED = 10_000
+/** Lines in one turn of runNotYet and runUnread. */
 const MOST_LINES = 100
 /** Messages in one transaction of runHeld: few, for the lane's live messages wait behind it. */
 const MOST_HELD = 20

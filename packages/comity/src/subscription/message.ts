@@ -1,4 +1,4 @@
-import { type ContractDescription, type Envelope, fromAttributes, sourceOf } from '@comity/contract'
+import { type ContractDescription, type Envelope, fromAttributes, sourceOf, teamOfSource } from '@comity/contract'
 import type { IncomingMessage } from '../transport/transport.ts'
 import { ForgedMessage, UnreadableMessage } from './errors.ts'
 
@@ -28,7 +28,10 @@ export function readMessage(incoming: IncomingMessage, contract: ContractDescrip
   } catch (cause) {
     throw new UnreadableMessage({ problem: (cause as Error).message }, { cause })
   }
-  if (envelope.source !== sourceOf(contract.owner) || envelope.type !== contract.name) {
+  // A request comes from any team that the broker lets send to the owner's topic; everything else from the owner alone.
+  const isTheirs =
+    contract.contractKind === 'request' ? teamOfSource(envelope.source) !== undefined : envelope.source === sourceOf(contract.owner)
+  if (!isTheirs || envelope.type !== contract.name) {
     throw new ForgedMessage({ source: envelope.source, type: envelope.type })
   }
   if (envelope.subject !== incoming.key) throw new UnreadableMessage({ problem: 'its key is not its subject' })

@@ -4,7 +4,7 @@ import type { IncomingMessage } from '../transport/transport.ts'
 import { Breaker, type Sample } from './breaker.ts'
 import type { Running } from './consumer.ts'
 import { LagUnknown, PausedMeanwhile } from './errors.ts'
-import { describeError } from './failure.ts'
+import { describeError, isUnfit } from './failure.ts'
 import { type LineRun, type LineRunner, runLine } from './line-run.ts'
 import { Lines } from './lines.ts'
 import { type Message, type Outcome, readMessage } from './message.ts'
@@ -149,7 +149,8 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
         probing,
         replayedUntil: row.replayedUntil ?? undefined,
         mayBegin,
-        onEnded(_delivery, outcome) {
+        onEnded({ message }, outcome, error) {
+          if (outcome === 'waiting' && isUnfit(error)) lines.unreadable(message.key, message.id)
           ended[outcome]++
           lastEndedAt = clock.now()
           if (probing && tries.ended(outcome)) mine.end()
@@ -267,6 +268,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     retry,
     shares,
     pace,
+    clock,
     ...(options.arrived ? { arrived: options.arrived } : {}),
   })
   const base = service({ name: `subscription ${name}`, run })

@@ -6,14 +6,31 @@ import {
   type Entity,
   fieldsOn,
   isObject,
+  type Request,
+  UnknownField,
 } from '@comity/contract'
-import type { Declaration, Flow, Handled, Kept, Owned } from '../catalog/declaration.ts'
+import { identityOf } from '../catalog/contract-check.ts'
+import type { Declaration, Flow, Handled, HandledOutcome, Kept, Owned } from '../catalog/declaration.ts'
 import { BadOption, checkOptions, type Duration, type Frequency, parseDuration, parseFrequency } from '../foundation/index.ts'
 import { FieldNotGranted, ReplicaFieldUnknown } from '../replica/errors.ts'
 import { BREAKER, type BreakerPolicy } from '../subscription/breaker.ts'
 import type { Decision } from '../subscription/failure.ts'
+import type { Lift } from '../subscription/reading.ts'
 import { RETRY } from '../subscription/retry-policy.ts'
-import { AlreadyInUse, DeclaredTwice, NotAContract, NotAnEntity, NotTheOwner, OwnEntityKept, TableKeptTwice } from './errors.ts'
+import {
+  AlreadyInUse,
+  AnsweredEntityUnowned,
+  DeclaredTwice,
+  NotAContract,
+  NotAnEntity,
+  NotARequest,
+  NotAVersion,
+  NotTheAnswerer,
+  NotTheOwner,
+  OwnEntityKept,
+  OwnRequestAsked,
+  TableKeptTwice,
+} from './errors.ts'
 import { subsetOf, type Where } from './where.ts'
 
 export interface OwnsOptions {
@@ -46,7 +63,12 @@ export interface KeepsOptions<Field extends string, State = unknown> extends Flo
   /** How far behind its owner the copy may be: an objective, for status, metrics and alerts. */
   readonly freshness?: Duration
 }
-export interface OnOptions extends FlowOptions {
+export interface OnOptions<Field extends string = string> extends FlowOptions {
+  /**
+   * The fields that the handler reads, beside key and tenant: it is given these and no others, and only these are held against the contract. So the
+   * owner knows that it may change all others. Default: all.
+   */
+  readonly fields?: readonly Field[]
   /** The subscription's own name after the team's. Default: the contract's name. */
   readonly name?: string
   readonly audience?: string
@@ -71,11 +93,24 @@ export interface OnOptions extends FlowOptions {
   readonly tenantRate?: Frequency
 }
 
+/** Requests are decided one by one, under the name that their askers know: the rest is as for every handler. */
+export type AnswersOptions = Omit<OnOptions, 'name' | 'audience' | 'batch'>
+
+/** How outcomes are handled. */
+export type AsksOptions = Pick<OnOptions, 'timeout'>
+
 export interface RelationOptions {
   /** Teams that this one operates: it hears their heartbeats and declarations, and may command them where they name it in `operators`. */
   readonly operates?: readonly string[]
   /** Teams whose commands this one obeys. Default: none. */
   readonly operators?: readonly string[]
+}
+
+export interface AboutOptions {
+  /** Of the team's own software, e.g. what its pipeline built: shown to every other team in the catalog. */
+  readonly version?: string
+  /** Whom to ask about the team: a channel, a page, an address of the team's. Every other team can read it. */
+  readonly contact?: string
 }
 
 /** Collects what a team declares, checked as it comes; `declaration` freezes it. */
@@ -85,33 +120,45 @@ export class Declaring {
   readonly #publishes: Contract[] = []
   readonly #keeps: Kept[] = []
   readonly #handles: Handled[] = []
+  readonly #asks: Request[] = []
+  readonly #outcomes: HandledOutcome[] = []
+  readonly #answers: Handled<Request>[] = []
+  readonly #lifts: Lift[] = []
   #frozen: Declaration | undefined
 
   readonly #operates: readonly string[]
   readonly #operators: readonly string[]
+  readonly #about: AboutOptions
 
-  constructor(team: string, relations: RelationOptions = {}) {
+  constructor(team: string, relations: RelationOptions & AboutOptions = {}) {
     this.#team = team
+    this.#about = { ...line('version', relations.version, 100), ...line('contact', relations.contact, 200) }
     this.#operates = otherTeams(team, relations.operates, 'team.operates')
     this.#operators = otherTeams(team, relations.operators, 'team.operators')
   }
 
   get declaration(): Declaration {
+    if (this.#frozen === undefined) this.#requireAnswered()
     this.#frozen ??= Object.freeze({
       team: this.#team,
       owns: Object.freeze(this.#owns),
       publishes: Object.freeze(this.#publishes),
       keeps: Object.freeze(this.#keeps),
       handles: Object.freeze(this.#handles),
+      asks: Object.freeze(this.#asks),
+      outcomes: Object.freeze(this.#outcomes),
+      answers: Object.freeze(this.#answers),
+      lifts: Object.freeze(this.#lifts),
       operates: this.#operates,
       operators: this.#operators,
+      ...this.#about,
     })
     return this.#frozen
   }
 
   /** Of the handlers' time limits, in milliseconds. */
   get longestHandler(): number {
-    return Math.max(0, ...this.#handles.map(({ timeout }) => timeout))
+    return Math.max(0, ...[...this.#handles, ...this.#answers, ...this.#outcomes].map(({ timeout }) => timeout))
   }
 
   owns(entity: Entity, options: OwnsOptions): void {
@@ -173,16 +220,38 @@ export class Declaring {
     this.#open()
     checkContract(contract, 'on')
     checkOptions(options, ON, 'on')
-    fieldsOn(contract, options.audience)
-    if (typeof handle !== 'function') throw new BadOption({ option: 'on.handle', expected: 'a function' }, { path: 'on.handle' })
-    const timeout = parseDuration(options.timeout ?? '10s', 'on.timeout')
-    if (!(timeout >= 1)) throw new BadOption({ option: 'on.timeout', expected: "at least '1ms'" }, { path: 'on.timeout' })
-    this.#handles.push({
+    const granted = fieldsOn(contract, options.audience)
+    for (const field of options.fields ?? [])
+      if (!granted.includes(field))
+        throw new UnknownField({ contract: contract.name, field, fields: granted.join(', ') }, { path: `on.fields.${field}` })
+    this.#handles.push(this.#handled(contract, handle, options, 'on'))
+  }
+
+  asks(request: Request, handle: HandledOutcome['handle'] | undefined, options: AsksOptions): void {
+    this.#open()
+    checkRequest(request, 'asks')
+    checkOptions(options, ['timeout'], 'asks')
+    if (request.owner === this.#team) throw new OwnRequestAsked({ request: request.name })
+    if (this.#asks.some(({ name }) => name === request.name)) throw new DeclaredTwice({ team: this.#team, name: request.name })
+    this.#asks.push(request)
+    if (handle !== undefined) this.#outcomes.push({ request, handle: functionOf(handle, 'asks'), timeout: timeoutOf(options, 'asks') })
+  }
+
+  answers(request: Request, handle: Handled['handle'], options: AnswersOptions): void {
+    this.#open()
+    checkRequest(request, 'answers')
+    checkOptions(options, ANSWERS, 'answers')
+    if (request.owner !== this.#team) throw new NotTheAnswerer({ team: this.#team, request: request.name, owner: request.owner })
+    this.#answers.push(this.#handled(request, handle, { ...options, batch: 1 }, 'answers'))
+  }
+
+  #handled<C extends Contract | Request>(contract: C, handle: Handled['handle'], options: OnOptions, verb: string): Handled<C> {
+    return {
       name: this.#subscriptionName(contract, options.name),
       contract,
-      handle,
-      batch: wholeNumber(options.batch ?? 50, 'on.batch'),
-      timeout,
+      handle: functionOf(handle, verb),
+      batch: wholeNumber(options.batch ?? 50, `${verb}.batch`),
+      timeout: timeoutOf(options, verb),
       retry: {
         attempts: wholeNumber(options.attempts ?? RETRY.attempts, 'on.attempts'),
         wait: waitOf(options.backoff),
@@ -195,7 +264,24 @@ export class Declaring {
         ...(options.tenantRate === undefined ? {} : { tenantRate: parseFrequency(options.tenantRate, 'on.tenantRate') }),
       },
       ...(options.audience === undefined ? {} : { audience: options.audience }),
-    })
+      ...(options.fields === undefined ? {} : { fields: Object.freeze([...new Set(options.fields)]) }),
+    }
+  }
+
+  /** Who answers for an entity owns it, whichever was declared first. */
+  #requireAnswered(): void {
+    const owned = [...this.#owns.map(({ entity }) => entity.name), ...this.#publishes.map(({ name }) => name)]
+    const unowned = this.#answers.find(({ contract }) => !owned.includes(contract.entity))?.contract
+    if (unowned !== undefined) throw new AnsweredEntityUnowned({ team: this.#team, request: unowned.name, entity: unowned.entity })
+  }
+
+  lifts(from: Contract, to: Contract, lift: Lift['lift']): void {
+    this.#open()
+    for (const contract of [from, to]) checkContract(contract, 'lifts')
+    if (typeof lift !== 'function') throw new BadOption({ option: 'lifts.lift', expected: 'a function' }, { path: 'lifts.lift' })
+    if (from.name !== to.name || identityOf(from) !== identityOf(to))
+      throw new NotAVersion({ from: `${from.name}, ${identityOf(from)}`, to: `${to.name}, ${identityOf(to)}` })
+    this.#lifts.push({ from, to, lift })
   }
 
   #open(): void {
@@ -209,10 +295,10 @@ export class Declaring {
     }
   }
 
-  #subscriptionName(contract: Contract, own: string | undefined): string {
+  #subscriptionName(contract: Contract | Request, own: string | undefined): string {
     const name = own === undefined ? defaultSubscriptionName(this.#team, contract) : `${this.#team}.${own}`
     checkSubscriptionName(name)
-    const names = [...this.#keeps, ...this.#handles].map((other) => other.name)
+    const names = [...this.#keeps, ...this.#handles, ...this.#answers].map((other) => other.name)
     if (names.includes(name)) throw new DeclaredTwice({ team: this.#team, name })
     return name
   }
@@ -223,8 +309,39 @@ function checkContract(contract: unknown, verb: string): void {
   if ((contractKind !== 'entity' && contractKind !== 'event') || name === undefined) throw new NotAContract({ verb })
 }
 
+function checkRequest(request: unknown, verb: string): void {
+  const { contractKind, name } = (request ?? {}) as Partial<Request>
+  if (name === undefined) throw new NotAContract({ verb })
+  if (contractKind !== 'request') throw new NotARequest({ contract: name, verb })
+}
+
+function functionOf<Given>(handle: Given, verb: string): Given {
+  if (typeof handle === 'function') return handle
+  throw new BadOption({ option: `${verb}.handle`, expected: 'a function' }, { path: `${verb}.handle` })
+}
+
+function timeoutOf({ timeout: given = '10s' }: Pick<OnOptions, 'timeout'>, verb: string): number {
+  const timeout = parseDuration(given, `${verb}.timeout`)
+  if (timeout >= 1) return timeout
+  throw new BadOption({ option: `${verb}.timeout`, expected: "at least '1ms'" }, { path: `${verb}.timeout` })
+}
+
 const FLOW = ['prefetch', 'prefetchBytes', 'rate']
-const ON = ['name', 'audience', 'batch', 'timeout', 'attempts', 'backoff', 'decide', 'breaker', 'concurrency', 'tenantRate', ...FLOW]
+const ON = [
+  'name',
+  'fields',
+  'audience',
+  'batch',
+  'timeout',
+  'attempts',
+  'backoff',
+  'decide',
+  'breaker',
+  'concurrency',
+  'tenantRate',
+  ...FLOW,
+]
+const ANSWERS = ON.filter((option) => !['name', 'fields', 'audience', 'batch'].includes(option))
 
 function flowOf({ prefetch, prefetchBytes, rate }: FlowOptions, verb: string): Flow {
   return {
@@ -263,6 +380,15 @@ function otherTeams(team: string, given: readonly string[] | undefined, option: 
     throw new BadOption({ option, expected: 'a list of names of other teams' }, { path: option })
   for (const other of given) checkTeamName(other)
   return Object.freeze([...new Set(given)])
+}
+
+/** One line of text, which other teams' tools print. */
+function line(name: 'version' | 'contact', given: string | undefined, longest: number): Readonly<Record<string, string>> {
+  if (given === undefined) return {}
+  const option = `team.${name}`
+  if (typeof given !== 'string' || given.trim() === '' || given.length > longest || /\p{Cc}/u.test(given))
+    throw new BadOption({ option, expected: `one line of 1 to ${longest} characters` }, { path: option })
+  return { [name]: given }
 }
 
 function wholeNumber(value: number, option: string): number {

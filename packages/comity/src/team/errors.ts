@@ -5,6 +5,26 @@ export const NotTheOwner: ErrorType<'team' | 'contract' | 'owner'> = errorType(
   '{team} declares to publish {contract}, which belongs to {owner}',
   'let {owner} publish it, or give the contract another owner',
 )
+export const NotTheAnswerer: ErrorType<'team' | 'request' | 'owner'> = errorType(
+  'COMITY_NOT_THE_ANSWERER',
+  '{team} declares to answer {request}, which is addressed to {owner}',
+  'let {owner} answer it: only the owner of an entity decides about it',
+)
+export const OwnRequestAsked: ErrorType<'request'> = errorType(
+  'COMITY_OWN_REQUEST_ASKED',
+  '{request} is addressed to this team itself',
+  'write your own data in your own transaction; other teams ask',
+)
+export const NotARequest: ErrorType<'contract' | 'verb'> = errorType(
+  'COMITY_NOT_A_REQUEST',
+  '{verb} takes a request, and {contract} is none',
+  'pass what request(…) of @comity/contract returned; events and entities have publishes(), owns(), keeps() and on()',
+)
+export const AnsweredEntityUnowned: ErrorType<'team' | 'request' | 'entity'> = errorType(
+  'COMITY_ANSWERED_ENTITY_UNOWNED',
+  '{team} declares to answer {request}, and does not declare {entity}, which that is about',
+  'declare the entity with .owns(…)',
+)
 export const DeclaredTwice: ErrorType<'team' | 'name'> = errorType(
   'COMITY_DECLARED_TWICE',
   '{team} declares {name} twice',
@@ -53,7 +73,7 @@ export const NotAnEntity: ErrorType<'contract' | 'verb'> = errorType(
 export const NotAContract: ErrorType<'verb'> = errorType(
   'COMITY_NOT_A_CONTRACT',
   '{verb} was given something that is no contract',
-  'pass what entity(…) or event(…) of @comity/contract returned',
+  'pass what entity(…) or event(…) of @comity/contract returned; requests have asks() and answers()',
 )
 export const WhereUnfit: ErrorType<'entity' | 'field' | 'problem'> = errorType(
   'COMITY_WHERE_UNFIT',
@@ -64,4 +84,9 @@ export const TableKeptTwice: ErrorType<'table' | 'name' | 'other'> = errorType(
   'COMITY_TABLE_KEPT_TWICE',
   '{name} would be kept in the table {table}, which is that of {other}',
   "give one of them another table with the option 'table' of keeps",
+)
+export const NotAVersion: ErrorType<'from' | 'to'> = errorType(
+  'COMITY_NOT_A_VERSION',
+  '"lifts" was given {from}, and {to}: these are not two versions of one contract',
+  'give the older and the newer version of the contract under one name, with the same key and tenant',
 )

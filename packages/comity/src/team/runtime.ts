@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { ComityError, topicsOf } from '@comity/contract'
-import { declarationReport } from '../admin/declaration-report.ts'
+import { declarationReport, ownContracts } from '../admin/declaration-report.ts'
 import { jobRunner } from '../admin/jobs/job-runner.ts'
 import { executionOf, operate } from '../admin/operations.ts'
 import { copyAudits } from '../audit/copy-audits.ts'
@@ -21,6 +21,9 @@ import { outsideOfSpans, telemetry } from '../foundation/telemetry/index.ts'
 import { type Mover, scheduledMover } from '../outbox/scheduled-mover.ts'
 import type { Database } from '../postgres/database.ts'
 import { relay } from '../relay/relay.ts'
+import type { AppliedKeys } from '../replica/replica.ts'
+import { handlingOutcomes } from '../request/handling-outcomes.ts'
+import { requests } from '../request/requests.ts'
 import { attention } from '../subscription/attention.ts'
 import { isMoving } from '../transport/index.ts'
 import { tracedTransport } from '../transport/traced-transport.ts'
@@ -39,7 +42,9 @@ export interface Runtime extends Parts {
 }
 
 /** Wires the parts of one team together; here alone the inbox meets the outbox. */
-export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals' | 'vitalSigns'>): Runtime {
+export function runtime<Tx>(
+  options: Omit<Subscribing<Tx>, 'cleared' | 'signals' | 'vitalSigns' | 'onDecided'> & { readonly outcomes: AppliedKeys },
+): Runtime {
   const { declaration, settings } = options
   const { team, namespace, database, transport, logger } = settings
   const holder = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`
@@ -82,7 +87,22 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
     })
 
   const fence = () => (relaying?.progress.leading && cleared.identity ? { ...cleared.identity, term: relaying.progress.term } : undefined)
-  const { subscriptions, fillers, permits } = subscribe({ ...options, cleared, signals, vitalSigns })
+  const requesting = requests({
+    ...{ declaration, database, transport, logger, relay: relaying, receives: settings.subscriptions, heard: options.outcomes },
+    brokerName: (name) => inNamespace(namespace, name),
+    mayRun: () => cleared.identity !== undefined,
+    cleared: (signal) => cleared.cleared(signal),
+  })
+  const onDecided = requesting.tellSoon
+  const { subscriptions, fillers, permits } = subscribe({ ...options, cleared, signals, vitalSigns, onDecided })
+  const reacting =
+    settings.subscriptions && declaration.outcomes.length > 0
+      ? handlingOutcomes<Tx>({
+          ...{ team, handled: declaration.outcomes, database, logger, permit: permits.of('outcomes', 1) },
+          mayRun: () => cleared.identity !== undefined,
+          contextFor: (base) => options.contextFor(base, { traceparent: undefined }),
+        })
+      : undefined
   const copying = {
     ...{ declaration, holder, database: database as Database, transport, logger, fence, lease: settings.lease, ...settings.backfill },
     brokerName: (name: string) => inNamespace(namespace, name),
@@ -114,8 +134,12 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
     mayAnnounce: () => cleared.identity !== undefined,
     cleared: (signal) => cleared.cleared(signal),
     declared: declarationReport(declaration),
+    contracts: ownContracts(declaration),
     subscriptions: [...subscriptions].map(([name, one]) => ({
-      ...{ name, patience: patienceFor(declaration.handles.find((handled) => handled.name === name)?.timeout ?? 0) },
+      ...{
+        name,
+        patience: patienceFor([...declaration.handles, ...declaration.answers].find((handled) => handled.name === name)?.timeout ?? 0),
+      },
       progress: () => one.progress,
     })),
     relay: relaying && (() => relaying.progress),
@@ -147,6 +171,8 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
     ...filling.loops,
     ...announcing.loops,
     ...erasing.loops,
+    ...requesting.loops,
+    ...(reacting ? [reacting] : []),
   ]
   const side = [
     ...subscriptions.values(),
@@ -156,6 +182,7 @@ export function runtime<Tx>(options: Omit<Subscribing<Tx>, 'cleared' | 'signals'
     ...filling.services,
     ...announcing.services,
     ...erasing.services,
+    ...requesting.services,
     ...comparing,
   ]
   const services = [cleared, ...(relaying ? [relaying] : []), ...side]

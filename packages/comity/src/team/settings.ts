@@ -18,11 +18,11 @@ import {
 } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
 import { movingTransport, openTransport, type Transport } from '../transport/index.ts'
-import type { RelationOptions } from './declare.ts'
+import type { AboutOptions, RelationOptions } from './declare.ts'
 import { NoDatabase, NoTransport, SameBroker } from './errors.ts'
 
 /** How a team reaches its database and its broker. Code > environment > default. */
-export interface TeamOptions<Tx> extends RelationOptions {
+export interface TeamOptions<Tx> extends RelationOptions, AboutOptions {
   /** URL, `pg` pool, or an adapter (`fromDrizzle(db)`, …). Environment: COMITY_DATABASE_URL. */
   readonly database?: DatabaseOption<Tx> | undefined
   /** URL, or a transport value. Environment: COMITY_TRANSPORT. */
@@ -134,7 +134,7 @@ export class Settings<Tx> {
           'logger',
         ],
         // Of the declaration: `with` passes over them.
-        ...['operates', 'operators'],
+        ...['operates', 'operators', 'version', 'contact'],
       ],
       'team',
     )

@@ -1,16 +1,18 @@
-import { type ContractDescription, fieldsOn } from '@comity/contract'
+import type { ContractDescription, Request } from '@comity/contract'
 import type { CopyFiller } from '../backfill/copy-backfills.ts'
 import { markPassed } from '../backfill/marks-passed.ts'
-import { type Declaration, type Flow, fieldsNeeded, type Handled, inNamespace } from '../catalog/declaration.ts'
+import { type Declaration, type Flow, fieldsNeeded, fieldsRead, type Handled, inNamespace } from '../catalog/declaration.ts'
 import type { Clearance } from '../control/clearance.ts'
 import type { Telemetry } from '../foundation/telemetry/index.ts'
 import type { AppliedKeys } from '../replica/replica.ts'
 import { replicaConsumer } from '../replica/replica-consumer.ts'
+import { deciding } from '../request/deciding.ts'
 import { compile, partialSchema } from '../schema/index.ts'
 import type { Consumer } from '../subscription/consumer.ts'
 import type { Wanted } from '../subscription/errors.ts'
 import { type HandlerContext, handlerConsumer, type MessageBase } from '../subscription/handler.ts'
 import { Permits } from '../subscription/permits.ts'
+import { reader } from '../subscription/reading.ts'
 import { type Subscription, subscription } from '../subscription/subscription.ts'
 import { tracedConsumer, tracedHandler } from '../subscription/traced-consumer.ts'
 import { type RelayMark, unmarkedTransport } from '../transport/index.ts'
@@ -26,7 +28,9 @@ export interface Subscribing<Tx> {
   readonly vitalSigns: VitalSigns
   /** Per replica (by subscription name): who waits for keys. */
   readonly applied: ReadonlyMap<string, AppliedKeys>
-  readonly contextFor: (base: HandlerContext<Tx>, message: MessageBase) => unknown
+  /** Something that was asked of this team is decided, and commits next. */
+  readonly onDecided: () => void
+  readonly contextFor: (base: HandlerContext<Tx>, message: Pick<MessageBase, 'traceparent'>) => unknown
   /** Whether a copy of this team has what a message waits for; undefined where it has no such copy. */
   readonly arrived: (wanted: Required<Wanted>) => Promise<boolean | undefined>
 }
@@ -48,7 +52,13 @@ export function subscribe<Tx>(options: Subscribing<Tx>): Subscribed {
   const fillers: CopyFiller[] = []
   if (!settings.subscriptions) return { subscriptions, fillers, permits }
 
-  const add = (name: string, contract: ContractDescription, consumer: Consumer<Tx>, flow: Flow, handled?: Handled): void => {
+  const add = (
+    name: string,
+    contract: ContractDescription,
+    consumer: Consumer<Tx>,
+    flow: Flow,
+    handled?: Pick<Handled, 'timeout' | 'batch' | 'breaker' | 'retry'>,
+  ): void => {
     const passed = consumer.kind === 'replica' ? (mark: RelayMark) => markPassed(database, name, mark) : undefined
     const signs = vitalSigns.watch(name, handled && handled.timeout * handled.batch)
     const { prefetch, prefetchBytes, rate, tenantRate } = flow
@@ -76,7 +86,8 @@ export function subscribe<Tx>(options: Subscribing<Tx>): Subscribed {
     const applied = options.applied.get(name) as AppliedKeys
     const schema = partialSchema(entity, fieldsNeeded(kept))
     const validator = compile(schema)
-    const consumer = replicaConsumer<Tx>({ validator, onApplied: (keys) => applied.announce(keys) })
+    const read = reader({ contract: entity, validator, lifts: declaration.lifts, ...(audience === undefined ? {} : { audience }) })
+    const consumer = replicaConsumer<Tx>({ read, onApplied: (keys) => applied.announce(keys) })
     add(name, entity, tracedConsumer(traced(name, entity), consumer), flow)
     fillers.push({
       name,
@@ -87,13 +98,23 @@ export function subscribe<Tx>(options: Subscribing<Tx>): Subscribed {
       ...(audience === undefined ? {} : { audience }),
     })
   }
-  for (const handled of declaration.handles) {
+  for (const handled of [...declaration.handles, ...declaration.answers]) {
     const { name, contract, audience, timeout, batch } = handled
-    const validator = compile(audience === undefined ? contract.schema : partialSchema(contract, fieldsOn(contract, audience)))
-    const handle = tracedHandler<Tx>(traced(name, contract), handled.handle)
-    const contextFor = options.contextFor as (base: HandlerContext<Tx>, message: MessageBase) => never
-    const consumer = handlerConsumer<Tx, never>({ contract, validator, handle, contextFor, timeout, batch, logger })
+    const own = contract.contractKind === 'request' ? decidingHandle(contract, handled.handle) : handled.handle
+    const fields = fieldsRead(handled)
+    const validator = compile(fields === undefined ? contract.schema : partialSchema(contract, fields))
+    const read = reader({
+      ...{ contract, validator, lifts: declaration.lifts, fields: handled.fields && fields },
+      ...(audience === undefined ? {} : { audience }),
+    })
+    const handle = tracedHandler<Tx>(traced(name, contract), own)
+    const contextFor = options.contextFor as (base: HandlerContext<Tx>, message: Pick<MessageBase, 'traceparent'>) => never
+    const consumer = handlerConsumer<Tx, never>({ contract, read, handle, contextFor, timeout, batch, logger })
     add(name, contract, consumer, handled.flow, handled)
   }
   return { subscriptions, fillers, permits }
+
+  function decidingHandle(request: Request, handle: Handled['handle']): Handled['handle'] {
+    return deciding<Tx, Request>({ request, handle: handle as never, database, onDecided: options.onDecided }) as never
+  }
 }

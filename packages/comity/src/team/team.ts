@@ -1,16 +1,19 @@
-import { type Contract, type DataOf, type Entity, type Event, type FieldOf, keyOf } from '@comity/contract'
+import { type Contract, type DataOf, type Entity, type Event, type FieldOf, keyOf, type Request } from '@comity/contract'
 import type { MigrateOptions, MigrationReport } from '../admin/migrate.ts'
 import { migrate } from '../admin/migrate.ts'
 import { provision } from '../admin/provision.ts'
 import { type TeamStatus, teamStatus } from '../admin/status.ts'
 import { verify } from '../admin/verify.ts'
+import { verifyAsked } from '../admin/verify-asked.ts'
 import { verifySubscribed } from '../admin/verify-subscribed.ts'
 import { type Declaration, inNamespace, type Kept } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
+import { catalogSubscription } from '../control/catalog-topic.ts'
 import { copyingSubscriptions } from '../control/copying-topics.ts'
 import { erasureSubscriptions } from '../control/erasure-topics.ts'
 import { type CommandAnswer, type CommandOptions, giveCommand } from '../control/give-command.ts'
 import { type OperatedTeam, operatedTeams } from '../control/operated-teams.ts'
+import { outcomeSubscriptions } from '../control/request-topics.ts'
 import { systemSubscriptions } from '../control/system-topics.ts'
 import { beginMove } from '../control/transport-moves.ts'
 import { type Duration, parseDuration, systemClock } from '../foundation/index.ts'
@@ -21,11 +24,15 @@ import { Publisher, type PublishOptions, tokenOf } from '../outbox/publisher.ts'
 
 import type { Queryable } from '../postgres/index.ts'
 import { AppliedKeys, type Replica, replica, type Token } from '../replica/replica.ts'
+import type { Asked } from '../request/asked.ts'
+import { Asking, type AskOptions } from '../request/asking.ts'
+import type { AnswerHandler } from '../request/deciding.ts'
+import type { OutcomeHandler } from '../request/handling-outcomes.ts'
 import type { HandlerContext, MessageOf } from '../subscription/handler.ts'
 import type { LineRun } from '../subscription/line-run.ts'
 import type { Subscription } from '../subscription/subscription.ts'
 import type { ProvisionStep } from '../transport/index.ts'
-import { Declaring, type KeepsOptions, type OnOptions, type OwnsOptions } from './declare.ts'
+import { type AnswersOptions, type AsksOptions, Declaring, type KeepsOptions, type OnOptions, type OwnsOptions } from './declare.ts'
 import { NoSuchSubscription, NotReplica } from './errors.ts'
 import { type Runtime, runtime } from './runtime.ts'
 import { Settings, type TeamOptions } from './settings.ts'
@@ -35,6 +42,8 @@ import { readiness } from './vital-signs.ts'
 export interface TeamContext<Tx> extends HandlerContext<Tx> {
   /** Publishes in the handler's own transaction. */
   publish<C extends Contract>(contract: C, data: DataOf<C>, options?: PublishOptions): Promise<number>
+  /** Asks an owner in the handler's own transaction. Never wait for the outcome in a handler: it is heard after this transaction has committed. */
+  ask<R extends Request>(request: R, data: DataOf<R>, options?: AskOptions<R>): Promise<Asked<R>>
 }
 
 /**
@@ -56,11 +65,26 @@ export interface Team<Tx = unknown> extends AsyncDisposable {
   /** This team keeps a partial copy of another team's entity, in a plain table of its own database. */
   keeps<E extends Entity>(entity: E, options: KeepsOptions<FieldOf<E>, DataOf<E>>): Team<Tx>
   /** This team handles an event, or an entity's changes: the effect in `tx` happens once. */
-  on<C extends Contract>(
+  on<C extends Contract, const Field extends FieldOf<C> = FieldOf<C>>(
     contract: C,
-    handle: (message: MessageOf<C>, context: TeamContext<Tx>) => Promise<void> | void,
-    options?: OnOptions,
+    handle: (message: MessageOf<C, Field>, context: TeamContext<Tx>) => Promise<void> | void,
+    options?: OnOptions<Field>,
   ): Team<Tx>
+  /** This team asks that of the owner of an entity. Somebody must answer it when this team starts: else COMITY_REQUEST_UNANSWERED. */
+  asks(request: Request): Team<Tx>
+  /**
+   * The same, and what this team does when the owner has decided: the effect in `tx` happens once for each outcome, in whichever process. A handler that
+   * throws is tried again, ever later, up to ten minutes; it may ask and publish in its turn.
+   */
+  asks<R extends Request>(request: R, handle: OutcomeHandler<R, TeamContext<Tx>>, options?: AsksOptions): Team<Tx>
+  /** This team, as the owner, answers a request: once, in one transaction with what the handler writes in `tx`. */
+  answers<R extends Request>(request: R, handle: AnswerHandler<R, TeamContext<Tx>>, options?: AnswersOptions): Team<Tx>
+  /**
+   * How this team reads messages of an older version of a contract that it keeps or handles, which still lie in queues and retention, or come
+   * from an owner that is behind. What fits `contract` is not lifted.
+   * @param lift pure, and without effects: it may be called again for the same message
+   */
+  lifts<Older extends Contract, C extends Contract>(older: Older, contract: C, lift: (data: DataOf<Older>) => DataOf<C>): Team<Tx>
 
   /**
    * Announces an event, or a state of an entity without a table, inside the caller's transaction; after the business statement.
@@ -74,6 +98,15 @@ export interface Team<Tx = unknown> extends AsyncDisposable {
    * @returns how many; 0 where all of them have become events already
    */
   cancelScheduled(tx: Tx, event: Event, key: string | Readonly<Record<string, unknown>>): Promise<number>
+  /**
+   * Asks the owner of an entity for a change, inside the caller's transaction; its outcome is for who has committed that. Works on a team that was
+   * never started. Throws what `publish` throws, COMITY_NOT_ASKED_HERE and COMITY_EXPECTATION_UNFIT.
+   */
+  ask<R extends Request>(tx: Tx, request: R, data: DataOf<R>, options?: AskOptions<R>): Promise<Asked<R>>
+  /** What was asked before, by its id. */
+  asked<R extends Request>(request: R, id: string): Asked<R>
+  /** Asks the owner to end a request that it has not decided, inside the caller's transaction. @returns false where its outcome is known here already */
+  withdraw(tx: Tx, request: Request, id: string): Promise<boolean>
   /** "At least this": what this transaction announced for a key; others wait for it with `replica(…).waitFor(token)`. */
   token(tx: Tx, entity: Entity, key: string | Readonly<Record<string, unknown>>): Promise<Token>
   /** The copy that this team keeps; of several of one entity the one that was declared with this `name`, or else the first. */
@@ -125,12 +158,28 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
         ...systemSubscriptions(declaring.declaration),
         ...copyingSubscriptions(declaring.declaration),
         ...erasureSubscriptions(declaring.declaration),
+        ...outcomeSubscriptions(declaring.declaration),
+        { name: catalogSubscription(name) },
       ].map(({ name: one }) => one),
   )
   const publishers = new Map<Contract, Publisher<Contract>>()
   const applied = new Map<string, AppliedKeys>()
   const replicas = new Map<string, Replica>()
   let running: Runtime | undefined
+  const outcomes = new AppliedKeys()
+  const asking = new Asking({
+    team: name,
+    asks: () => declaring.declaration.asks,
+    keeps: () => declaring.declaration.keeps,
+    heard: outcomes,
+    get database() {
+      return settings.database
+    },
+    async waitFor(request, token, given) {
+      const copy = self.replica({ name: request.entity } as Entity)
+      if (token !== undefined) await copy.waitFor(token, given)
+    },
+  })
 
   function publisherOf(contract: Contract): Publisher<Contract> {
     let publisher = publishers.get(contract)
@@ -170,6 +219,19 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
       declaring.on(contract, handle as never, given)
       return self
     },
+    asks(request: Request, handle?: OutcomeHandler<never, TeamContext<Tx>>, given: AsksOptions = {}) {
+      declaring.asks(request, handle as never, given)
+      return self
+    },
+    answers(request, handle, given = {}) {
+      declaring.answers(request, handle as never, given)
+      return self
+    },
+
+    lifts(older, contract, lift) {
+      declaring.lifts(older, contract, lift as never)
+      return self
+    },
 
     async publish(tx, contract, data, given) {
       const version = await publisherOf(contract).publish(settings.database.join(tx), data as never, given)
@@ -180,6 +242,17 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
       const versions = await publisherOf(contract).publishMany(settings.database.join(tx), data as never[], given)
       wake(given)
       return versions
+    },
+    async ask(tx, request, data, given) {
+      const asked = await asking.ask(settings.database.join(tx), request, data, given)
+      wake()
+      return asked
+    },
+    asked: (request, id) => asking.handle(request, id),
+    async withdraw(tx, request, id) {
+      const withdrawing = await asking.withdraw(settings.database.join(tx), request, id)
+      wake()
+      return withdrawing
     },
     async cancelScheduled(tx, event, key) {
       return publisherOf(event).cancelScheduled(settings.database.join(tx), typeof key === 'string' ? key : keyOf(event, key))
@@ -205,15 +278,18 @@ function assemble<Tx>(name: string, options: TeamOptions<Tx>, declaring: Declari
       await verify(declaring.declaration, settings)
       await beginMove(name, settings.database, settings.brokers)
       if (settings.subscriptions) await verifySubscribed(declaring.declaration, settings)
+      await verifyAsked(declaring.declaration, settings)
       for (const { name: subscription } of declaring.declaration.keeps) appliedOf(subscription)
       running = runtime<Tx>({
         declaration: declaring.declaration,
         settings,
         applied,
+        outcomes,
         contextFor: (base, { traceparent }) => ({
           ...base,
           publish: (contract: Contract, data: never, given?: PublishOptions) =>
             self.publish(base.tx, contract, data, continuing(traceparent, given)),
+          ask: (request: Request, data: never, given?: AskOptions) => self.ask(base.tx, request, data, continuing(traceparent, given)),
         }),
         arrived: async ({ topic, key, version }) => {
           const copies = declaring.declaration.keeps.filter((kept) => kept.entity.name === topic)

@@ -2,6 +2,7 @@ import type { Observations, Operation, Send } from './history-checker/history.ts
 import { IndexedHistory } from './history-checker/indexed-history.ts'
 import { judgeOwners } from './history-checker/owner-judgement.ts'
 import { judgeReplica } from './history-checker/replica-judgement.ts'
+import { judgeRequests } from './history-checker/request-judgement.ts'
 import { judgeSubscription, worstLag } from './history-checker/subscription-judgement.ts'
 import { type Violation, Violations } from './history-checker/violation.ts'
 
@@ -15,6 +16,7 @@ import { type Violation, Violations } from './history-checker/violation.ts'
  *   H7  per-key regress at a handler                 H8  gap at a handler                      H9  first publications of a key out of order
  *   H10 a replica's version decreased                H11 replica ≠ owner: missing, extra, stale, field
  *   H12 resurrected after a deletion                 H14 a read with a token returned something older
+ *   H15 a request with no outcome, with two, with an effect that is not its outcome's, or whose acceptance overwrote what it did not expect
  *   H16 conservation                                 H18 a stale term's or a clone's write was accepted
  *   H19 acknowledged before commit                   H22 not drained, or too late              H23 grew beyond its bound
  *   H24 known, and not shown
@@ -48,6 +50,7 @@ export interface JudgementCounts {
   readonly replicaRows: number
   /** Reads of a copy that waited for a token first. */
   readonly tokenReads: number
+  readonly requests: number
   /** Keys of replicas that wait, or belong to a history that was lost with a database. */
   readonly unjudged: number
   readonly faults: number
@@ -78,6 +81,7 @@ function judge(history: IndexedHistory, observations: Observations): Judgement {
   }
   let unjudged = 0
   for (const replica of observations.replicas) unjudged += judgeReplica(history, replica, violations)
+  for (const requests of observations.requests ?? []) judgeRequests(history, requests, violations)
   judgeTerms(history, observations, violations)
   judgeDrain(observations, violations)
   const lag = worstLag(history, observations)
@@ -166,6 +170,7 @@ function countsOf(
     effects: observations.subscriptions.reduce((sum, { effects }) => sum + effects.length, 0),
     replicaRows: observations.replicas.reduce((sum, { rows }) => sum + rows.length, 0),
     tokenReads: history.reads.filter(({ token }) => token !== undefined).length,
+    requests: history.asks.length,
     unjudged,
     faults: history.faults,
     worstLag: Math.round(lag),
@@ -174,8 +179,8 @@ function countsOf(
 }
 
 function unknownBecause(counts: JudgementCounts, { faultsScheduled }: Observations): string | undefined {
-  if (counts.writes.ok === 0) return 'no write succeeded'
-  if (counts.published === 0) return 'nothing was published'
+  if (counts.writes.ok === 0 && counts.requests === 0) return 'no write succeeded'
+  if (counts.published === 0 && counts.requests === 0) return 'nothing was published'
   if (faultsScheduled > 0 && counts.faults === 0) return `none of ${faultsScheduled} scheduled faults happened`
   return undefined
 }

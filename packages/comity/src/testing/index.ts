@@ -2,6 +2,7 @@ export { type AdversarialTransport, type AdversaryOptions, adversarialTransport 
 export type { Misdeed } from './adversary/misdeeds.ts'
 export type {
   Acknowledgement,
+  Ask,
   BoundObservation,
   Change,
   ChangeOutcome,
@@ -14,6 +15,8 @@ export type {
   Read,
   ReplicaChange,
   ReplicaObservation,
+  RequestObservation,
+  RequestOutcome,
   Row,
   Send,
   SubscriptionObservation,

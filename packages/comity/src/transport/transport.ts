@@ -67,6 +67,8 @@ export interface TopicPlan {
   readonly team: string
   /** Teams that may send beside it. They are added to those whom earlier plans have named: each of them provisions for itself. */
   readonly senders?: readonly string[]
+  /** It is nobody's own: `team` is only the name under which it is kept, and gets no rights. */
+  readonly shared?: boolean
   /** Broker-side order units; a power of two. Default: the transport's own. */
   readonly buckets?: number
 }

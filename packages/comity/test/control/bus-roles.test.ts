@@ -38,6 +38,11 @@ test('on the bus, a team says what is its own and hears what it may hear, and no
     { backlog: 1 },
   ])
 
+  // Everybody speaks on the topic of all, and reads it for itself.
+  for (const one of [crm, platform]) expect(await one.send('comity.catalog', [message])).toEqual([{ status: 'stored' }])
+  expect(await crm.stats(['crm.comity.catalog'])).toMatchObject([{ backlog: 2 }])
+  await expect(crm.stats(['platform.comity.catalog'])).rejects.toMatchObject(forbidden)
+
   await expect(crm.send('comity.platform.commands', [message])).rejects.toMatchObject(forbidden)
   await expect(platform.send('comity.crm.answer', [message])).rejects.toMatchObject(forbidden)
   await expect(crm.stats(['platform.comity-crm-heartbeat'])).rejects.toMatchObject(forbidden)

@@ -131,6 +131,7 @@ onNewestPostgres('a heartbeat', () => {
         ...{ team: 'crm', holder, database, transport, topicNamed: (name) => name, mayAnnounce: () => mayAnnounce },
         cleared: (signal) => clearance.then(() => signal),
         declared: { team: 'crm', owns: [], publishes: [], keeps: [], handles: [], operates: [], operators: [] },
+        contracts: [],
       })
       running.push(made)
       await made.start()

@@ -128,6 +128,7 @@ lifecycleLaws(
         ...{ team: 'crm', holder: 'here', database: counted(database, turn), transport, topicNamed: (name: string) => name },
         ...{ mayAnnounce: () => true, cleared: async (signal: AbortSignal) => signal },
         declared: { team: 'crm', owns: [], publishes: [], keeps: [], handles: [], operates: [], operators: [] },
+        contracts: [],
       })
       return subject(made, async () => {
         await transport.close()

@@ -45,7 +45,7 @@ export interface Handled {
 export async function crm(
   bus: TestBus,
   decide: (handled: Handled, context: TeamContext<Sql>) => unknown,
-  options: OnOptions = {},
+  options: Omit<OnOptions, 'fields'> = {},
   more: { readonly url?: string; readonly configure?: (team: Team<Sql>) => Team<Sql>; readonly setUp?: boolean } = {},
 ): Promise<TestTeam<Sql>> {
   const declared = team<Sql>('crm', { allowEdit: true }).on(

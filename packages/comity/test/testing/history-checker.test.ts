@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Observations, Operation, Publication } from '../../src/testing/history-checker/history.ts'
+import type { Ask, Observations, Operation, Publication, RequestObservation } from '../../src/testing/history-checker/history.ts'
 import { checkHistory } from '../../src/testing/history-checker.ts'
 
 /** One entity, one unordered event, one ordered event; a replica and two handlers: a run small enough to read. */
@@ -58,6 +58,7 @@ function valid(): Run {
         time: version * 10 + 7,
       }))
   const row = (key: string, name: string, version: number) => ({ key, fields: { name }, version })
+  operations.push(asked('r1', 'x', { expect: 'w' }), asked('r2', 'y', { expect: 'w' }))
   return {
     operations,
     observations: {
@@ -108,8 +109,39 @@ function valid(): Run {
         },
       ],
       troubles: [],
+      requests: [
+        {
+          topic: 'crm.rename',
+          decided: [
+            { asker: 'marketing', id: 'r1', outcome: 'accepted' },
+            { asker: 'marketing', id: 'r2', outcome: 'rejected' },
+          ],
+          heard: [
+            { asker: 'marketing', id: 'r1', outcome: 'accepted' },
+            { asker: 'marketing', id: 'r2', outcome: 'rejected' },
+          ],
+          effects: [{ asker: 'marketing', id: 'r1', key: '7', mark: 'x' }],
+          before: { '7': 'w' },
+          after: { '7': 'x' },
+        },
+      ],
     },
   }
+}
+
+/** A request about key 7. */
+const asked = (id: string, mark: string, given: Partial<Ask> = {}): Ask => ({
+  ...{ f: 'ask', phase: 'ok', process: 'w1', time: 600, asker: 'marketing', id, topic: 'crm.rename', key: '7', mark },
+  ...given,
+})
+const ask = (run: Run, id: string, mark: string, given: Partial<Ask> = {}) => void run.operations.push(asked(id, mark, given))
+const requests = (run: Run) => run.observations.requests?.[0] as Mutable<RequestObservation>
+const heardOf = (run: Run, id: string) => requests(run).heard.find((one) => one.id === id) as { outcome: string | null }
+const accept = (run: Run, id: string, mark: string) => {
+  requests(run).decided.push({ asker: 'marketing', id, outcome: 'accepted' })
+  requests(run).heard.push({ asker: 'marketing', id, outcome: 'accepted' })
+  requests(run).effects.push({ asker: 'marketing', id, key: '7', mark })
+  requests(run).after['7'] = mark
 }
 
 /** Its owner's database was put back to an older state: of the writes, those that are in it are named. */
@@ -560,6 +592,82 @@ const cases: Record<string, { caught: Record<string, (run: Run) => void>; lawful
       },
     },
   },
+  'H15 zero': {
+    caught: {
+      'asked, and never decided': (run) => {
+        ask(run, 'r3', 'z')
+        requests(run).heard.push({ asker: 'marketing', id: 'r3', outcome: null })
+      },
+      'decided, and never heard': (run) => {
+        heardOf(run, 'r1').outcome = null
+      },
+    },
+    lawful: {
+      'of a transaction that rolled back': (run) => ask(run, 'r3', 'z', { phase: 'fail' }),
+      'nobody knows whether it committed, and it did not': (run) => ask(run, 'r3', 'z', { phase: 'info' }),
+    },
+  },
+  'H15 two': {
+    caught: {
+      'decided twice': (run) => void requests(run).decided.push({ asker: 'marketing', id: 'r2', outcome: 'rejected' }),
+      'one outcome there, another one here': (run) => {
+        heardOf(run, 'r2').outcome = 'expired'
+      },
+    },
+    lawful: {
+      'one id of two askers': (run) => {
+        ask(run, 'r2', 'z', { asker: 'sales' })
+        requests(run).decided.push({ asker: 'sales', id: 'r2', outcome: 'withdrawn' })
+        requests(run).heard.push({ asker: 'sales', id: 'r2', outcome: 'withdrawn' })
+      },
+    },
+  },
+  'H15 half': {
+    caught: {
+      'rejected, with an effect': (run) => {
+        ask(run, 'r3', 'z')
+        accept(run, 'r3', 'z')
+        for (const list of ['decided', 'heard'] as const) Object.assign(requests(run)[list].at(-1) as object, { outcome: 'rejected' })
+      },
+      'accepted, with none': (run) => {
+        requests(run).effects = []
+        requests(run).after = { '7': 'w' }
+      },
+    },
+    lawful: {},
+  },
+  'H15 phantom': {
+    caught: {
+      'decided, and never asked': (run) => void requests(run).decided.push({ asker: 'marketing', id: 'r9', outcome: 'expired' }),
+      'of a transaction that rolled back': (run) => {
+        ask(run, 'r3', 'z', { phase: 'fail' })
+        requests(run).decided.push({ asker: 'marketing', id: 'r3', outcome: 'expired' })
+        requests(run).heard.push({ asker: 'marketing', id: 'r3', outcome: 'expired' })
+      },
+    },
+    lawful: {},
+  },
+  'H15 lost': {
+    caught: {
+      'two that expected the same': (run) => {
+        ask(run, 'r3', 'z', { expect: 'w' })
+        accept(run, 'r3', 'z')
+      },
+      'the last that was accepted is not there': (run) => {
+        requests(run).after['7'] = 'w'
+      },
+    },
+    lawful: {
+      'one after the other': (run) => {
+        ask(run, 'r3', 'z', { expect: 'x' })
+        accept(run, 'r3', 'z')
+      },
+      'that expects nothing': (run) => {
+        ask(run, 'r3', 'z')
+        accept(run, 'r3', 'z')
+      },
+    },
+  },
   H18: {
     caught: {
       "a clone's write was published": (run) => {
@@ -701,7 +809,7 @@ for (const [name, { caught, lawful }] of Object.entries(cases)) {
 describe('unknown, never valid', () => {
   test('a run in which nothing succeeded', () => {
     const { observations } = valid()
-    expect(checkHistory([], { ...observations, outboxes: [], subscriptions: [], replicas: [] })).toMatchObject({
+    expect(checkHistory([], { ...observations, requests: [], outboxes: [], subscriptions: [], replicas: [] })).toMatchObject({
       valid: 'unknown',
       reason: 'no write succeeded',
     })

@@ -44,6 +44,16 @@ export type LogField = keyof typeof LOG_FIELDS
 
 export const LOG_EVENTS = {
   'comity.erasure.done': { level: 'info', message: 'an owner has erased a key: what was held of it is gone', fields: ['sender', 'job'] },
+  'comity.request.not_told': {
+    level: 'warn',
+    message: 'what was decided about requests could not be told to their asker: it is tried again',
+    fields: ['sender', 'error.code', 'error.message'],
+  },
+  'comity.request.outcome_not_handled': {
+    level: 'warn',
+    message: 'a handler of what an owner has decided failed: it is tried again, ever later',
+    fields: ['type', 'message', 'attempt', 'error.code', 'error.message'],
+  },
   'comity.history.lost': {
     level: 'warn',
     message:

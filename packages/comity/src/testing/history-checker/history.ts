@@ -5,7 +5,7 @@
  * A *mark* is a text that one change alone carries, into its row, its message and every effect of it; so whatever appears anywhere can be
  * traced to the attempt that made it. A deletion carries none (null): deletions are counted per key.
  */
-export type Operation = WriteBegin | WriteEnd | Publication | Send | Acknowledgement | Read | Fault
+export type Operation = WriteBegin | WriteEnd | Ask | Publication | Send | Acknowledgement | Read | Fault
 
 interface Recorded {
   readonly process: string
@@ -47,6 +47,20 @@ export interface ChangeOutcome {
   readonly version?: number
   /** It never happened although its transaction may have committed: rolled back to a savepoint, or it found no row. */
   readonly undone?: boolean
+}
+
+/** A request in a transaction of its asker, and how that ended; `info` = nobody knows whether it committed. */
+export interface Ask extends Recorded {
+  readonly f: 'ask'
+  readonly phase: 'ok' | 'fail' | 'info'
+  readonly asker: string
+  readonly id: string
+  readonly topic: string
+  readonly key: string
+  /** What its acceptance writes. */
+  readonly mark: string
+  /** What must be there when it is decided; null: there was nothing. Absent: whatever is. */
+  readonly expect?: string | null
 }
 
 /** A message as an independent subscriber of the broker saw it, in the broker's order per key. Repetitions are recorded too. */
@@ -122,6 +136,7 @@ export interface Observations {
   readonly outboxes: readonly OutboxObservation[]
   readonly subscriptions: readonly SubscriptionObservation[]
   readonly replicas: readonly ReplicaObservation[]
+  readonly requests?: readonly RequestObservation[]
   /** What a component has in its own records, beside what it showed of it. */
   readonly troubles?: readonly TroubleObservation[]
   /** What must not grow without end, and the worst that was seen of it. */
@@ -182,6 +197,24 @@ export interface ReplicaObservation {
   readonly backlog: number
   /** What became of its messages, where it counts: applied + stale + duplicate + waiting + discarded. */
   readonly ended?: number
+}
+/** The requests of one contract, as both sides have them. */
+export interface RequestObservation {
+  readonly topic: string
+  /** Each decision in the owner's database. */
+  readonly decided: readonly RequestOutcome[]
+  /** What each asker has heard; `outcome` is null where it has heard nothing. */
+  readonly heard: readonly (Omit<RequestOutcome, 'outcome'> & { readonly outcome: string | null })[]
+  /** What handlers wrote with an acceptance, in the order of the owner's commits per key. */
+  readonly effects: readonly { readonly asker: string; readonly id: string; readonly key: string; readonly mark: string }[]
+  /** The owner's rows before the first of these requests, and in the end: key → mark; nobody else wrote them. */
+  readonly before: Readonly<Record<string, string>>
+  readonly after: Readonly<Record<string, string>>
+}
+export interface RequestOutcome {
+  readonly asker: string
+  readonly id: string
+  readonly outcome: string
 }
 export interface Row {
   readonly key: string

@@ -1,4 +1,4 @@
-import type { Change, ChangeOutcome, Observations, Operation, Publication, Read, Send, WriteBegin, WriteEnd } from './history.ts'
+import type { Ask, Change, ChangeOutcome, Observations, Operation, Publication, Read, Send, WriteBegin, WriteEnd } from './history.ts'
 
 /** Did it happen? `unknown` is never held against anybody. */
 export type Fate = 'happened' | 'never' | 'unknown'
@@ -32,6 +32,7 @@ export class IndexedHistory {
   readonly publishedOfKey: Map<string, Map<string, Publication[]>> = new Map()
   readonly sends: Map<string, SendCall> = new Map()
   readonly reads: Read[] = []
+  readonly asks: Ask[] = []
   /** subscription → messages that the broker was told are done. */
   readonly acknowledged: Map<string, Set<string>> = new Map()
   /** Repetitions of a publication that differ from the first. */
@@ -62,6 +63,9 @@ export class IndexedHistory {
       }
       case 'read':
         this.reads.push(operation)
+        break
+      case 'ask':
+        this.asks.push(operation)
         break
       case 'fault':
         if (operation.phase === 'ok') this.faults++

@@ -13,6 +13,7 @@ export type ViolationClass =
   | 'H11'
   | 'H12'
   | 'H14'
+  | 'H15'
   | 'H16'
   | 'H18'
   | 'H19'
@@ -22,7 +23,8 @@ export type ViolationClass =
 
 export interface Violation {
   readonly class: ViolationClass
-  /** Where the class has parts: prefix, middle, postfix (H1); missing, extra, stale, field (H11). */
+  /** Where the class has parts: prefix, middle, postfix (H1); missing, extra, stale, field (H11);
+   * zero, two, half, phantom, lost (H15). */
   readonly part?: string
   readonly detail: string
 }

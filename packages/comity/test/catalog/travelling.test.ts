@@ -1,0 +1,59 @@
+/** Every team's database has the whole map: what each declares, whoever joins when, and nothing of what is not said by the team itself. */
+import type { Queryable, Team } from 'comity'
+import { type Catalog, readCatalog, whoHolds } from 'comity/admin'
+import { type TestTeam, testBus } from 'comity/testing'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { testTeam } from '../../../../test/support/test-team.ts'
+import { eventually } from '../control/eventually.ts'
+import { threeTeams } from './three-teams.ts'
+
+const bus = testBus()
+const running: TestTeam<Queryable>[] = []
+const teams = threeTeams()
+
+async function start(one: Team<Queryable>): Promise<TestTeam<Queryable>> {
+  const started = await testTeam(one, { bus })
+  running.push(started)
+  return started
+}
+afterAll(async () => {
+  for (const one of running) await one[Symbol.asyncDispose]()
+})
+
+/** When a team's own database has all that the given teams declare. */
+function known(one: TestTeam<Queryable>, names: readonly string[]): Promise<Catalog> {
+  return eventually(`${one.team.name} knows ${names.join(', ')}`, async () => {
+    const catalog = await readCatalog(one.team.declaration, one.team.environment)
+    const there = names.every((name) => catalog.teams.some(({ team, presence }) => team === name && presence === 'here'))
+    return there && catalog.contracts.every(({ description }) => description !== null) ? catalog : undefined
+  })
+}
+
+let crm: TestTeam<Queryable>
+let marketing: TestTeam<Queryable>
+beforeAll(async () => {
+  crm = await start(teams.crm)
+  marketing = await start(teams.marketing)
+})
+
+test('each team has the whole map in its own database, of itself too', async () => {
+  for (const one of [crm, marketing]) {
+    const { teams: all, contracts } = await known(one, ['crm', 'marketing'])
+    expect(all).toMatchObject([
+      { team: 'crm', version: '2.4.1', contact: 'crm@example.com', owns: ['crm.customer'], handles: ['marketing.email-sent'] },
+      { team: 'marketing', version: null, contact: '#marketing', keeps: ['crm.customer'], publishes: ['marketing.email-sent'] },
+    ])
+    expect(contracts.find(({ name }) => name === 'crm.customer')).toMatchObject({ kind: 'entity', owner: 'crm', contact: '#customers' })
+    expect((await one.db.query(`select team from comity.catalog order by team`)).rows).toEqual([{ team: 'crm' }, { team: 'marketing' }])
+  }
+})
+
+test('who joins late knows the others at once, and they know it', async () => {
+  const late = await start(teams.analysis)
+  const everybody = ['analysis', 'crm', 'marketing']
+  const [theirs] = await Promise.all([known(late, everybody), known(crm, everybody), known(marketing, everybody)])
+  expect(whoHolds(theirs, 'crm.customer.email')).toMatchObject([
+    { team: 'crm', how: 'owns', contact: '#customers' },
+    { team: 'marketing', how: 'keeps', table: 'public.crm_customer', column: 'mail_address', since: expect.stringMatching(/^\d{4}-.*Z$/) },
+  ])
+})

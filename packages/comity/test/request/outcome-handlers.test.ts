@@ -1,0 +1,65 @@
+/** What a team does when an owner has decided: the effect of each outcome happens once, whoever runs it and however often it fails. */
+import { showRequest } from 'comity/admin'
+import { testBus } from 'comity/testing'
+import { expect, test } from 'vitest'
+import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { askFor, ChangeEmail, type ChangeEmailReaction, changeEmail, newAsker, newCrm } from './requesting-teams.ts'
+
+const PATIENCE = { timeout: 60_000 }
+// Without a key: what happens twice is there twice.
+const REACTIONS = 'create table if not exists reactions (id text, state text, reason text, email text)'
+const react: ChangeEmailReaction = async (outcome, { tx }) => {
+  const reason = outcome.state === 'rejected' ? outcome.reason : null
+  await tx.query('insert into reactions values ($1, $2, $3, $4)', [outcome.id, outcome.state, reason, outcome.data?.email ?? null])
+}
+const reactions = async (db: { query(text: string): Promise<{ rows: unknown[] }> }) =>
+  (await db.query('select id, state, reason, email from reactions order by id')).rows
+
+test('it is handled with what was asked and decided; what a handler that fails has written is undone, and it is tried again', async () => {
+  const bus = testBus()
+  await using _crm = await newCrm(bus, {
+    answer: (message, context) => (message.data.email === 'closed' ? context.reject('customer-closed') : changeEmail(message, context)),
+  })
+  let failing = true
+  await using marketing = await newAsker(bus, {
+    table: REACTIONS,
+    async react(outcome, context) {
+      await react(outcome, context)
+      if (outcome.id === 'third' && failing) throw new Error('no paper in the printer')
+      // It goes on, in the same transaction.
+      const more = { customerId: 'c2', agencyId: 'a1', email: 'next@example.com' }
+      if (outcome.id === 'first') await context.ask(ChangeEmail, more, { id: 'next' })
+    },
+  })
+  await askFor(marketing, 'c1', 'one@example.com', { id: 'first' })
+  await askFor(marketing, 'c2', 'closed', { id: 'second' })
+  await askFor(marketing, 'c3', 'three@example.com', { id: 'third' })
+  const first = { id: 'first', state: 'accepted', reason: null, email: 'one@example.com' }
+  const second = { id: 'second', state: 'rejected', reason: 'customer-closed', email: 'closed' }
+  const next = { id: 'next', state: 'accepted', reason: null, email: 'next@example.com' }
+  await expect.poll(() => reactions(marketing.db), PATIENCE).toEqual([first, next, second])
+  const shown = async () => (await showRequest(marketing.team.environment, 'third'))[0]
+  await expect.poll(async () => (await shown())?.problem, PATIENCE).toBe('Error: no paper in the printer')
+  failing = false
+  await expect.poll(() => reactions(marketing.db), PATIENCE).toHaveLength(4)
+  expect(await shown()).toMatchObject({ problem: null, handledAt: expect.any(String) })
+})
+
+test('two processes handle each once, and nothing that was heard before there was a handler', async () => {
+  const bus = testBus()
+  await using _crm = await newCrm(bus)
+  const { url } = await freshDatabase({ migrated: true })
+  {
+    await using before = await newAsker(bus, { url, table: REACTIONS })
+    await (await askFor(before, 'c1', 'old@example.com', { id: 'old' })).outcome(PATIENCE)
+  }
+  await using one = await newAsker(bus, { url, react })
+  await using _other = await newAsker(bus, { url, react })
+  const ids = Array.from({ length: 40 }, (_, i) => `r${String(i).padStart(2, '0')}`)
+  for (const [i, id] of ids.entries()) await askFor(one, `c${(i % 3) + 1}`, `${id}@example.com`, { id })
+  const wanted = ids.map((id) => ({ id, state: 'accepted', reason: null, email: `${id}@example.com` }))
+  await expect.poll(() => reactions(one.db), PATIENCE).toEqual(wanted)
+  // What is still locked somewhere would come now.
+  await expect.poll(async () => (await one.db.query('select from comity.asked where handled_at is null')).rows.length, PATIENCE).toBe(1)
+  expect(await reactions(one.db)).toEqual(wanted)
+})

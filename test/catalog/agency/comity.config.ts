@@ -1,0 +1,3 @@
+import { crm, marketing } from './teams.ts'
+
+export default [crm(), marketing()]
