@@ -20,8 +20,8 @@ each owner what they keep and handle, and where they say which version of a cont
 with a URL of the live database, before the change is deployed. Changes nothing.
 
   broken      it will refuse messages, or misses a field that it says it reads
-  possibly    that could not be excluded: a handler without "fields", patterns or
-              alternatives that can't be compared
+  possibly    that could not be excluded: a handler without "fields", patterns
+              or alternatives that can't be compared
   unaffected  every message that may come is one that it takes
 
 Removing a field that nobody reads breaks nobody. What a consumer refuses of older messages once it has the new version is
