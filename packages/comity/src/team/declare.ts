@@ -1,7 +1,6 @@
 import {
   type Contract,
   checkSubscriptionName,
-  checkTeamName,
   defaultSubscriptionName,
   type Entity,
   fieldsOn,
@@ -10,13 +9,20 @@ import {
   UnknownField,
 } from '@comity/contract'
 import { identityOf } from '../catalog/contract-check.ts'
-import type { Declaration, Flow, Handled, HandledOutcome, Kept, Owned } from '../catalog/declaration.ts'
-import { BadOption, checkOptions, type Duration, type Frequency, parseDuration, parseFrequency } from '../foundation/index.ts'
+import type { Declaration, Handled, HandledOutcome, Kept, Owned } from '../catalog/declaration.ts'
+import { BadOption, checkOptions, parseDuration, parseFrequency } from '../foundation/index.ts'
 import { FieldNotGranted, ReplicaFieldUnknown } from '../replica/errors.ts'
-import { BREAKER, type BreakerPolicy } from '../subscription/breaker.ts'
-import type { Decision } from '../subscription/failure.ts'
 import type { Lift } from '../subscription/reading.ts'
 import { RETRY } from '../subscription/retry-policy.ts'
+import type {
+  AboutOptions,
+  AnswersOptions,
+  AsksOptions,
+  KeepsOptions,
+  OnOptions,
+  OwnsOptions,
+  RelationOptions,
+} from './declared-options.ts'
 import {
   AlreadyInUse,
   AnsweredEntityUnowned,
@@ -31,88 +37,8 @@ import {
   OwnRequestAsked,
   TableKeptTwice,
 } from './errors.ts'
-import { subsetOf, type Where } from './where.ts'
-
-export interface OwnsOptions {
-  /** An existing table; every committed change of it is announced. Without it the entity is published by code. */
-  readonly table?: string
-  /** Field → column, or `{ sql }` over one row of the table, where the names differ. */
-  readonly columns?: Readonly<Record<string, string | { readonly sql: string }>>
-}
-/** How much of a subscription is taken at once, and how fast. */
-export interface FlowOptions {
-  /** Most messages delivered and not ended, in one process. Default 1000 for a handler, 8000 for a copy. */
-  readonly prefetch?: number
-  /** Most bytes of them. Default 64 MiB. */
-  readonly prefetchBytes?: number
-  /** Most messages of all processes together, e.g. `'50/s'`: for what a handler calls. Default: no limit. */
-  readonly rate?: Frequency
-}
-export interface KeepsOptions<Field extends string, State = unknown> extends FlowOptions {
-  /** The fields to keep, beside key and tenant. */
-  readonly fields: readonly Field[]
-  /** The copy's table, `schema.table` or `table` (in `public`). Default: the entity's name in snake_case. */
-  readonly table?: string
-  /** Field → column, where another name than the snake_case one is wanted. */
-  readonly columns?: Readonly<Record<string, string>>
-  /** Keep only rows of which this holds, by any published field, kept or not: rows come and go as it begins and ceases to hold. Default: all. */
-  readonly where?: Where<State>
-  /** The subscription's own name after the team's. Default: the entity's name. */
-  readonly name?: string
-  readonly audience?: string
-  /** How far behind its owner the copy may be: an objective, for status, metrics and alerts. */
-  readonly freshness?: Duration
-}
-export interface OnOptions<Field extends string = string> extends FlowOptions {
-  /**
-   * The fields that the handler reads, beside key and tenant: it is given these and no others, and only these are held against the contract. So the
-   * owner knows that it may change all others. Default: all.
-   */
-  readonly fields?: readonly Field[]
-  /** The subscription's own name after the team's. Default: the contract's name. */
-  readonly name?: string
-  readonly audience?: string
-  /** Messages in one transaction, at most. Default 50. */
-  readonly batch?: number
-  /** For one message. Default '10s'. With a database of your own library, give the adapter a `sessionTimeout` above it. */
-  readonly timeout?: Duration
-  /** Tries in place before the message waits in its key's line. Default 5. */
-  readonly attempts?: number
-  /** Bounds of the wait between two tries: it doubles, with full jitter. Default `{ min: '200ms', max: '8s' }`. */
-  readonly backoff?: { readonly min: Duration; readonly max: Duration }
-  /**
-   * What an error means: `permanent` = park at once, `not-yet` = wait and try again without end, `transient` = try again, then park.
-   * undefined leaves it to the rules: PermanentError, NotYetError, anything else is transient.
-   */
-  readonly decide?: (error: unknown, attempt: number) => Decision
-  /** When too much fails, the subscription pauses and tries by itself. Default: more than 20 % of at least 100 messages in 30 s. */
-  readonly breaker?: false | { readonly share?: number; readonly atLeast?: number; readonly window?: Duration }
-  /** Its transactions at once in one process. Default: the team's `concurrency`, less one while there are other subscriptions. */
-  readonly concurrency?: number
-  /** Most messages of one tenant; the others of it wait in the lines of their keys. Default: no limit. */
-  readonly tenantRate?: Frequency
-}
-
-/** Requests are decided one by one, under the name that their askers know: the rest is as for every handler. */
-export type AnswersOptions = Omit<OnOptions, 'name' | 'audience' | 'batch'>
-
-/** How outcomes are handled. */
-export type AsksOptions = Pick<OnOptions, 'timeout'>
-
-export interface RelationOptions {
-  /** Teams that this one operates: it hears their heartbeats and declarations, and may command them where they name it in `operators`. */
-  readonly operates?: readonly string[]
-  /** Teams whose commands this one obeys. Default: none. */
-  readonly operators?: readonly string[]
-}
-
-export interface AboutOptions {
-  /** Of the team's own software, e.g. what its pipeline built: shown to every other team in the catalog. */
-  readonly version?: string
-  /** Whom to ask about the team: a channel, a page, an address of the team's. Every other team can read it. */
-  readonly contact?: string
-}
-
+import { ANSWERS, breakerOf, FLOW, flowOf, functionOf, ON, oneLine, otherTeams, timeoutOf, waitOf, wholeNumber } from './read-options.ts'
+import { subsetOf } from './where.ts'
 /** Collects what a team declares, checked as it comes; `declaration` freezes it. */
 export class Declaring {
   readonly #team: string
@@ -132,7 +58,7 @@ export class Declaring {
 
   constructor(team: string, relations: RelationOptions & AboutOptions = {}) {
     this.#team = team
-    this.#about = { ...line('version', relations.version, 100), ...line('contact', relations.contact, 200) }
+    this.#about = { ...oneLine('version', relations.version, 100), ...oneLine('contact', relations.contact, 200) }
     this.#operates = otherTeams(team, relations.operates, 'team.operates')
     this.#operators = otherTeams(team, relations.operators, 'team.operators')
   }
@@ -313,87 +239,6 @@ function checkRequest(request: unknown, verb: string): void {
   const { contractKind, name } = (request ?? {}) as Partial<Request>
   if (name === undefined) throw new NotAContract({ verb })
   if (contractKind !== 'request') throw new NotARequest({ contract: name, verb })
-}
-
-function functionOf<Given>(handle: Given, verb: string): Given {
-  if (typeof handle === 'function') return handle
-  throw new BadOption({ option: `${verb}.handle`, expected: 'a function' }, { path: `${verb}.handle` })
-}
-
-function timeoutOf({ timeout: given = '10s' }: Pick<OnOptions, 'timeout'>, verb: string): number {
-  const timeout = parseDuration(given, `${verb}.timeout`)
-  if (timeout >= 1) return timeout
-  throw new BadOption({ option: `${verb}.timeout`, expected: "at least '1ms'" }, { path: `${verb}.timeout` })
-}
-
-const FLOW = ['prefetch', 'prefetchBytes', 'rate']
-const ON = [
-  'name',
-  'fields',
-  'audience',
-  'batch',
-  'timeout',
-  'attempts',
-  'backoff',
-  'decide',
-  'breaker',
-  'concurrency',
-  'tenantRate',
-  ...FLOW,
-]
-const ANSWERS = ON.filter((option) => !['name', 'fields', 'audience', 'batch'].includes(option))
-
-function flowOf({ prefetch, prefetchBytes, rate }: FlowOptions, verb: string): Flow {
-  return {
-    ...(prefetch === undefined ? {} : { prefetch: wholeNumber(prefetch, `${verb}.prefetch`) }),
-    ...(prefetchBytes === undefined ? {} : { prefetchBytes: wholeNumber(prefetchBytes, `${verb}.prefetchBytes`) }),
-    ...(rate === undefined ? {} : { rate: parseFrequency(rate, `${verb}.rate`) }),
-  }
-}
-
-function waitOf(backoff: OnOptions['backoff']): { readonly min: number; readonly max: number } {
-  if (backoff === undefined) return RETRY.wait
-  checkOptions(backoff, ['min', 'max'], 'on.backoff')
-  const [min, max] = [parseDuration(backoff.min, 'on.backoff.min'), parseDuration(backoff.max, 'on.backoff.max')]
-  // A key that rests keeps its message from being acknowledged: not for longer than a lease.
-  if (min <= max && max <= 30_000) return { min, max }
-  throw new BadOption({ option: 'on.backoff', expected: "a min up to its max, and a max up to '30s'" }, { path: 'on.backoff' })
-}
-
-function breakerOf(given: OnOptions['breaker']): BreakerPolicy | undefined {
-  if (given === false) return undefined
-  if (given === undefined) return BREAKER
-  checkOptions(given, ['share', 'atLeast', 'window'], 'on.breaker')
-  const share = given.share ?? BREAKER.share
-  if (!(share > 0 && share <= 1))
-    throw new BadOption({ option: 'on.breaker.share', expected: 'a share above 0, up to 1' }, { path: 'on.breaker' })
-  return {
-    share,
-    atLeast: wholeNumber(given.atLeast ?? BREAKER.atLeast, 'on.breaker.atLeast'),
-    window: given.window === undefined ? BREAKER.window : parseDuration(given.window, 'on.breaker.window'),
-  }
-}
-
-function otherTeams(team: string, given: readonly string[] | undefined, option: string): readonly string[] {
-  if (given === undefined) return Object.freeze([])
-  if (!Array.isArray(given) || given.includes(team))
-    throw new BadOption({ option, expected: 'a list of names of other teams' }, { path: option })
-  for (const other of given) checkTeamName(other)
-  return Object.freeze([...new Set(given)])
-}
-
-/** One line of text, which other teams' tools print. */
-function line(name: 'version' | 'contact', given: string | undefined, longest: number): Readonly<Record<string, string>> {
-  if (given === undefined) return {}
-  const option = `team.${name}`
-  if (typeof given !== 'string' || given.trim() === '' || given.length > longest || /\p{Cc}/u.test(given))
-    throw new BadOption({ option, expected: `one line of 1 to ${longest} characters` }, { path: option })
-  return { [name]: given }
-}
-
-function wholeNumber(value: number, option: string): number {
-  if (Number.isSafeInteger(value) && value >= 1) return value
-  throw new BadOption({ option, expected: 'a whole number from 1' }, { path: option })
 }
 
 /** `table` (in `public`) or `schema.table`. */

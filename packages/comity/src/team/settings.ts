@@ -18,7 +18,7 @@ import {
 } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
 import { movingTransport, openTransport, type Transport } from '../transport/index.ts'
-import type { AboutOptions, RelationOptions } from './declare.ts'
+import type { AboutOptions, RelationOptions } from './declared-options.ts'
 import { NoDatabase, NoTransport, SameBroker } from './errors.ts'
 
 /** How a team reaches its database and its broker. Code > environment > default. */

@@ -2,7 +2,7 @@ import type { DatabaseOption } from '../adapters/as-database.ts'
 import type { Logger } from '../foundation/index.ts'
 import type { PostgresDatabase } from '../postgres/index.ts'
 import { connect } from '../postgres/index.ts'
-import type { Team } from '../team/team.ts'
+import type { Team } from '../team/team-surface.ts'
 import { type MemoryBus, memoryBus } from '../transport/index.ts'
 import { testDatabase } from './test-database.ts'
 

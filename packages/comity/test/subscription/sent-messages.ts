@@ -4,8 +4,8 @@ import type { TestBus, TestTeam } from 'comity/testing'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
 import { testTeam } from '../../../../test/support/test-team.ts'
-import type { OnOptions } from '../../src/team/declare.ts'
-import type { Team, TeamContext } from '../../src/team/team.ts'
+import type { OnOptions } from '../../src/team/declared-options.ts'
+import type { Team, TeamContext } from '../../src/team/team-surface.ts'
 
 export const Sent = event('marketing.sent', {
   key: 'customer',
