@@ -82,6 +82,8 @@ function patternOf(line: string): string {
   return line
     .replaceAll(VALUE, () => keep('[0-9a-zT:.Z-]+'))
     .replaceAll(/relayed by \S+, term \d+/g, () => keep('relayed by \\S+, term \\d+'))
+    // Right-aligned: a shorter one has a blank more in front.
+    .replaceAll(/^ *\d+[smhd]\b/g, () => keep(' *\\d+[smhd]'))
     .replaceAll(/(?<![\w.-])\d+(?:\.\d+)? ?[smhd]\b/g, () => keep('\\d+(?:\\.\\d+)? ?[smhd]'))
     .replaceAll(/to version \d+/g, () => keep('to version \\d+'))
     .replaceAll(/(?<=[█░]{10} +\d+ +\d+ +)[\d,]+/g, () => keep('[\\d,]+')) // rows a second
