@@ -79,17 +79,19 @@ const VALUE =
 function patternOf(line: string): string {
   const placeholders: string[] = []
   const keep = (source: string): string => `\uE000${placeholders.push(source) - 1}\uE000`
-  return line
-    .replaceAll(VALUE, () => keep('[0-9a-zT:.Z-]+'))
-    .replaceAll(/relayed by \S+, term \d+/g, () => keep('relayed by \\S+, term \\d+'))
-    // Right-aligned: a shorter one has a blank more in front.
-    .replaceAll(/^ *\d+[smhd]\b/g, () => keep(' *\\d+[smhd]'))
-    .replaceAll(/(?<![\w.-])\d+(?:\.\d+)? ?[smhd]\b/g, () => keep('\\d+(?:\\.\\d+)? ?[smhd]'))
-    .replaceAll(/to version \d+/g, () => keep('to version \\d+'))
-    .replaceAll(/(?<=[█░]{10} +\d+ +\d+ +)[\d,]+/g, () => keep('[\\d,]+')) // rows a second
-    .replaceAll(/in \d+ partitions/g, () => keep('in \\d+ partitions'))
-    .replaceAll(/\d+ of the last \d+ messages/g, () => keep('\\d+ of the last \\d+ messages'))
-    .replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')
-    .replaceAll(/ +/g, ' +')
-    .replaceAll(/\uE000(\d+)\uE000/g, (_, index) => placeholders[Number(index)] as string)
+  return (
+    line
+      .replaceAll(VALUE, () => keep('[0-9a-zT:.Z-]+'))
+      .replaceAll(/relayed by \S+, term \d+/g, () => keep('relayed by \\S+, term \\d+'))
+      // Right-aligned: a shorter one has a blank more in front.
+      .replaceAll(/^ *\d+[smhd]\b/g, () => keep(' *\\d+[smhd]'))
+      .replaceAll(/(?<![\w.-])\d+(?:\.\d+)? ?[smhd]\b/g, () => keep('\\d+(?:\\.\\d+)? ?[smhd]'))
+      .replaceAll(/to version \d+/g, () => keep('to version \\d+'))
+      .replaceAll(/(?<=[█░]{10} +\d+ +\d+ +)[\d,]+/g, () => keep('[\\d,]+')) // rows a second
+      .replaceAll(/in \d+ partitions/g, () => keep('in \\d+ partitions'))
+      .replaceAll(/\d+ of the last \d+ messages/g, () => keep('\\d+ of the last \\d+ messages'))
+      .replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')
+      .replaceAll(/ +/g, ' +')
+      .replaceAll(/\uE000(\d+)\uE000/g, (_, index) => placeholders[Number(index)] as string)
+  )
 }

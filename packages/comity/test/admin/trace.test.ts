@@ -56,17 +56,19 @@ const told = (id: string): Promise<MessageLife> => trace([crm.team.environment, 
 test('a message is followed through its handler to what that published, and on', async () => {
   const [id = ''] = await send({ customer: 'c1' })
   // Sent is what the checkpoint is above: it may be handled before.
-  await expect.poll(() => told(id)).toMatchObject({
-    ...{ id, topic: 'marketing.sent', key: 'c1', kind: 'event', state: 'sent', withheld: null, at: expect.stringMatching(/Z$/) },
-    subscriptions: [
-      {
-        ...{ team: 'crm', subscription: 'crm.marketing-sent', outcome: 'applied', generation: 1, waiting: null },
-        children: [
-          { topic: 'crm.thanked', key: 'c1', state: 'sent', subscriptions: [{ team: 'marketing', outcome: 'applied', children: [] }] },
-        ],
-      },
-    ],
-  })
+  await expect
+    .poll(() => told(id))
+    .toMatchObject({
+      ...{ id, topic: 'marketing.sent', key: 'c1', kind: 'event', state: 'sent', withheld: null, at: expect.stringMatching(/Z$/) },
+      subscriptions: [
+        {
+          ...{ team: 'crm', subscription: 'crm.marketing-sent', outcome: 'applied', generation: 1, waiting: null },
+          children: [
+            { topic: 'crm.thanked', key: 'c1', state: 'sent', subscriptions: [{ team: 'marketing', outcome: 'applied', children: [] }] },
+          ],
+        },
+      ],
+    })
 })
 
 test('of messages that were handled in one transaction each has its own children by its trace, and without one that can not be told', async () => {
