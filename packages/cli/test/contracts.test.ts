@@ -38,7 +38,7 @@ beforeAll(async () => {
     operators: [],
     contact: '#marketing',
   }
-  await agency.crm.query('insert into comity.teams (team, declaration, declared_at) values ($1, $2, now())', [
+  await agency.crm.query('insert into comity.catalog (team, declaration, declared_at, heard_at) values ($1, $2, now(), now())', [
     'marketing',
     JSON.stringify(heard),
   ])

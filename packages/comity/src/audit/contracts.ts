@@ -2,8 +2,8 @@ import type { JsonSchema } from '@comity/contract'
 import { SUBSET } from '../backfill/contracts.ts'
 import type { SubsetCondition } from '../catalog/declaration.ts'
 import type { CopyingContract } from '../control/copying-channel.ts'
-import type { AuditedField } from './canonical-kind.ts'
-import { CANONICAL_KINDS } from './canonical-kind.ts'
+import { CANONICAL_KINDS } from '../replica/canonical-kind.ts'
+import type { AuditedField } from './audited-field.ts'
 import type { Buckets, Digest, HashedRow } from './find-suspects.ts'
 
 /**

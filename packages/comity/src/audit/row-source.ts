@@ -2,7 +2,7 @@ import { columnFromWire, wireFromColumn } from '../outbox/capture/index.ts'
 import { quoteIdentifier } from '../postgres/quote.ts'
 import type { ReplicaColumn, ReplicaShape } from '../replica/replica-columns.ts'
 import { VERSION_COLUMN } from '../replica/replica-sql.ts'
-import { type AuditedField, inNameOrder } from './canonical-kind.ts'
+import { type AuditedField, inNameOrder } from './audited-field.ts'
 
 /** A copy's rows as the functions of migration 0014 take them: SQL of each part. */
 export interface RowSource {

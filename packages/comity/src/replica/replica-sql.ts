@@ -5,6 +5,8 @@ import { copyStatement } from './replica-copy.ts'
 
 /** The statements of one replica, made once per list of columns. */
 export interface ReplicaSql {
+  /** Quoted, with its schema. */
+  readonly table: string
   /** $1 keys, $2 versions, $3 states (one JSON array), $4 replica: answers the versions that were applied, as a JSON array. */
   readonly upsert: string
   /** $1 keys, $2 the version of all of them, $3 states (one JSON array), $4 replica: answers how many were `applied`. */
@@ -62,6 +64,7 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
         on conflict (${keyColumns.join(', ')}) do update set ${set.join(', ')} where r.${VERSION_COLUMN} < excluded.${VERSION_COLUMN}`
 
   return {
+    table,
     isKey,
     // One statement: a state older than the key's tombstone or row changes nothing.
     upsert: `

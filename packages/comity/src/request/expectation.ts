@@ -2,27 +2,15 @@ import { type Entity, isObject, type JsonSchema } from '@comity/contract'
 import { replicaColumnType, wireFromColumn } from '../outbox/capture/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { quoteIdentifier } from '../postgres/quote.ts'
-import { ReplicaNotMigrated } from '../replica/errors.ts'
+import { kindOf } from '../replica/canonical-kind.ts'
+import { copyStatements } from '../replica/copy-statements.ts'
 import type { ReplicaColumn } from '../replica/replica-columns.ts'
-import { replicaSql } from '../replica/replica-sql.ts'
 import { ExpectationUnfit } from './errors.ts'
 
 /** A field that is compared, and what of the canonical forms its value has (docs/canonical-form.md). */
 export interface ExpectedField {
   readonly name: string
   readonly kind: string
-}
-
-/** Columns of copies have the types that the canonical forms are named after. */
-const KINDS: Readonly<Record<string, string>> = {
-  boolean: 'boolean',
-  bigint: 'integer',
-  'double precision': 'number',
-  uuid: 'uuid',
-  date: 'date',
-  timestamptz: 'date-time',
-  timestamp: 'timestamp',
-  jsonb: 'json',
 }
 
 /** Pub/Sub's limit for one attribute. */
@@ -45,7 +33,7 @@ export function expectedFields(request: string, entity: Entity, names: readonly 
     throw new ExpectationUnfit({ request, problem: `${unknown} is none of the fields that can be expected: ${known.join(', ')}` })
   if (names.length === 0) throw new ExpectationUnfit({ request, problem: 'it names no field' })
   const properties = entity.schema.properties as Readonly<Record<string, JsonSchema>>
-  return names.map((name) => ({ name, kind: KINDS[replicaColumnType(properties[name] ?? {}, entity.schema)] ?? 'text' }))
+  return names.map((name) => ({ name, kind: kindOf({ type: replicaColumnType(properties[name] ?? {}, entity.schema) }) }))
 }
 
 /** `email=text,name=text` */
@@ -64,7 +52,11 @@ export function fieldsText(request: string, fields: readonly ExpectedField[]): s
 export function fieldsFrom(text: string): readonly ExpectedField[] | undefined {
   const pairs = text.split(',').map((pair) => pair.split('='))
   if (pairs.some((pair) => pair.length !== 2 || pair[0] === '')) return undefined
-  return pairs.map(([name, kind]) => ({ name: decodeURIComponent(name as string), kind: kind as string }))
+  try {
+    return pairs.map(([name, kind]) => ({ name: decodeURIComponent(name as string), kind: kind as string }))
+  } catch {
+    return undefined
+  }
 }
 
 /** The digest of these values; null: of no state at all. */
@@ -80,21 +72,13 @@ export async function digestOf(sql: Queryable, fields: readonly ExpectedField[],
 
 /** JSON text of a copy's row, as it would be on the wire; null: the copy has no such row. In the transaction that asks. */
 export async function copiedState(sql: Queryable, replica: string, fields: readonly ExpectedField[], key: string): Promise<string | null> {
-  const { rows } = await sql.query<{ table_schema: string; table_name: string; columns: string }>(
-    'select table_schema, table_name, columns::text as columns from comity.replicas where name = $1::text',
-    [replica],
-  )
-  const row = rows[0]
-  if (row === undefined) throw new ReplicaNotMigrated({ replica })
-  const columns = JSON.parse(row.columns) as ReplicaColumn[]
-  const { isKey } = replicaSql({ name: replica, schema: row.table_schema, table: row.table_name, columns })
+  const { isKey, table, columns } = await copyStatements().of(sql, replica)
   const pairs = fields.map(({ name }) => {
     const { column, type } = columns.findLast(({ field }) => field === name) as ReplicaColumn
     const value = `r.${quoteIdentifier(column)}`
     const json = ['jsonb', 'boolean', 'bigint', 'double precision'].includes(type) ? value : wireFromColumn(type, value)
     return `'${name.replaceAll("'", "''")}', ${json}`
   })
-  const table = `${quoteIdentifier(row.table_schema)}.${quoteIdentifier(row.table_name)}`
   const found = await sql.query<{ state: string }>(
     `select json_build_object(${pairs.join(', ')})::text as state from (select $1::text as key) i join ${table} r on ${isKey}`,
     [key],

@@ -7,6 +7,7 @@ import { HandlerTimeout } from '../subscription/errors.ts'
 import { recordOf } from '../subscription/failure.ts'
 import type { HandlerContext } from '../subscription/handler.ts'
 import type { Permit } from '../subscription/permits.ts'
+import { withinTime } from '../subscription/within-time.ts'
 import type { Ended, Rejected } from './asked.ts'
 
 /** An outcome as its asker's handler gets it: what was asked, and what its owner has decided. */
@@ -39,6 +40,9 @@ const HANDLED = `
 const FAILED = `
   update comity.asked set attempts = attempts + 1, retry_at = clock_timestamp() + make_interval(secs => $2::text::float8 / 1000), problem = $3::text
   where id = $1::text and handled_at is null`
+
+/** A turn that took so long begins no other outcome, in milliseconds. */
+const LONG_TURN = 1000
 
 /** What is handled of a row of comity.asked. */
 interface Taken {
@@ -74,8 +78,11 @@ export function handlingOutcomes<Tx>(options: {
   async function runOnce(signal: AbortSignal): Promise<'busy' | 'idle'> {
     if (!mayRun()) return 'idle'
     const { rows } = await database.query<{ id: string; topic: string }>(UNHANDLED, [topics])
+    const began = clock.monotonic()
     for (const { id, topic } of rows) {
       if (signal.aborted || !mayRun()) return 'idle'
+      // Probes look at how long a turn takes.
+      if (clock.monotonic() - began > LONG_TURN) break
       const one = handled.find(({ request }) => request.name === topic) as HandledOutcome
       await handleOne(one, id, signal)
     }
@@ -92,7 +99,8 @@ export function handlingOutcomes<Tx>(options: {
           // Another process has it.
           if (taken === undefined) return
           attempts = taken.attempts
-          await withinTime(one, id, signal, (abort) => {
+          const late = (): Error => new HandlerTimeout({ subscription: `${one.request.name} ${id}`, limit: `${one.timeout} ms` })
+          await withinTime(one.timeout, signal, late, (abort) => {
             const base: HandlerContext<Tx> = {
               ...{ tx, key: taken.key, tenant: taken.tenant ?? undefined, attempt: attempts + 1, signal: abort },
               logger: boundLogger(logger, { type: one.request.name, message: id, attempt: attempts + 1 }),
@@ -113,30 +121,6 @@ export function handlingOutcomes<Tx>(options: {
   }
 
   return loop({ name: `handled outcomes of ${team}`, poll: { min: 5, max: 250 }, clock, logger, runOnce })
-}
-
-async function withinTime(
-  { request, timeout }: HandledOutcome,
-  id: string,
-  signal: AbortSignal,
-  run: (abort: AbortSignal) => Promise<void> | void,
-): Promise<void> {
-  const abort = new AbortController()
-  const stop = (): void => abort.abort()
-  signal.addEventListener('abort', stop)
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      abort.abort()
-      reject(new HandlerTimeout({ subscription: `${request.name} ${id}`, limit: `${timeout} ms` }))
-    }, timeout)
-  })
-  try {
-    await Promise.race([run(abort.signal), late])
-  } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', stop)
-  }
 }
 
 function messageOf(request: Request, id: string, taken: Taken): OutcomeMessage {

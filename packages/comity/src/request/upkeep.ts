@@ -1,9 +1,10 @@
 import type { Kept } from '../catalog/declaration.ts'
 import { type Clock, type Logger, type Loop, loop, silentLogger, systemClock } from '../foundation/index.ts'
 import type { Queryable } from '../postgres/database.ts'
-import { quoteIdentifier, quoteLiteral } from '../postgres/quote.ts'
-import type { ReplicaColumn } from '../replica/replica-columns.ts'
-import { replicaSql, VERSION_COLUMN } from '../replica/replica-sql.ts'
+import { quoteLiteral } from '../postgres/quote.ts'
+import { type CopyStatements, copyStatements } from '../replica/copy-statements.ts'
+import { ReplicaNotMigrated } from '../replica/errors.ts'
+import { VERSION_COLUMN } from '../replica/replica-sql.ts'
 
 /** Ended requests are kept so long, or as long as a broker may bring one again. */
 const KEEP_FOR = 30 * 86_400_000
@@ -50,12 +51,13 @@ export function requestUpkeep(options: {
   const { team, keeps, database, mayRun, redeliveryWindow, clock = systemClock, logger = silentLogger } = options
   // Of several copies of one entity the first declared is the one that `replica` answers with.
   const copies = keeps.filter((kept, i) => keeps.findIndex(({ entity }) => entity.name === kept.entity.name) === i)
+  const statements = copyStatements()
   let cleanedAt = Number.NEGATIVE_INFINITY
 
   async function runOnce(): Promise<'busy' | 'idle'> {
     if (!mayRun()) return 'idle'
     let seen = 0
-    for (const { name, entity } of copies) seen += await seeVisible(database, name, entity.name)
+    for (const { name, entity } of copies) seen += await seeVisible(database, statements, name, entity.name)
     if (clock.monotonic() - cleanedAt >= CLEAN_EVERY) {
       cleanedAt = clock.monotonic()
       const retain = `${Math.ceil(Math.max(KEEP_FOR, redeliveryWindow + 2 * 86_400_000) / 1000)} seconds`
@@ -67,25 +69,19 @@ export function requestUpkeep(options: {
 }
 
 /** Of what was accepted long ago and never came, nobody waits any more. */
-async function seeVisible(database: Queryable, replica: string, entity: string): Promise<number> {
+async function seeVisible(database: Queryable, statements: CopyStatements, replica: string, entity: string): Promise<number> {
   const open = await database.query(
     `select 1 from comity.asked a where a.entity = $1::text and a.outcome = 'accepted' and a.visible_at is null limit 1`,
     [entity],
   )
   if (open.rows.length === 0) return 0
-  const { rows } = await database.query<{ table_schema: string; table_name: string; columns: string }>(
-    'select table_schema, table_name, columns::text as columns from comity.replicas where name = $1::text',
-    [replica],
-  )
-  const row = rows[0]
-  if (row === undefined) return 0
-  const { isKey } = replicaSql({
-    name: replica,
-    schema: row.table_schema,
-    table: row.table_name,
-    columns: JSON.parse(row.columns) as ReplicaColumn[],
+  const copy = await statements.of(database, replica).catch((error: unknown) => {
+    if (error instanceof ReplicaNotMigrated) return undefined
+    throw error
   })
-  const table = `${quoteIdentifier(row.table_schema)}.${quoteIdentifier(row.table_name)}`
+  // Dropped, while this process still has it in its code.
+  if (copy === undefined) return 0
+  const { isKey, table } = copy
   const seen = await database.query(
     `with i as materialized (
         select a.id, a.key, a.owner_version from comity.asked a

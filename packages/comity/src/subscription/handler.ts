@@ -5,6 +5,7 @@ import { HandlerTimeout } from './errors.ts'
 import { recorded, recordFresh } from './inbox.ts'
 import type { Message, Outcome } from './message.ts'
 import type { Read } from './reading.ts'
+import { withinTime } from './within-time.ts'
 
 /** What a handler of an event gets. */
 export interface EventMessage<Data = unknown> extends MessageBase {
@@ -99,39 +100,30 @@ export function handlerConsumer<Tx, Context>(options: HandlerOptions<Tx, Context
 
   async function run(message: Message, batch: Batch<Tx>): Promise<void> {
     const event = decode(message, batch.replayedUntil)
-    // Not AbortSignal.any: for each of its results the longer-lived signal keeps a few bytes for ever (Node 20).
-    const abort = new AbortController()
-    const stop = (): void => abort.abort()
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        abort.abort()
-        reject(new HandlerTimeout({ subscription: batch.subscription, limit: `${timeout} ms` }))
-      }, timeout)
-    })
-    if (batch.signal.aborted) abort.abort()
-    batch.signal.addEventListener('abort', stop)
     const { id, key, tenant } = event
     const attempt = batch.attempt + 1
     const own: { -readonly [Name in keyof Running]: Running[Name] } = { message: id, key, since: new Date(), attempt }
     running.add(own)
-    const context = contextFor(
-      {
-        ...{ tx: batch.tx, key, tenant, attempt, signal: abort.signal },
-        logger: boundLogger(options.logger, { subscription: batch.subscription, type: event.type, message: id, tenant, attempt }),
-        progress(done, total) {
-          own.done = done
-          if (total !== undefined) own.total = total
-        },
-      },
-      event,
-    )
+    const late = (): Error => new HandlerTimeout({ subscription: batch.subscription, limit: `${timeout} ms` })
     try {
-      await Promise.race([handle(event as never, context), late])
+      await withinTime(timeout, batch.signal, late, (signal) =>
+        handle(
+          event as never,
+          contextFor(
+            {
+              ...{ tx: batch.tx, key, tenant, attempt, signal },
+              logger: boundLogger(options.logger, { subscription: batch.subscription, type: event.type, message: id, tenant, attempt }),
+              progress(done, total) {
+                own.done = done
+                if (total !== undefined) own.total = total
+              },
+            },
+            event,
+          ),
+        ),
+      )
     } finally {
       running.delete(own)
-      clearTimeout(timer)
-      batch.signal.removeEventListener('abort', stop)
     }
   }
 

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { onEachPostgres } from '../../../../test/support/postgres.ts'
-import { type AuditedField, type CanonicalKind, inNameOrder } from '../../src/audit/canonical-kind.ts'
+import { type AuditedField, inNameOrder } from '../../src/audit/audited-field.ts'
 import { DigestSums, type SlicedDigest } from '../../src/audit/digest-sums.ts'
 import { replicaSource } from '../../src/audit/row-source.ts'
 import { columnFromWire } from '../../src/outbox/capture/index.ts'
 import { arrayLiteral } from '../../src/postgres/index.ts'
+import type { CanonicalKind } from '../../src/replica/canonical-kind.ts'
 import { type CapturedDatabase, capturedDatabase } from '../outbox/capture/captured-database.ts'
 import { bucketOf, canonicalRow, canonicalText, digestOf, rowHash } from './reference.ts'
 

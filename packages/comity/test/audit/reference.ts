@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { type AuditedField, type CanonicalKind, inNameOrder } from '../../src/audit/canonical-kind.ts'
+import { type AuditedField, inNameOrder } from '../../src/audit/audited-field.ts'
+import type { CanonicalKind } from '../../src/replica/canonical-kind.ts'
 
 /** docs/canonical-form.md in JavaScript, from the wire's JSON: what the SQL of both sides must agree with. */
 export function canonicalText(kind: CanonicalKind, value: unknown): string | null {

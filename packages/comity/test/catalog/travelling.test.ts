@@ -1,11 +1,13 @@
 /** Every team's database has the whole map: what each declares, whoever joins when, and nothing of what is not said by the team itself. */
-import type { Queryable, Team } from 'comity'
+import { request } from '@comity/contract'
+import { type Queryable, type Team, team } from 'comity'
 import { type Catalog, readCatalog, whoHolds } from 'comity/admin'
 import { type TestTeam, testBus } from 'comity/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { z } from 'zod'
 import { testTeam } from '../../../../test/support/test-team.ts'
 import { eventually } from '../control/eventually.ts'
-import { threeTeams } from './three-teams.ts'
+import { Customer, threeTeams } from './three-teams.ts'
 
 const bus = testBus()
 const running: TestTeam<Queryable>[] = []
@@ -56,4 +58,26 @@ test('who joins late knows the others at once, and they know it', async () => {
     { team: 'crm', how: 'owns', contact: '#customers' },
     { team: 'marketing', how: 'keeps', table: 'public.crm_customer', column: 'mail_address', since: expect.stringMatching(/^\d{4}-.*Z$/) },
   ])
+})
+
+test('requests are in it as contracts of their owner, with who asks and who answers', async () => {
+  const Rename = request('sales.rename', {
+    ...{ entity: { ...Customer, name: 'sales.customer', owner: 'sales' }, key: 'id', contact: '#renaming' },
+    data: z.object({ id: z.string(), name: z.string() }),
+  })
+  const sales = await start(
+    team<Queryable>('sales')
+      .owns(Rename.about as never)
+      .answers(Rename, async () => undefined),
+  )
+  const asking = await start(team<Queryable>('asking').asks(Rename))
+  for (const one of [sales, asking]) {
+    const { teams: all, contracts } = await known(one, ['sales', 'asking'])
+    const of = (name: string) => all.find(({ team: own }) => own === name)
+    expect([of('asking')?.asks, of('asking')?.answers, of('sales')?.answers]).toEqual([['sales.rename'], [], ['sales.rename']])
+    expect(contracts.find(({ name }) => name === 'sales.rename')).toMatchObject({
+      ...{ kind: 'request', owner: 'sales', contact: '#renaming' },
+      uses: [{ team: 'asking', how: 'asks', current: true }],
+    })
+  }
 })

@@ -3,6 +3,8 @@ import { showRequest } from 'comity/admin'
 import { testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { AppliedKeys } from '../../src/replica/replica.ts'
+import { outcomesHeard } from '../../src/request/outcomes-heard.ts'
 import { askFor, ChangeEmail, type ChangeEmailReaction, changeEmail, newAsker, newCrm } from './requesting-teams.ts'
 
 const PATIENCE = { timeout: 60_000 }
@@ -62,4 +64,49 @@ test('two processes handle each once, and nothing that was heard before there wa
   // What is still locked somewhere would come now.
   await expect.poll(async () => (await one.db.query('select from comity.asked where handled_at is null')).rows.length, PATIENCE).toBe(1)
   expect(await reactions(one.db)).toEqual(wanted)
+})
+
+test('one that takes too long is given up and tried again; what waits for its handler outlives the retention; a later decision is handled too', async () => {
+  const bus = testBus()
+  await using _crm = await newCrm(bus)
+  let slow = true
+  await using marketing = await newAsker(bus, {
+    table: REACTIONS,
+    timeout: '200ms',
+    async react(outcome, context) {
+      await react(outcome, context)
+      if (slow) await new Promise((_, reject) => context.signal.addEventListener('abort', () => reject(new Error('it was told to end'))))
+    },
+  })
+  await askFor(marketing, 'c1', 'one@example.com', { id: 'first' })
+  const problem = async () => (await showRequest(marketing.team.environment, 'first'))[0]?.problem
+  await expect.poll(problem, PATIENCE).toMatch(/told to end|longer than 200 ms/)
+  expect(await reactions(marketing.db)).toEqual([])
+  await marketing.db.query(`update comity.asked set heard_at = now(), retry_at = now() + interval '1 hour'`)
+  await marketing.db.query(`select comity.maintain_requests('0 seconds')`)
+  slow = false
+  await marketing.db.query('update comity.asked set retry_at = null')
+  const accepted = { id: 'first', state: 'accepted', reason: null, email: 'one@example.com' }
+  await expect.poll(() => reactions(marketing.db), PATIENCE).toEqual([accepted])
+
+  // Its owner's database went back, and decided again what it had forgotten.
+  const { handle } = outcomesHeard({ owner: 'crm', database: marketing.db, heard: new AppliedKeys(), onHeard: () => undefined })
+  const decidedAt = new Date(Date.now() + 60_000).toISOString()
+  const said = {
+    v: 1,
+    id: 'first',
+    request: ChangeEmail.name,
+    entity: 'crm.customer',
+    key: 'c1',
+    outcome: 'rejected',
+    reason: 'customer-closed',
+    decidedAt,
+  }
+  await handle([{ from: 'crm', replica: 'c1', data: said as never }])
+  await expect
+    .poll(() => reactions(marketing.db), PATIENCE)
+    .toEqual([accepted, { ...accepted, state: 'rejected', reason: 'customer-closed' }])
+  await expect.poll(async () => (await showRequest(marketing.team.environment, 'first'))[0]?.handledAt, PATIENCE).not.toBeNull()
+  await marketing.db.query(`select comity.maintain_requests('0 seconds')`)
+  expect((await marketing.db.query('select from comity.asked')).rows).toHaveLength(0)
 })

@@ -90,17 +90,18 @@ export async function newAsker(
     fields?: readonly ('email' | 'name' | 'seen' | 'score' | 'tags')[]
     /** What it does with outcomes. */
     react?: ChangeEmailReaction
+    timeout?: `${number}ms`
     /** SQL of a table of its own. */
     table?: string
   } = {},
 ): Promise<TestTeam<Queryable>> {
-  const { name = 'marketing', url, fields = ['email', 'name', 'seen', 'score', 'tags'], react, table } = options
+  const { name = 'marketing', url, fields = ['email', 'name', 'seen', 'score', 'tags'], react, timeout = '10000ms', table } = options
   const config = team<Queryable>(name)
     .keeps(Customer, { fields })
     .keeps(Profile, { fields: ['about'] })
     .asks(ChangeAbout)
   if (react === undefined) config.asks(ChangeEmail)
-  else config.asks(ChangeEmail, react)
+  else config.asks(ChangeEmail, react, { timeout })
   return testTeam<Queryable>(config, {
     bus,
     ...(url === undefined ? {} : { url }),

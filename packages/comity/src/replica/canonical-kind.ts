@@ -1,4 +1,4 @@
-import type { ReplicaColumn } from '../replica/replica-columns.ts'
+import type { ReplicaColumn } from './replica-columns.ts'
 
 /**
  * What a field is on the wire, as far as its canonical text depends on it (docs/canonical-form.md). The consumer names it, because it knows what
@@ -6,12 +6,6 @@ import type { ReplicaColumn } from '../replica/replica-columns.ts'
  */
 export const CANONICAL_KINDS = ['text', 'boolean', 'integer', 'number', 'uuid', 'date', 'date-time', 'timestamp', 'json'] as const
 export type CanonicalKind = (typeof CANONICAL_KINDS)[number]
-
-/** One field of an audit. */
-export interface AuditedField {
-  readonly name: string
-  readonly kind: CanonicalKind
-}
 
 const BY_TYPE: Readonly<Record<string, CanonicalKind>> = {
   boolean: 'boolean',
@@ -27,9 +21,4 @@ const BY_TYPE: Readonly<Record<string, CanonicalKind>> = {
 /** By the type of the replica's column. */
 export function kindOf({ type }: Pick<ReplicaColumn, 'type'>): CanonicalKind {
   return BY_TYPE[type] ?? 'text'
-}
-
-/** The order of fields in a canonical row: by name, as bytes of UTF-8. */
-export function inNameOrder<Named extends { readonly name: string }>(fields: readonly Named[]): readonly Named[] {
-  return [...fields].sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)))
 }
