@@ -39,6 +39,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CreateCommand>>> = {
 
   dev: async () => (await import('./commands/dev.ts')).devCommand,
   teams: async () => (await import('./commands/teams.ts')).teamsCommand,
+  'hand-over': async () => (await import('./commands/hand-over.ts')).handOverCommand,
   release: async () => (await import('./commands/release.ts')).releaseCommand,
   uninstall: async () => (await import('./commands/uninstall.ts')).uninstallCommand,
 }

@@ -13,6 +13,7 @@ interface Options {
   readonly data?: unknown
   readonly ordered?: boolean
   readonly owner?: string
+  readonly former?: readonly string[]
   readonly audiences?: Readonly<Record<string, readonly string[]>>
   readonly contact?: string
   readonly entity?: unknown
@@ -21,7 +22,7 @@ interface Options {
 }
 
 const OPTIONS = {
-  entity: ['key', 'tenant', 'state', 'owner', 'audiences', 'contact', 'deprecated'],
+  entity: ['key', 'tenant', 'state', 'owner', 'former', 'audiences', 'contact', 'deprecated'],
   event: ['key', 'tenant', 'data', 'ordered', 'owner', 'contact', 'deprecated'],
   request: ['entity', 'key', 'tenant', 'data', 'rejects', 'contact', 'deprecated'],
 }
@@ -47,6 +48,7 @@ export function buildContract(
   }
   const owner = options.owner ?? ownerPart(name)
   checkTeamName(owner)
+  const former = readFormer(name, options.former, owner)
   if (options.contact !== undefined && (typeof options.contact !== 'string' || options.contact === '')) {
     throw new InvalidContract({ contract: name, problem: 'has a contact that is not a text', advice: 'give an address or a channel' })
   }
@@ -69,6 +71,7 @@ export function buildContract(
     contractKind,
     name,
     owner,
+    ...(former.length === 0 ? {} : { former }),
     keyFields,
     ...(options.tenant === undefined ? {} : { tenantField: options.tenant }),
     schema,
@@ -80,6 +83,23 @@ export function buildContract(
       ? {}
       : { deprecated: readDeprecation(name, options.deprecated, fields, [...keyFields, options.tenant]) }),
   })
+}
+
+function readFormer(contract: string, former: unknown = [], owner: string): readonly string[] {
+  if (!Array.isArray(former))
+    throw new InvalidContract({
+      contract,
+      problem: 'has a `former` that is no list',
+      advice: "list the teams that owned it: former: ['crm']",
+    })
+  for (const team of former) checkTeamName(team)
+  if (former.at(-1) === owner || former.some((team, i) => team === former[i - 1]))
+    throw new InvalidContract({
+      contract,
+      problem: 'was handed over by a team to itself',
+      advice: 'list the teams that owned it before, the first one first, without the owner of today',
+    })
+  return Object.freeze([...former])
 }
 
 function checkKeyField(contract: string, role: 'key' | 'tenant', field: string, schema: JsonSchema): void {

@@ -10,6 +10,8 @@ export interface ContractDescription {
   readonly name: string
   /** The team that alone may publish it. */
   readonly owner: string
+  /** Of an entity that has changed hands: the teams that owned it before, the first one first. */
+  readonly former?: readonly string[]
   readonly keyFields: readonly string[]
   readonly tenantField?: string
   /** JSON Schema, draft 2020-12: local, finite, open (unknown fields are ignored). */

@@ -6,6 +6,7 @@ export function describe(contract: ContractDescription): ContractDescription {
     contractKind: contract.contractKind,
     name: contract.name,
     owner: contract.owner,
+    ...(contract.former === undefined ? {} : { former: contract.former }),
     keyFields: contract.keyFields,
     ...(contract.tenantField === undefined ? {} : { tenantField: contract.tenantField }),
     schema: contract.schema,

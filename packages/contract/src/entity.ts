@@ -11,6 +11,8 @@ export interface EntityOptions<Schema extends SchemaSource, Key extends string, 
   readonly state: Schema
   /** The team that owns it. Default: the name's part before the first dot. */
   readonly owner?: string
+  /** The teams that owned it before (`comity hand-over`), the first one first: what they sent is still theirs. */
+  readonly former?: readonly string[]
   /** Audience → the fields it is granted, beside key and tenant; each audience has a topic of its own. Default: one topic for all. */
   readonly audiences?: Readonly<Record<string, readonly FieldName<DataOfSchema<Schema>>[]>>
   /** Whom to ask about it. */

@@ -1,7 +1,10 @@
 import type { Declaration } from '../catalog/declaration.ts'
 import { captureFingerprint, captureProblems, captureSql, expressionsOf, inspectTable, planCapture } from '../outbox/capture/index.ts'
 import type { Queryable } from '../postgres/index.ts'
+import { TakeOverRefused } from './errors.ts'
+import { refusalOf } from './refusal-of.ts'
 import type { Step } from './step.ts'
+import { takeOverSql } from './take-over.ts'
 
 /** The capture of each owned table, where it is not installed as this code wants it, or has been taken apart since. Refuses what the types of the table tell. */
 export async function captureSteps(database: Queryable, declaration: Declaration): Promise<readonly Step[]> {
@@ -15,13 +18,24 @@ export async function captureSteps(database: Queryable, declaration: Declaration
     problems.filter(({ kind, command }) => kind === 'table-missing' || command === 'comity migrate').map(({ topic }) => topic),
   )
   const steps: Step[] = []
-  for (const { entity, table, columns } of declaration.owns) {
+  for (const owned of declaration.owns) {
+    const { entity, table, columns } = owned
     if (table === undefined) continue
     const shape = await inspectTable(database, table, expressionsOf({ columns }))
     // The whole state is captured; the relay sends each audience its part.
     const plan = planCapture({ ...entity, audiences: {} }, shape, { columns })
     if (!broken.has(plan.topic) && installed.get(plan.topic) === captureFingerprint(plan)) continue
-    steps.push({ title: `capture ${table} as ${entity.name}`, sql: captureSql(plan) })
+    const taking = await takeOverSql(database, owned)
+    const title = `${taking.length > 0 ? `take ${entity.name} over: ` : ''}capture ${table} as ${entity.name}`
+    const refused = (error: unknown): Error | undefined => {
+      const typed = refusalOf(
+        error,
+        'CM016',
+        (problem, remedy) => new TakeOverRefused({ entity: entity.name, problem, remedy }, { cause: error }),
+      )
+      return typed === error ? undefined : (typed as Error)
+    }
+    steps.push({ title, sql: [...taking, ...captureSql(plan)], explain: refused })
   }
   return steps
 }

@@ -55,6 +55,16 @@ export const NotCaptured: ErrorType<'entity' | 'team' | 'captured'> = errorType(
   '{entity} is not captured from a table of {team} now',
   'give the name of a captured entity; here that is {captured}',
 )
+export const HandOverRefused: ErrorType<'entity' | 'team' | 'problem' | 'remedy'> = errorType(
+  'COMITY_HAND_OVER_REFUSED',
+  '{entity} can not be handed over to {team}: {problem}',
+  '{remedy}',
+)
+export const TakeOverRefused: ErrorType<'entity' | 'problem' | 'remedy'> = errorType(
+  'COMITY_TAKE_OVER_REFUSED',
+  '{entity} can not be taken over: {problem}',
+  '{remedy}',
+)
 export const UninstallWhileRunning: ErrorType<'team' | 'holder'> = errorType(
   'COMITY_UNINSTALL_WHILE_RUNNING',
   'a process of {team} relays from this database ({holder})',

@@ -17,6 +17,7 @@ import { OtherNamespace, OtherTeamsDatabase } from './errors.ts'
 import { refusePublishedStates, registrationSteps } from './registration.ts'
 import { replicaNotes } from './replica-steps.ts'
 import type { Step } from './step.ts'
+import { refuseEarlyTakeOver } from './take-over.ts'
 
 export interface MigrateOptions {
   /** Change nothing; answer the SQL. */
@@ -119,6 +120,7 @@ async function stepsFor(database: Queryable, declaration: Declaration, { team, n
     sql: [`insert into comity.database (team, namespace) values (${quoteLiteral(team)}, ${quoteLiteral(namespace)})`],
   }
   await refusePublishedStates(database, declaration)
+  await refuseEarlyTakeOver(database, declaration)
   return [
     ...(owner === undefined ? [claim] : []),
     ...(await registrationSteps(database, declaration)),

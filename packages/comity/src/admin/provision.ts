@@ -1,4 +1,4 @@
-import { topicOf, topicsOf } from '@comity/contract'
+import { type ContractDescription, topicOf, topicsOf } from '@comity/contract'
 import { contractsPublishedBy, type Declaration, inNamespace, subscriptionsOf } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
 import { CATALOG_TEAM, CATALOG_TOPIC, catalogSubscription } from '../control/catalog-topic.ts'
@@ -20,13 +20,16 @@ export function provisionPlan(declaration: Declaration, namespace: string): Prov
       ...(owner === CATALOG_TEAM ? { shared: true } : {}),
     })
   }
-  for (const contract of contractsPublishedBy(declaration)) for (const topic of topicsOf(contract)) add(topic, contract.owner)
+  // At the broker a topic stays with the team that had it first; whoever owns it since may send beside.
+  const addOwned = (topic: string, { owner, former = [] }: Pick<ContractDescription, 'owner' | 'former'>): void =>
+    add(topic, former[0] ?? owner, undefined, former.length === 0 ? [] : [owner])
+  for (const contract of contractsPublishedBy(declaration)) for (const topic of topicsOf(contract)) addOwned(topic, contract)
   const subscription = (name: string, topic: string): SubscriptionPlan => ({
     ...{ name: inNamespace(namespace, name), team: inNamespace(namespace, declaration.team), topic: inNamespace(namespace, topic) },
   })
   const subscriptions = subscriptionsOf(declaration).map(({ name, contract, audience }) => {
     const topic = topicOf(contract, audience)
-    add(topic, contract.owner)
+    addOwned(topic, contract)
     return subscription(name, topic)
   })
   for (const { name, team } of systemTopics(declaration)) add(name, team, SYSTEM_BUCKETS)

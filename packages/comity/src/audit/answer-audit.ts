@@ -61,7 +61,8 @@ export async function answerAudit({ from, replica, data }: Heard<AuditAsked>, op
   const { entity, audience, fields, subset, secret, what } = data
   try {
     const names = fields.map(({ name }) => name)
-    const published = await publishedEntity(database, { from, replica, entity, audience, fields: names, subset })
+    const wanted = { from, replica, entity, audience, fields: names, subset }
+    await publishedEntity(database, wanted)
     const condition = subset === undefined ? null : JSON.stringify(subset)
     const source = [entity, JSON.stringify(fields), condition]
     const inSlicesOf = <Row>(text: string, values: readonly unknown[], take: (rows: readonly Row[]) => void): Promise<void> =>
@@ -90,14 +91,15 @@ export async function answerAudit({ from, replica, data }: Heard<AuditAsked>, op
       }
       case 'keys': {
         const version = await drawAndWait(database, options)
+        const stillPublished = await publishedEntity(database, wanted)
         const held = await heldKeys(database, [...source, secret, arrayLiteral(what.keys), String(version)])
-        const keys = withWithheld(held, await saidStates(database, entity, what.keys, published, condition))
+        const keys = withWithheld(held, await saidStates(database, entity, what.keys, stillPublished, condition))
         await database.query(MARK, [entity, audience ?? null, String(version)])
         return [{ kind: 'keys', version, keys, lost: await lostRanges(database) }]
       }
       case 'states': {
         const version = await drawAndWait(database, options)
-        const states = await saidStates(database, entity, what.keys, published, condition)
+        const states = await saidStates(database, entity, what.keys, await publishedEntity(database, wanted), condition)
         return bySize(states).map((some) => ({ kind: 'states', version, states: some }))
       }
     }

@@ -193,7 +193,6 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
       ...{ ...job, from: job.asked_by, audience: job.audience ?? undefined, fields: JSON.parse(job.fields) as string[] },
       subset: job.subset === null ? undefined : (JSON.parse(job.subset) as SubsetCondition[]),
     }
-    const entity: PublishedEntity = await publishedEntity(database, wanted)
     const most = await allowed(job, signal)
     if (most === 0) return undefined
     const version = await drawAndWait(database, {
@@ -204,6 +203,7 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
         await database.query(STUMBLED, [job.id, String(held.term), null, JSON.stringify(holders), null])
       },
     })
+    const entity: PublishedEntity = await publishedEntity(database, wanted)
     const after = place === null ? null : arrayLiteral((JSON.parse(place) as unknown[]).map(String))
     const stretch = { id: job.id, term: held.term, version, follows: last }
     const behind = async (partRows: number, fields?: readonly string[]): Promise<Reading> => {

@@ -41,21 +41,24 @@ export interface Wanted {
   readonly subset?: readonly SubsetCondition[] | undefined
 }
 
+const PUBLISHED = `
+  select description::text as description, comity.handed_to(topic) as next from comity.contracts where topic = $1::text and kind = 'entity'`
+
 /**
- * What the database says of an entity, for one copy. Throws COMITY_BACKFILL_REFUSED for what the asking team was not granted: an audience is
+ * What the database says of an entity, for one copy. Asked after a version was drawn and waited for, it knows of every hand-over below that. Throws COMITY_BACKFILL_REFUSED for what the asking team was not granted: an audience is
  * the team of its name.
  */
 export async function publishedEntity(database: Queryable, wanted: Wanted): Promise<PublishedEntity> {
   const { from, replica, entity, audience, fields, subset = [] } = wanted
-  const { rows } = await database.query<{ description: string }>(
-    `select description::text as description from comity.contracts where topic = $1::text and kind = 'entity'`,
-    [entity],
-  )
+  const { rows } = await database.query<{ description: string; next: string | null }>(PUBLISHED, [entity])
   const refuse = (reason: string): never => {
     throw new BackfillRefused({ replica, reason })
   }
   const description = rows[0]?.description
   if (description === undefined) return refuse(`this team does not own ${entity}`)
+  // Who takes it over may still have its copy mended by whoever had it.
+  const next = rows[0]?.next
+  if (next != null && next !== from) return refuse(`${entity} belongs to ${next} now: deploy a contract that says so (owner: '${next}')`)
   const contract = JSON.parse(description) as ContractDescription
   const audiences = Object.keys(contract.audiences)
   if (audiences.length > 0 && (audience === undefined || !audiences.includes(audience)))

@@ -24,7 +24,7 @@ export interface CopyingSubscription {
 export interface CopyingDeclaration {
   readonly team: string
   readonly owns: readonly unknown[]
-  readonly keeps: readonly { readonly name: string; readonly entity: { readonly owner: string } }[]
+  readonly keeps: readonly { readonly name: string; readonly entity: { readonly owner: string; readonly former?: readonly string[] } }[]
 }
 
 /** What is asked of an owner. Without the namespace, as all names here. */
@@ -47,7 +47,10 @@ export function copyingTopics({ team, owns, keeps }: CopyingDeclaration): readon
   return [
     ...(owns.length > 0 ? [{ name: copyingTopic(team), team }] : []),
     ...[...new Set(keeps.map(({ entity }) => entity.owner))].map((owner) => ({ name: copyingTopic(owner), team: owner, senders: [team] })),
-    ...keeps.map(({ name, entity }) => ({ name: copyTopic(name), team: entity.owner })),
+    ...keeps.map(({ name, entity: { owner, former = [] } }) => ({
+      ...{ name: copyTopic(name), team: former[0] ?? owner },
+      ...(former.length === 0 ? {} : { senders: [owner] }),
+    })),
   ]
 }
 

@@ -2,6 +2,7 @@ import { ComityError } from '@comity/contract'
 import { backoff, type Clock, type Logger, logEvent } from '../foundation/index.ts'
 import type { Fence, SendResult, Transport } from '../transport/transport.ts'
 import { RelayFenced } from './errors.ts'
+import type { HandedOver } from './handed-over.ts'
 import type { OutboxRow } from './outbox-reader.ts'
 import { messageOf, type Route } from './outgoing-message.ts'
 import { sendWithinLimits } from './sending.ts'
@@ -19,6 +20,7 @@ export interface DeliveryOptions {
   readonly team: string
   readonly transport: Transport
   readonly withholding: Withholding
+  readonly handedOver: HandedOver
   /** What the database says this team publishes; asked when a row of an unknown contract is met. */
   readonly contracts: () => Promise<PublishedContracts>
   /** Whether this process still leads; asked before a batch is sent again. */
@@ -54,13 +56,13 @@ export class Delivery {
     signal: AbortSignal,
     which: 'new' | 'retried' = 'new',
   ): Promise<readonly OutboxRow[]> {
-    const { withholding } = this.#options
+    const { withholding, handedOver } = this.#options
     const contracts = await this.#contractsFor(rows)
     const withheld: WithheldRow[] = []
     const held = new Map<string, number>()
     const topics = new Map<string, Prepared[]>()
     for (const row of rows) {
-      if (row.kind === 'erased') continue
+      if (row.kind === 'erased' || handedOver.heed(row)) continue
       const follows = row.kind === 'event' ? (held.get(nameOf(row)) ?? (which === 'new' ? withholding.heldBy(row) : undefined)) : undefined
       const reason = this.#judge(row, contracts, follows) ?? this.#prepare(row, contracts, topics)
       if (reason === undefined) continue
@@ -88,7 +90,7 @@ export class Delivery {
       return { code: 'COMITY_FOLLOWS_WITHHELD', reason: `an earlier event of this key is withheld (${follows})`, follows }
     if (contracts.routesOf(row.topic) === undefined)
       return { code: 'COMITY_NOT_PUBLISHED_HERE', reason: `the database does not know ${row.topic}: run "comity migrate"` }
-    return row.checked ? undefined : contracts.judge(row)
+    return this.#options.handedOver.judge(row) ?? (row.checked ? undefined : contracts.judge(row))
   }
 
   /** Adds the row's messages to their topics; or says why it can't be a message, for no row may stop the relay. */

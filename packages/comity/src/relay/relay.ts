@@ -15,6 +15,7 @@ import { acquireLease, type Lease } from '../postgres/lease.ts'
 import type { Fence, Transport } from '../transport/transport.ts'
 import { Delivery, type PublishedContracts } from './delivery.ts'
 import { CheckpointRefused } from './errors.ts'
+import { HandedOver } from './handed-over.ts'
 import { OutboxReader, type OutboxRow } from './outbox-reader.ts'
 import { Withholding } from './withholding.ts'
 
@@ -81,8 +82,9 @@ export function relay(options: RelayOptions): Relay {
   const { team, database, transport, clock = systemClock, logger = silentLogger, batch = 1000 } = options
   const outbox = new OutboxReader(database)
   const withholding = new Withholding(database)
+  const handedOver = new HandedOver(database)
   const delivery = new Delivery({
-    ...{ team, transport, withholding, clock, logger, contracts: options.contracts },
+    ...{ team, transport, withholding, handedOver, clock, logger, contracts: options.contracts },
     leads: () => keep(),
     onTrouble(error) {
       progress.troubleSince = error === undefined ? undefined : (progress.troubleSince ?? clock.now())
@@ -154,6 +156,7 @@ export function relay(options: RelayOptions): Relay {
     checkpoint = Number(rows[0].id)
     outbox.reset(checkpoint)
     await withholding.load()
+    await handedOver.load()
     await delivery.refresh()
     unsettled = []
     inFlight = undefined

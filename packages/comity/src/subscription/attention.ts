@@ -9,7 +9,7 @@ import type { Subscription } from './subscription.ts'
  */
 const STATE = `
   select
-    (select coalesce(json_agg(json_build_object('name', s.name, 'generation', s.generation, 'seeking', s.seek is not null, 'brokerName', s.broker_name, 'ended', c.ended, 'failed', c.failed)), '[]'::json)::text
+    (select coalesce(json_agg(json_build_object('name', s.name, 'generation', s.generation, 'seeking', s.seek is not null, 'brokerName', s.broker_name, 'handOvers', (select count(*) from comity.hand_overs h where h.topic = s.topic), 'ended', c.ended, 'failed', c.failed)), '[]'::json)::text
       from comity.subscriptions s
       left join lateral (select sum(c.applied + c.stale + c.failed) as ended, sum(c.failed) as failed from comity.counts c where c.subscription = s.name) c on true
     ) as subscriptions,
@@ -35,6 +35,7 @@ interface State {
     readonly generation: number
     readonly seeking: boolean
     readonly brokerName: string | null
+    readonly handOvers: number
     readonly ended: number | null
     readonly failed: number | null
   }[]
@@ -83,10 +84,10 @@ export function attention(options: {
         const own = state.pauses.filter((pause) => pause.subscription === row.name || pause.subscription === '')
         const pausedBy = own.find(({ tenant }) => tenant === '')?.by
         const pausedTenants = new Set(own.flatMap(({ tenant }) => (tenant === '' ? [] : [tenant])))
-        const { generation, brokerName } = row
+        const { generation, brokerName, handOvers } = row
         // Another process may have brought it to its place already: what was received before is received again.
         const seeking = row.seeking || (before !== undefined && state.begunAt !== before)
-        subscription.heed({ generation, seeking, brokerName, pausedBy, pausedTenants, processes: state.processes })
+        subscription.heed({ generation, seeking, brokerName, pausedBy, pausedTenants, processes: state.processes, handOvers })
         if (pausedBy === undefined) await subscription.observe({ ended: row.ended ?? 0, failed: row.failed ?? 0 })
       }
       if (state.due.length > 0 || state.unread.length > 0 || state.held.length > 0) running.wake()

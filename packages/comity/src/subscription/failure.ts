@@ -31,13 +31,13 @@ export type Decide = (error: unknown, attempt: number) => Decision
 
 const PERMANENT = [PermanentError, UnreadableMessage, ForgedMessage, InvalidMessage, LiftFailed, LiftedInvalid, TooOldToProve]
 
-/** The data does not fit the contract that this process knows: another version of the code may read it. */
+/** It does not fit the contract, or the owner, that this process knows: another version of the code, or what it hears later, may make it readable. */
 export function isUnfit(error: unknown): boolean {
-  return [InvalidMessage, LiftFailed, LiftedInvalid].some((type) => error instanceof type)
+  return [InvalidMessage, LiftFailed, LiftedInvalid, ForgedMessage].some((type) => error instanceof type)
 }
 
-/** The same, of a line's head; as the index of migration 0020 has it. */
-export const UNFIT = "error_code in ('COMITY_INVALID_MESSAGE', 'COMITY_LIFT_FAILED', 'COMITY_LIFTED_INVALID')"
+/** The same, of a line's head; as the index of migration 0022 has it. */
+export const UNFIT = "error_code in ('COMITY_INVALID_MESSAGE', 'COMITY_LIFT_FAILED', 'COMITY_LIFTED_INVALID', 'COMITY_FORGED_MESSAGE')"
 
 /** So often a message may find others in the way before that counts as its own failure. */
 export const CONTENDED = 50

@@ -27,16 +27,16 @@ const GATE = `
       where p.subscription in (s.name, '') and p.tenant <> '' and p.tenant = any ($3::text::text[])) as paused,
     (select coalesce(json_object_agg(e.key, e.version), '{}'::json)::text from (
       select e.key, max(e.version) as version from comity.erased e where e.topic = s.topic and e.key = any ($2::text::text[]) group by e.key) e) as erased,
-    (select coalesce(json_agg(v.version), '[]'::json)::text from unnest($7::text::bigint[]) v(version)
-      where exists (select from comity.lost l where l.owner = $6::text and l.below > v.version and l.above < v.version)) as lost
+    (select coalesce(json_agg(v.version), '[]'::json)::text from unnest($6::text::text[], $7::text::bigint[]) v(owner, version)
+      where exists (select from comity.lost l where l.owner = v.owner and l.below > v.version and l.above < v.version)) as lost
   from comity.subscriptions s where s.name = $1::text`
 
 export interface GateQuestion {
   readonly subscription: string
   readonly generation: number
   readonly keys: readonly string[]
-  /** Who published the messages, as the first of them says, and their versions. */
-  readonly owner: string
+  /** Who published each of the messages, and their versions. */
+  readonly owners: readonly string[]
   readonly versions: readonly number[]
   readonly tenants: readonly string[]
   /** A try of the breaker, which passes its own pause. */
@@ -45,14 +45,14 @@ export interface GateQuestion {
 
 /** Under the lane's lock the answer about keys stays true until the end of the transaction. */
 export async function gateOf(sql: Queryable, question: GateQuestion): Promise<Gate> {
-  const { subscription, generation, keys, tenants, owner, versions, probing } = question
+  const { subscription, generation, keys, tenants, owners, versions, probing } = question
   const { rows } = await sql.query<{ open: boolean; waiting: string; paused: string; erased: string; lost: string }>(GATE, [
     subscription,
     arrayLiteral(keys),
     arrayLiteral(tenants),
     generation,
     probing ? 1 : 0,
-    owner,
+    arrayLiteral(owners),
     arrayLiteral(versions.map(String)),
   ])
   const row = rows[0]

@@ -7,7 +7,7 @@ import { inLane, type Lane } from './lane-transaction.ts'
 import type { Message, Outcome } from './message.ts'
 import type { Pace } from './pace.ts'
 import type { TenantShares } from './tenant-shares.ts'
-import { ownerOf, reasonToTurnAway, recordTurnedAway, versionOf } from './turned-away.ts'
+import { publisherOf, reasonToTurnAway, recordTurnedAway, versionOf } from './turned-away.ts'
 import { append, type Standing, type WaitingReason } from './waiting-line.ts'
 
 export interface LaneWorkOptions<Tx> extends Lane<Tx> {
@@ -105,7 +105,8 @@ export class LaneWork<Tx> {
     let open = true
     const outcomes = await inLane(this.#options, counting, async (tx, sql) => {
       const versions = messages.map(({ incoming }) => versionOf(incoming))
-      const gate = await gateOf(sql, { subscription, generation, keys, tenants, probing, versions, owner: ownerOf(messages) })
+      const owners = messages.map(({ incoming }) => publisherOf(incoming))
+      const gate = await gateOf(sql, { subscription, generation, keys, tenants, probing, versions, owners })
       open = gate.open
       if (!open) return []
       if (gate.erased.size + gate.lost.size === 0) return work(messages, gate, tx, sql)

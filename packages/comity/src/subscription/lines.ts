@@ -70,6 +70,13 @@ export class Lines<Tx = unknown> {
     this.#unreadable.add(`${key}\n${message}`)
   }
 
+  /** What could not be read may be readable now. */
+  forget(): void {
+    this.#unreadable.clear()
+    this.#seenUntil = '-infinity'
+    this.#lookedAt = Number.NEGATIVE_INFINITY
+  }
+
   /**
    * Tries each line once that a process with other code has parked because its head did not fit the contract: so what an older version could
    * not read goes on when a newer one starts, and the other way round. @returns messages that ended

@@ -1,6 +1,8 @@
-import { type ContractDescription, type Envelope, fromAttributes, sourceOf, teamOfSource } from '@comity/contract'
+import { type ContractDescription, type Envelope, fromAttributes, teamOfSource } from '@comity/contract'
+import type { HandOver } from '../transport/marks.ts'
 import type { IncomingMessage } from '../transport/transport.ts'
 import { ForgedMessage, UnreadableMessage } from './errors.ts'
+import { isOwner } from './owners.ts'
 
 /** A message that was read: its envelope, and its data still as text. */
 export interface Message {
@@ -20,8 +22,11 @@ export type Outcome =
   /** Ended by name, without effect. */
   | 'discarded'
 
-/** verify + decode. Throws what makes the message unfit for ever. */
-export function readMessage(incoming: IncomingMessage, contract: ContractDescription): Message {
+/**
+ * verify + decode. Throws what makes the message unfit for ever.
+ * @param handOvers of its contract that were heard here, the oldest first
+ */
+export function readMessage(incoming: IncomingMessage, contract: ContractDescription, handOvers: readonly HandOver[] = []): Message {
   let envelope: Envelope
   try {
     envelope = fromAttributes(incoming.attributes)
@@ -29,8 +34,8 @@ export function readMessage(incoming: IncomingMessage, contract: ContractDescrip
     throw new UnreadableMessage({ problem: (cause as Error).message }, { cause })
   }
   // A request comes from any team that the broker lets send to the owner's topic; everything else from the owner alone.
-  const isTheirs =
-    contract.contractKind === 'request' ? teamOfSource(envelope.source) !== undefined : envelope.source === sourceOf(contract.owner)
+  const team = teamOfSource(envelope.source)
+  const isTheirs = team !== undefined && (contract.contractKind === 'request' || isOwner(contract, handOvers, team, envelope.version))
   if (!isTheirs || envelope.type !== contract.name) {
     throw new ForgedMessage({ source: envelope.source, type: envelope.type })
   }

@@ -1,5 +1,6 @@
 import { bucketOf } from '@comity/contract'
 import { backoff, logEvent, type Service, service, silentLogger, systemClock } from '../foundation/index.ts'
+import type { HandOver } from '../transport/marks.ts'
 import type { IncomingMessage } from '../transport/transport.ts'
 import { Breaker, type Sample } from './breaker.ts'
 import type { Running } from './consumer.ts'
@@ -8,6 +9,7 @@ import { describeError, isUnfit } from './failure.ts'
 import { type LineRun, type LineRunner, runLine } from './line-run.ts'
 import { Lines } from './lines.ts'
 import { type Message, type Outcome, readMessage } from './message.ts'
+import { noteHandOver } from './owners.ts'
 import { Pace } from './pace.ts'
 import type { Permit } from './permits.ts'
 import { claimProbe, closeBreaker, ENOUGH, openBreaker, TRY_LASTS, Tries } from './probe.ts'
@@ -41,6 +43,8 @@ export interface Subscription extends Service {
   readonly lines: Lines
   /** What the database says now: a session that it contradicts is over. */
   heed(desired: Desired): void
+  /** The owner says that another team speaks for its entity from now on: resolves when that counts here. */
+  changeHands(handOver: HandOver): Promise<void>
   /** The counts of all processes: too many failures open the breaker. */
   observe(sample: Sample): Promise<void>
 }
@@ -55,6 +59,8 @@ export interface Desired {
   readonly pausedTenants: ReadonlySet<string>
   /** How many processes share a rate. */
   readonly processes: number
+  /** How often its entity has changed hands, as some process has heard. */
+  readonly handOvers: number
 }
 
 export interface SubscriptionProgress {
@@ -93,7 +99,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
   let lastEndedAt: Date | undefined
   let troubleSince: Date | undefined
 
-  const read = (message: IncomingMessage): Message => readMessage(message, contract)
+  const read = (message: IncomingMessage): Message => readMessage(message, contract, registered?.handOvers)
 
   async function run(signal: AbortSignal): Promise<void> {
     for (let failures = 0; !signal.aborted; ) {
@@ -203,9 +209,22 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     if (desired.pausedBy !== undefined) breaker?.reset()
     shares.processes = desired.processes
     if (rate !== undefined) rate.perSecond = (options.rate as number) / desired.processes
+    // Where it fails, the next look does it.
+    if (registered !== undefined && desired.handOvers !== registered.handOvers.length) void heedOwners().catch(() => undefined)
     if (session === undefined) return
     const other = desired.generation !== session.generation || desired.seeking || desired.brokerName !== registered?.brokerName
     if (other || desired.pausedBy === 'operator' || (desired.pausedBy === 'breaker' && pausedBy === undefined)) session.end()
+  }
+
+  async function changeHands(handOver: HandOver): Promise<void> {
+    await noteHandOver(database, name, contract, handOver, logger)
+    await heedOwners()
+  }
+
+  /** What could not be read because of them is tried again. */
+  async function heedOwners(): Promise<void> {
+    await registration()
+    lines.forget()
   }
 
   async function observe(sample: Sample): Promise<void> {
@@ -288,6 +307,7 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
     retry: { value: retry },
     lines: { value: lines },
     heed: { value: heed },
+    changeHands: { value: changeHands },
     observe: { value: observe },
   }) as Subscription
 }

@@ -42,7 +42,7 @@ export function versionOf({ attributes }: IncomingMessage): number {
   return Number.isSafeInteger(version) && version > 0 ? version : 0
 }
 
-/** All messages of a subscription have one. */
-export function ownerOf(messages: readonly Pick<Message, 'incoming'>[]): string {
-  return teamOfSource(messages[0]?.incoming.attributes['ce-source'] ?? '') ?? ''
+/** Who published it, as it says; empty where that can't be read. */
+export function publisherOf({ attributes }: IncomingMessage): string {
+  return teamOfSource(attributes['ce-source'] ?? '') ?? ''
 }

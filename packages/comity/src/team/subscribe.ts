@@ -59,7 +59,10 @@ export function subscribe<Tx>(options: Subscribing<Tx>): Subscribed {
     flow: Flow,
     handled?: Pick<Handled, 'timeout' | 'batch' | 'breaker' | 'retry'>,
   ): void => {
-    const passed = consumer.kind === 'replica' ? (mark: RelayMark) => markPassed(database, name, mark) : undefined
+    const passed = async (mark: RelayMark): Promise<void> => {
+      if (mark.handOver !== undefined) await subscriptions.get(name)?.changeHands(mark.handOver)
+      if (consumer.kind === 'replica') await markPassed(database, name, mark)
+    }
     const signs = vitalSigns.watch(name, handled && handled.timeout * handled.batch)
     const { prefetch, prefetchBytes, rate, tenantRate } = flow
     subscriptions.set(

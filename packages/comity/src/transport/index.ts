@@ -30,7 +30,7 @@ export {
 } from './errors.ts'
 export type { Guarantees, TransportLimits } from './guarantees.ts'
 export { highestVersionIn } from './highest-version.ts'
-export { type RelayMark, relayMarks, unmarkedTransport } from './marks.ts'
+export { type HandOver, type RelayMark, relayMarks, unmarkedTransport } from './marks.ts'
 export { type MemoryBus, type MemoryBusOptions, type MemoryTransport, memoryBus, memoryTransport } from './memory/memory-transport.ts'
 export { type CheckedBatch, checkBatch } from './message-check.ts'
 export type { MoveProgress, MoveRecords } from './move-records.ts'

@@ -1,0 +1,76 @@
+import { checkTeamName } from '@comity/contract'
+import type { Queryable } from '../../postgres/database.ts'
+import { HandOverRefused } from '../errors.ts'
+import { refusalOf } from '../refusal-of.ts'
+import type { Operation } from './operation.ts'
+
+export interface HandOverArguments {
+  /** An entity of this team, e.g. `crm.customer`. */
+  readonly entity: string
+  /** The team that it goes to. */
+  readonly to: string
+}
+export interface HandOverOutcome extends HandOverArguments {
+  /** The last that was this team's to publish. */
+  readonly version: number
+}
+
+const GIVE = 'select comity.hand_over($1::text, $2::text)::text as version'
+/* What the map says of that team's copies, one row each. */
+const COPIES = `
+  select c.subscription, json_agg(c.field)::text as fields from comity.catalog_fields c
+  where c.team = $1::text and c.contract = $2::text and c.copied_to is not null group by c.subscription`
+
+/**
+ * Gives an entity to another team, which keeps a copy of all of it: from its commit on, what is written here is withheld, and the relay tells every
+ * reader. Run as the owner of the table. Throws COMITY_HAND_OVER_REFUSED; SQLSTATE 55P03 where somebody writes for long: to be tried again.
+ */
+export const handOver: Operation<HandOverArguments> = {
+  kind: 'hand-over',
+  arguments: {
+    type: 'object',
+    properties: { entity: { type: 'string', minLength: 1 }, to: { type: 'string', minLength: 1 } },
+    required: ['entity', 'to'],
+    additionalProperties: false,
+  },
+  async run(sql, { declaration }, { entity, to }) {
+    const refuse = (problem: string, remedy: string): never => {
+      throw new HandOverRefused({ entity, team: to, problem, remedy })
+    }
+    const owned = declaration.owns.find((one) => one.entity.name === entity)?.entity
+    if (owned === undefined) return refuse(`this is ${declaration.team}, which does not own it`, 'run it at the team that owns it')
+    checkTeamName(to)
+    if (to === declaration.team) return refuse('it is that team’s already', 'name another team')
+    const answered = declaration.answers.filter(({ contract }) => contract.entity === entity).map(({ contract }) => contract.name)
+    if (answered.length > 0)
+      return refuse(
+        `this team answers ${answered.join(', ')}`,
+        `let its askers ask ${to} under a name of its own, and deploy this team without these answers`,
+      )
+    const missing = await missingFields(sql, to, entity, owned.fields)
+    if (missing === undefined) return refuse('as far as is known here it keeps no copy of it', `let ${to} keep every field of it, and run`)
+    if (missing.length > 0) return refuse(`its copy has no ${missing.join(', ')}`, `let ${to} keep every field of it`)
+    // Writers queue behind it: who is in the way of it makes it fail soon.
+    await sql.query(`select set_config('lock_timeout', '100ms', true) as setting`)
+    const { rows } = await sql.query<{ version: string }>(GIVE, [entity, to]).catch((error: unknown) => {
+      throw refusalOf(error, 'CM015', (problem, remedy) => new HandOverRefused({ entity, team: to, problem, remedy }, { cause: error }))
+    })
+    const outcome: HandOverOutcome = { entity, to, version: Number(rows[0]?.version) }
+    return { ...outcome }
+  },
+}
+
+/** Of the copy that has the most; undefined: there is none. */
+async function missingFields(
+  sql: Queryable,
+  team: string,
+  entity: string,
+  fields: readonly string[],
+): Promise<readonly string[] | undefined> {
+  const { rows } = await sql.query<{ fields: string }>(COPIES, [team, entity])
+  const missing = rows.map((row) => {
+    const kept = JSON.parse(row.fields) as string[]
+    return fields.filter((field) => !kept.includes(field))
+  })
+  return missing.sort((a, b) => a.length - b.length)[0]
+}
