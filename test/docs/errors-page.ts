@@ -54,6 +54,10 @@ export const withheldBecause: Readonly<Record<string, Meaning>> = {
     cause: 'an earlier event of the same key is withheld, and events of a key keep their order',
     remedy: 'put the earlier one right',
   },
+  COMITY_HANDED_OVER: {
+    cause: 'it was written here after the entity was handed over to another team',
+    remedy: 'tell that team, or ask it for the change; here it is never published',
+  },
 }
 
 /** What our SQL raises (SQLSTATE): Comity's own errors wrap it, and programs in other languages see it as it is. */
@@ -105,6 +109,14 @@ export const raisedBySql: Readonly<Record<string, Meaning>> = {
   CM014: {
     cause: 'a request was to be withdrawn that this team does not know',
     remedy: 'pass the id that ask answered; what ended long ago is gone',
+  },
+  CM015: {
+    cause: 'an entity can not be handed over: its reason is said',
+    remedy: 'mend what it names, and run "comity hand-over give" again',
+  },
+  CM016: {
+    cause: 'an entity can not be taken over yet: its reason is said',
+    remedy: 'run "comity migrate" again when that is over',
   },
   CB001: { cause: 'the bus has no such topic', remedy: 'run "comity provision" of the team that owns it' },
   CB002: { cause: 'the bus has no such subscription', remedy: 'run "comity provision" of its team' },

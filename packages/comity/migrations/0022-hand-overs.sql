@@ -36,21 +36,21 @@ declare
 begin
   select * into contract from comity.contracts c where c.topic = hand_over.topic and c.kind = 'entity';
   if not found then
-    perform comity.refuse('CM015', format('%s is no entity of %s', topic, own), 'name an entity that this team owns');
+    perform comity.refuse('CM015', format('it is no entity of %s', own), 'name an entity that this team owns');
   end if;
   select * into last from comity.hand_overs h where h.topic = hand_over.topic order by h.version desc limit 1;
   if last.owner = own then
-    perform comity.refuse('CM015', format('%s was handed over to %s already', topic, last.next), 'go on there: let that team take it with "comity migrate"');
+    perform comity.refuse('CM015', format('it was handed over to %s already', last.next), 'go on there: let that team take it with "comity migrate"');
   end if;
   if contract.source = 'captured' and source is null then
-    perform comity.refuse('CM015', format('%s is not captured now: what was written since nobody was told', topic), 'run "comity migrate" first');
+    perform comity.refuse('CM015', 'it is not captured now: what was written since nobody was told', 'run "comity migrate" first');
   end if;
   -- Before the lock: writers wait as short as can be.
   select format('%s is withheld', h.key) into found_one from comity.withheld h where h.topic = hand_over.topic and h.resolved_at is null limit 1;
   found_one := coalesce(found_one, (select format('the copy %s is being filled', b.replica) from comity.backfills b
     where b.entity = hand_over.topic and b.state in ('waiting', 'running', 'paused', 'sent') limit 1));
   if found_one is not null then
-    perform comity.refuse('CM015', format('%s can not be handed over: %s', topic, found_one), 'mend that first: "comity withheld" and "comity backfill" show it');
+    perform comity.refuse('CM015', found_one, 'mend that first: "comity withheld" and "comity backfill" show it');
   end if;
   if source is null then
     lock table comity.heads in share row exclusive mode;
@@ -131,7 +131,7 @@ begin
   end if;
   problem := comity.take_over_problem(topic, replica);
   if problem is not null then
-    perform comity.refuse('CM016', format('%s can not be taken over: %s', topic, problem), 'run "comity migrate" again when that is over');
+    perform comity.refuse('CM016', problem, 'run "comity migrate" again when that is over');
   end if;
   -- Also above all that was drawn to mend the copy.
   floor := greatest(given, comity.clock_id(), (select max(m.version) from comity.marks m where m.subscription = copy.name));

@@ -55,6 +55,11 @@ export const NotCaptured: ErrorType<'entity' | 'team' | 'captured'> = errorType(
   '{entity} is not captured from a table of {team} now',
   'give the name of a captured entity; here that is {captured}',
 )
+export const EntityHandedOver: ErrorType<'entity' | 'team'> = errorType(
+  'COMITY_ENTITY_HANDED_OVER',
+  '{entity} belongs to {team} since it was handed over',
+  'do it there',
+)
 export const HandOverRefused: ErrorType<'entity' | 'team' | 'problem' | 'remedy'> = errorType(
   'COMITY_HAND_OVER_REFUSED',
   '{entity} can not be handed over to {team}: {problem}',

@@ -1,79 +1,20 @@
-import { type Entity, entity } from '@comity/contract'
-import { type Queryable, team } from 'comity'
-import { type AuditBegun, auditOf, listHandOvers, listWithheld } from 'comity/admin'
-import { type TestBus, type TestTeam, testBus } from 'comity/testing'
+import { type AuditBegun, auditOf, listWithheld } from 'comity/admin'
 import { afterEach, expect, test } from 'vitest'
-import { z } from 'zod'
-import { freshDatabase } from '../../../../test/support/postgres.ts'
-import { testTeam } from '../../../../test/support/test-team.ts'
 import { act } from '../admin/act.ts'
 import { eventually } from '../control/eventually.ts'
+import { After, Back, Before, copied, give, heard, keeping, owning, ready, rowsOf, TABLE, Teams, told } from './teams.ts'
 
-const options = {
-  key: 'id',
-  tenant: 'agencyId',
-  state: z.object({ id: z.string(), agencyId: z.string(), email: z.string(), name: z.string().nullable() }),
-} as const
-/** As everybody knows it before. */
-const Before = entity('crm.customer', options)
-/** As the team that gets it knows it, and others when they like. */
-const After = entity('crm.customer', { ...options, owner: 'accounts', former: ['crm'] })
-
-const running: TestTeam<Queryable>[] = []
-afterEach(async () => {
-  for (const one of running.splice(0)) await one[Symbol.asyncDispose]()
-})
-
-interface Place {
-  readonly bus: TestBus
-  readonly url: string
-}
-
-async function run(config: ReturnType<typeof team<Queryable>>, place: Place, setup?: string): Promise<TestTeam<Queryable>> {
-  const one = await testTeam<Queryable>(config, { ...place, ...(setup ? { setup: async (db) => void (await db.query(setup)) } : {}) })
-  running.push(one)
-  return one
-}
-async function stop(one: TestTeam<Queryable>): Promise<void> {
-  running.splice(running.indexOf(one), 1)
-  await one[Symbol.asyncDispose]()
-}
-
-const TABLE = 'create table if not exists customers (id text primary key, agency_id text not null, email text not null, name text)'
-const crm = (): ReturnType<typeof team<Queryable>> => team<Queryable>('crm').owns(Before, { table: 'customers' })
-const keeping = (name: string, customer: Entity): ReturnType<typeof team<Queryable>> =>
-  team<Queryable>(name).keeps(customer as typeof Before, { fields: ['email', 'name'], table: 'customers' })
-const accounts = (): ReturnType<typeof team<Queryable>> => team<Queryable>('accounts').owns(After, { table: 'customers' })
-
-async function places(): Promise<Readonly<Record<'crm' | 'accounts' | 'marketing', Place>>> {
-  const bus = testBus()
-  const place = async (): Promise<Place> => ({ bus, url: (await freshDatabase({ migrated: true })).url })
-  return { crm: await place(), accounts: await place(), marketing: await place() }
-}
-
-async function give(owner: TestTeam<Queryable>): Promise<{ version: number }> {
-  return eventually('the map of the owner', () =>
-    act<{ version: number }>(owner.team as never, 'hand-over', { entity: 'crm.customer', to: 'accounts' }).catch((error: Error) => {
-      if (error.message.includes('no copy')) return undefined
-      throw error
-    }),
-  )
-}
-async function rowsOf(one: TestTeam<Queryable>): Promise<unknown> {
-  return (await one.db.query('select id, agency_id as "agencyId", email, name from customers order by id')).rows
-}
-async function copied(one: TestTeam<Queryable>, email: string): Promise<void> {
-  await eventually(`${email} in the copy`, async () => (await one.db.query('select 1 from customers where email = $1', [email])).rows[0])
-}
+const teams = new Teams()
+afterEach(() => teams.stopAll())
 
 test('an entity goes to another team: its readers go on as they are, and nothing is lost', async () => {
-  const at = await places()
-  const owner = await run(crm(), at.crm, TABLE)
+  const at = { crm: await teams.place(), accounts: await teams.place(), marketing: await teams.place() }
+  const owner = await teams.run(owning('crm', Before), at.crm, TABLE)
   await owner.db.query(
     `insert into customers values ('c1', 'a1', 'one@x.org', 'One'), ('c2', 'a1', 'two@x.org', null), ('c3', 'a2', 'three@x.org', 'Three')`,
   )
-  const next = await run(keeping('accounts', Before), at.accounts)
-  const reader = await run(keeping('marketing', Before), at.marketing)
+  const next = await teams.run(keeping('accounts', Before), at.accounts)
+  const reader = await teams.run(keeping('marketing', Before), at.marketing)
   await copied(next, 'three@x.org')
   await copied(reader, 'three@x.org')
   await owner.db.query(`update customers set email = 'last@x.org' where id = 'c1'`)
@@ -85,12 +26,12 @@ test('an entity goes to another team: its readers go on as they are, and nothing
   const withheld = await eventually('what is withheld', async () => (await listWithheld(owner.team.environment as never))[0])
   expect(withheld).toMatchObject({ topic: 'crm.customer', key: 'c2', code: 'COMITY_HANDED_OVER' })
   expect(withheld.version).toBeGreaterThan(version)
-  await eventually('every reader is told', async () => (await listHandOvers(owner.team.environment as never))[0]?.toldAt ?? undefined)
+  await told(owner)
 
   await copied(next, 'last@x.org')
-  await eventually('both have heard', async () => (await listHandOvers(reader.team.environment as never))[0])
-  await stop(next)
-  const heir = await run(accounts(), at.accounts)
+  await heard(reader)
+  await teams.stop(next)
+  const heir = await teams.run(owning('accounts', After), at.accounts)
   expect(await rowsOf(heir)).toEqual([
     { id: 'c1', agencyId: 'a1', email: 'last@x.org', name: 'One' },
     { id: 'c2', agencyId: 'a1', email: 'two@x.org', name: null },
@@ -107,9 +48,9 @@ test('an entity goes to another team: its readers go on as they are, and nothing
   expect((await heir.team.migrate()).applied).toEqual([])
 
   // And it knows its new owner when it is deployed the next time: it can be filled and compared by it.
-  await stop(reader)
-  const later = await run(keeping('marketing', After), at.marketing)
-  const joined = await run(keeping('sales', After), { bus: at.crm.bus, url: (await freshDatabase({ migrated: true })).url })
+  await teams.stop(reader)
+  const later = await teams.run(keeping('marketing', After), at.marketing)
+  const joined = await teams.run(keeping('sales', After), await teams.place())
   await copied(joined, 'first@x.org')
   await heir.db.query(`update customers set name = 'Changed' where id = 'c1'`)
   await eventually('one that joined', async () => ((await rowsOf(joined)) as { name: string }[]).find(({ name }) => name === 'Changed'))
@@ -120,4 +61,37 @@ test('an entity goes to another team: its readers go on as they are, and nothing
   })
   expect(compared).toMatchObject({ verdict: 'true', ourRows: 2 })
   expect(await rowsOf(later)).toEqual(await rowsOf(heir))
+})
+
+test('and back again: versions only grow, and each reader knows whose each of them is', async () => {
+  const at = { crm: await teams.place(), accounts: await teams.place(), marketing: await teams.place() }
+  const owner = await teams.run(owning('crm', Before), at.crm, TABLE)
+  await owner.db.query(`insert into customers values ('c1', 'a1', 'one@x.org', 'One')`)
+  const next = await teams.run(keeping('accounts', Before), at.accounts)
+  const reader = await teams.run(keeping('marketing', Before), at.marketing)
+  await copied(next, 'one@x.org')
+  await copied(reader, 'one@x.org')
+  const first = await give(owner)
+  await heard(next)
+  await teams.stop(next)
+  const heir = await teams.run(owning('accounts', After), at.accounts)
+  // The team of before keeps a copy now, beside its old table.
+  await teams.stop(owner)
+  const old = await teams.run(keeping('crm', After), at.crm, 'alter table customers rename to former_customers')
+  await heir.db.query(`update customers set email = 'two@x.org'`)
+  await copied(old, 'two@x.org')
+  const second = await give(heir, 'crm')
+  expect(second.version).toBeGreaterThan(first.version)
+  await heard(old, 2)
+  await ready(old)
+  await teams.stop(old)
+  const again = await teams.run(owning('crm', Back), at.crm)
+  await again.db.query(`update customers set email = 'three@x.org'`)
+  await copied(reader, 'three@x.org')
+  // Here it is nobody's any more.
+  await heir.db.query(`update customers set email = 'too-late@x.org'`)
+  await eventually('what is withheld', async () => (await listWithheld(heir.team.environment as never))[0])
+  expect(await listWithheld(again.team.environment as never)).toEqual([])
+  const versions = await reader.db.query<{ version: string }>('select comity_version::text as version from customers')
+  expect(Number(versions.rows[0]?.version)).toBeGreaterThan(second.version)
 })

@@ -53,6 +53,8 @@ function contractsOf(known: readonly KnownTeam[]): readonly CatalogContract[] {
   for (const { team, declaration, contracts } of known) {
     for (const { name, kind, hash } of ownOf(declaration ?? {})) {
       const description = contracts.find((one) => one.name === name)?.description ?? null
+      // It has handed it over, and still declares it.
+      if (own.get(name)?.description?.former?.includes(team)) continue
       own.set(name, { owner: team, kind, hash, description })
     }
   }

@@ -3,6 +3,8 @@ import { checkKey } from '@comity/contract'
 import { contractsPublishedBy } from '../../catalog/declaration.ts'
 import { eraseOwn, type OwnRemoved } from '../../erasure/erase-own.ts'
 import { ErasureNotOwned } from '../../erasure/errors.ts'
+import type { Queryable } from '../../postgres/database.ts'
+import { EntityHandedOver } from '../errors.ts'
 import type { Operation } from './operation.ts'
 
 export interface EraseArguments {
@@ -34,7 +36,7 @@ export const erase: Operation<EraseArguments> = {
     additionalProperties: false,
   },
   async run(sql, { declaration, environment, id, author }, { topic, key, delete: deletes = false }): Promise<JsonValue> {
-    requireOwned(declaration, topic)
+    await requireOwned(sql, declaration, topic)
     checkKey(key)
     const erased = await eraseOwn(environment.database, sql, { id, topic, key, delete: deletes, author })
     const outcome: EraseOutcome = { erasure: id, topic, key, ...erased }
@@ -42,8 +44,10 @@ export const erase: Operation<EraseArguments> = {
   },
 }
 
-/** Throws COMITY_ERASURE_NOT_OWNED. */
-export function requireOwned(declaration: Parameters<typeof contractsPublishedBy>[0], topic: string): void {
+/** Throws COMITY_ERASURE_NOT_OWNED, COMITY_ENTITY_HANDED_OVER. */
+export async function requireOwned(sql: Queryable, declaration: Parameters<typeof contractsPublishedBy>[0], topic: string): Promise<void> {
   const topics = contractsPublishedBy(declaration).map(({ name }) => name)
   if (!topics.includes(topic)) throw new ErasureNotOwned({ topic, team: declaration.team, topics: topics.join(', ') || 'nothing' })
+  const next = (await sql.query<{ next: string | null }>('select comity.handed_to($1::text) as next', [topic])).rows[0]?.next
+  if (next != null) throw new EntityHandedOver({ entity: topic, team: next })
 }

@@ -24,13 +24,13 @@ const PLAN = `
     (select count(*)::int from comity.scheduled s where s.topic = c.topic and s.key = $2::text) as scheduled
   from comity.contracts c where c.topic = $1::text`
 
-/** Throws COMITY_ERASURE_NOT_OWNED. */
+/** Throws COMITY_ERASURE_NOT_OWNED, COMITY_ENTITY_HANDED_OVER. */
 export async function planErasure(
   { database }: Pick<Environment, 'database'>,
   declaration: Declaration,
   { topic, key }: { readonly topic: string; readonly key: string },
 ): Promise<ErasurePlan> {
-  requireOwned(declaration, topic)
+  await requireOwned(database, declaration, topic)
   const { rows } = await database.query<Omit<ErasurePlan, 'topic' | 'key' | 'holders'>>(PLAN, [topic, key])
   const counts = rows[0] ?? { there: false, outbox: 0, withheld: 0, scheduled: 0 }
   return { topic, key, ...counts, holders: (await holdersOf(database, topic)).filter(({ goneAt }) => goneAt === null) }
