@@ -141,6 +141,9 @@ begin
   execute format('alter table %I.%I drop column comity_version', copy.table_schema, copy.table_name);
   delete from comity.replicas r where r.name = copy.name;
   delete from comity.tombstones t where t.replica = copy.name;
+  -- What comes is its own. Processes of the code before have nothing to apply it to.
+  insert into comity.pauses (subscription, tenant, by, reason, author)
+    values (copy.name, '', 'operator', format('%s is this team''s now: remove the subscription', topic), 'comity') on conflict do nothing;
   perform comity.begin_publish();
   insert into comity.outbox (topic, key, kind, checked) values ('comity.owner', take_over.topic, 'event', true);
   update comity.hand_overs h set taken_at = clock_timestamp() where h.topic = take_over.topic and h.version = given;

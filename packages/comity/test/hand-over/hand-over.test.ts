@@ -1,3 +1,4 @@
+import { type Queryable, team } from 'comity'
 import { type AuditBegun, auditOf, listWithheld } from 'comity/admin'
 import { afterEach, expect, test } from 'vitest'
 import { act } from '../admin/act.ts'
@@ -30,7 +31,7 @@ test('an entity goes to another team: its readers go on as they are, and nothing
 
   await copied(next, 'last@x.org')
   await heard(reader)
-  await teams.stop(next)
+  // In a rolling deploy: the process of the code before takes nothing of what is its team's own from now on.
   const heir = await teams.run(owning('accounts', After), at.accounts)
   expect(await rowsOf(heir)).toEqual([
     { id: 'c1', agencyId: 'a1', email: 'last@x.org', name: 'One' },
@@ -46,6 +47,8 @@ test('an entity goes to another team: its readers go on as they are, and nothing
   await eventually('the deletion', async () => ((await reader.db.query('select from customers')).rows.length === 2 ? true : undefined))
   expect(await rowsOf(reader)).toEqual(await rowsOf(heir))
   expect((await heir.team.migrate()).applied).toEqual([])
+  await teams.stop(next)
+  expect((await heir.db.query('select from comity.waiting_keys')).rows).toEqual([])
 
   // And it knows its new owner when it is deployed the next time: it can be filled and compared by it.
   await teams.stop(reader)
@@ -61,6 +64,27 @@ test('an entity goes to another team: its readers go on as they are, and nothing
   })
   expect(compared).toMatchObject({ verdict: 'true', ourRows: 2 })
   expect(await rowsOf(later)).toEqual(await rowsOf(heir))
+})
+
+test('one that code publishes goes in the same way', async () => {
+  const at = { crm: await teams.place(), accounts: await teams.place() }
+  const owner = await teams.run(team<Queryable>('crm').owns(Before), at.crm)
+  const publish = (email: string): Promise<number> =>
+    owner.db.transaction((tx) => owner.team.publish(owner.db.join(tx), Before, { id: 'c1', agencyId: 'a1', email, name: null }))
+  await publish('one@x.org')
+  const next = await teams.run(keeping('accounts', Before), at.accounts)
+  await copied(next, 'one@x.org')
+  await ready(next)
+  await publish('last@x.org')
+  const { version } = await give(owner)
+  expect(await publish('too-late@x.org')).toBeGreaterThan(version)
+  const withheld = await eventually('what is withheld', async () => (await listWithheld(owner.team.environment as never))[0])
+  expect(withheld.code).toBe('COMITY_HANDED_OVER')
+  await heard(next)
+  await copied(next, 'last@x.org')
+  await teams.stop(next)
+  const heir = await teams.run(owning('accounts', After), at.accounts)
+  expect(await rowsOf(heir)).toMatchObject([{ id: 'c1', email: 'last@x.org' }])
 })
 
 test('and back again: versions only grow, and each reader knows whose each of them is', async () => {
