@@ -48,7 +48,9 @@ test('an entity goes to another team: its readers go on as they are, and nothing
   expect(await rowsOf(reader)).toEqual(await rowsOf(heir))
   expect((await heir.team.migrate()).applied).toEqual([])
   await teams.stop(next)
-  expect((await heir.db.query('select from comity.waiting_keys')).rows).toEqual([])
+  const { rows: paused } = await heir.db.query('select subscription, reason from comity.pauses')
+  expect(paused).toEqual([{ subscription: 'accounts.crm-customer', reason: expect.stringContaining('remove the subscription') }])
+  await act(heir.team as never, 'remove-subscription', { subscription: 'accounts.crm-customer', messages: 0 })
 
   // And it knows its new owner when it is deployed the next time: it can be filled and compared by it.
   await teams.stop(reader)
