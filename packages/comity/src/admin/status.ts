@@ -94,7 +94,7 @@ export async function teamStatus(
     outboxStatus(database),
     subscriptionStatuses(declaration, environment),
     captureProblems(database),
-    requestsStanding(database),
+    requestsStanding(database, team),
   ])
   const replicas = await Promise.all(
     declaration.keeps.map(async (kept): Promise<ReplicaStatus> => {
@@ -188,6 +188,7 @@ function problemsOf(status: Omit<TeamStatus, 'problems'>): readonly string[] {
   }
   for (const one of status.requests) {
     if (one.side === 'answered') continue
+    problems.push(...pausedOutcomes(one))
     const { request, peer, overdue, unhandled, oldestUnhandledSeconds: oldest } = one
     if (overdue > 0)
       problems.push(`${overdue} requests ${request} are overdue: ${peer} has not answered; "comity requests --overdue" lists them`)
@@ -218,6 +219,15 @@ function subscriptionProblems(subscription: SubscriptionStatus): readonly string
     problems.push(`${expired} messages for ${name} were not taken in time, and the broker's retention has removed them`)
   if (lagUnknown !== null && state !== 'orphaned') problems.push(`the lag of ${name} is unknown: ${lagUnknown}`)
   return problems
+}
+
+function pausedOutcomes({ request, handler, pauses }: Extract<RequestStanding, { side: 'asked' }>): readonly string[] {
+  const all = pauses.find(({ tenant }) => tenant === null)
+  const tenants = pauses.flatMap((pause) => (pause.tenant === null ? [] : [{ tenant: pause.tenant }]))
+  const said =
+    all &&
+    `outcomes of ${request} are not handled, as ${all.author} has paused that since ${all.since}: ${all.reason}; "comity resume ${handler}" ends it`
+  return [...(said ? [said] : []), ...(tenants.length > 0 ? [`${tenants.length} tenants are paused in ${handler} (${few(tenants)})`] : [])]
 }
 
 function few(pauses: readonly { readonly tenant: string }[]): string {

@@ -15,6 +15,17 @@ export interface AskedStanding {
   /** Outcomes whose handler has not succeeded; 0 where this team has none. */
   readonly unhandled: number
   readonly oldestUnhandledSeconds: number
+  /** By what name the handler of outcomes is paused; null where this team has none. */
+  readonly handler: string | null
+  /** Of this handler; `tenant` null: of all of it. What is paused everywhere in the team stops it too. */
+  readonly pauses: readonly OutcomePause[]
+}
+export interface OutcomePause {
+  readonly tenant: string | null
+  readonly author: string
+  readonly reason: string
+  /** ISO 8601. */
+  readonly since: string
 }
 export interface AnsweredStanding {
   readonly side: 'answered'
@@ -26,8 +37,13 @@ export interface AnsweredStanding {
 
 const STANDING = `
   select 'asked' as side, c.topic as request, c.owner as peer, coalesce(o.open, 0) as open, coalesce(o.oldest, 0)::float8 as "oldestSeconds",
-    coalesce(o.overdue, 0) as overdue, u.unhandled, coalesce(u.oldest, 0)::float8 as "oldestUnhandledSeconds"
+    coalesce(o.overdue, 0) as overdue, u.unhandled, coalesce(u.oldest, 0)::float8 as "oldestUnhandledSeconds",
+    case when c.handled_since is not null then h.name end as handler,
+    (select coalesce(json_agg(json_build_object('tenant', nullif(p.tenant, ''), 'author', p.author, 'reason', p.reason,
+        'since', to_char(p.since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) order by p.tenant), '[]')
+      from comity.pauses p where p.subscription = h.name and c.handled_since is not null)::text as pauses
   from comity.asks c
+    cross join lateral (select $1::text || '.' || replace(c.topic, '.', '-') as name) h
     left join (
       select topic, count(*)::int as open, extract(epoch from clock_timestamp() - min(asked_at)) as oldest,
         (count(*) filter (where deadline < clock_timestamp()))::int as overdue
@@ -36,10 +52,10 @@ const STANDING = `
     cross join lateral (
       select count(*)::int as unhandled, extract(epoch from clock_timestamp() - min(heard_at)) as oldest
       from (select heard_at from comity.asked a where a.topic = c.topic and outcome is not null and handled_at is null and heard_at >= c.handled_since
-        order by heard_at limit 100000) h
+        order by heard_at limit 100000) heard
     ) u
   union all
-  select 'answered', c.topic, null, count(w.time)::int, coalesce(extract(epoch from clock_timestamp() - min(w.time)), 0)::float8, null, null, null
+  select 'answered', c.topic, null, count(w.time)::int, coalesce(extract(epoch from clock_timestamp() - min(w.time)), 0)::float8, null, null, null, null, null
   from comity.answered c left join lateral (
     select w.time from comity.subscriptions s join comity.waiting_keys k on k.subscription = s.name
       join comity.waiting w on w.subscription = k.subscription and w.key = k.key and w.seq > k.done
@@ -50,10 +66,11 @@ const STANDING = `
   order by side, request`
 
 /** Of every request that this team has been registered for, by `comity migrate`. */
-export async function requestsStanding(database: Queryable): Promise<readonly RequestStanding[]> {
-  const { rows } = await database.query<RequestStanding>(STANDING)
+export async function requestsStanding(database: Queryable, team: string): Promise<readonly RequestStanding[]> {
+  type Row = AnsweredStanding | (Omit<AskedStanding, 'pauses'> & { readonly pauses: string })
+  const { rows } = await database.query<Row>(STANDING, [team])
   return rows.map((row) => {
-    if (row.side === 'asked') return row
+    if (row.side === 'asked') return { ...row, pauses: JSON.parse(row.pauses) as readonly OutcomePause[] }
     const { side, request, open, oldestSeconds } = row
     return { side, request, open, oldestSeconds }
   })

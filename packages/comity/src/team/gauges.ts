@@ -62,7 +62,7 @@ export function gauges(options: {
     return new Map(stats.map((stat: SubscriptionStats) => [stat.subscription, stat]))
   })
 
-  const standing = seldom(() => requestsStanding(database))
+  const standing = seldom(() => requestsStanding(database, declaration.team))
 
   const ending = [
     telemetry.observe(OWN, (observe) => {
