@@ -12,8 +12,11 @@ const WINDOW = 8 * 1024 * 1024
 const LEASES = 10_500
 const settings = { initialWindowSize: WINDOW }
 
-/** @returns the port where it listens; `close` ends it and every connection. */
-export async function emulatorProxy(target) {
+/**
+ * @param may what whoever comes this way has the right to: asked of each call, with its method and the resource that it names. The emulator has no IAM.
+ * @returns the port where it listens; `close` ends it and every connection.
+ */
+export async function emulatorProxy(target, may = undefined) {
   const server = http2.createServer({ settings })
   const sessions = new Set()
   server.on('session', (near) => {
@@ -26,7 +29,10 @@ export async function emulatorProxy(target) {
     near.on('close', () => afterLeases(() => far.destroy(undefined, NGHTTP2_CANCEL)))
     far.on('close', () => near.destroy())
     for (const session of [near, far]) session.on('close', () => sessions.delete(session))
-    near.on('stream', (stream, headers) => forward(stream, headers, far))
+    near.on('stream', (stream, headers) => {
+      if (may === undefined) forward(stream, headers, far)
+      else guard(stream, headers, may, () => forward(stream, headers, far))
+    })
   })
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
   return {
@@ -41,6 +47,37 @@ export async function emulatorProxy(target) {
 /** A client that is gone: what it was given is the emulator's again. */
 function afterLeases(act) {
   setTimeout(act, LEASES).unref()
+}
+
+/** Lets a call through once its first message has said what it is about. */
+function guard(near, headers, may, pass) {
+  near.on('error', () => undefined)
+  let have = Buffer.alloc(0)
+  const look = (chunk) => {
+    have = Buffer.concat([have, chunk])
+    const resource = resourceIn(have)
+    if (resource === undefined) return
+    near.off('data', look)
+    near.pause()
+    near.unshift(have)
+    const method = headers[':path'].slice(headers[':path'].lastIndexOf('/') + 1)
+    if (may(method, resource)) return pass()
+    const denied = { 'grpc-status': '7', 'grpc-message': 'User not authorized to perform this action.' }
+    near.respond({ [HTTP2_HEADER_STATUS]: 200, 'content-type': 'application/grpc', ...denied }, { endStream: true })
+  }
+  near.on('data', look)
+}
+
+/** The first field of every request of Pub/Sub is the name that it is about; before it come five bytes of gRPC's, a tag and the name's length. */
+function resourceIn(bytes) {
+  if (bytes.length < 7) return undefined
+  let [length, at, shift] = [0, 6, 0]
+  for (; at < bytes.length; shift += 7) {
+    const byte = bytes[at++]
+    length |= (byte & 0x7f) << shift
+    if (byte < 0x80) return bytes.length < at + length ? undefined : bytes.toString('utf8', at, at + length)
+  }
+  return undefined
 }
 
 function forward(near, headers, far) {

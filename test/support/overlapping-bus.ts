@@ -25,6 +25,7 @@ export function overlappingBus(options: MemoryBusOptions = {}): MemoryBus {
           return step.name.endsWith('~0') ? [{ ...step, name: step.name.slice(0, -2) }] : []
         })
       },
+      isSubscribed: (topic, subscription) => transport.isSubscribed(topic, copiesOf(subscription)[0] as string),
       async receive(name, handler, given) {
         const copy = copiesOf(name).find((one) => !taken.has(one)) as string
         taken.add(copy)

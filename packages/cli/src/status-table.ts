@@ -32,10 +32,10 @@ export function statusText(reports: readonly TeamReport[], width: number): strin
 /** What nobody has to be told in a table of numbers; that no process runs is seen by what grows. */
 const QUIET: ReadonlySet<SubscriptionState> = new Set(['working', 'idle', 'unattended'])
 
-/** LAG: messages behind; OLDEST and FRESH: how old what is behind is; WAITING: messages in lines of keys that wait. */
+/** LAG: messages behind, or requests whose outcome was not heard; OLDEST and FRESH: how old what is behind is; WAITING: messages in lines of keys that wait. */
 function rowsOf(report: TeamReport): readonly Row[] {
   if ('error' in report) return [`${pc.bold(report.team)}  ${pc.red(report.error.code)}`]
-  const { outbox, subscriptions, replicas } = report
+  const { outbox, subscriptions, replicas, requests } = report
   const relay =
     outbox.relay === null ? '' : pc.dim(`  relayed by ${outbox.relay.holder.split(':', 2).join(':')}, term ${outbox.relay.term}`)
   const rows: Row[] = [pc.bold(report.team) + (outbox.topics.length === 0 ? '' : relay)]
@@ -71,6 +71,11 @@ function rowsOf(report: TeamReport): readonly Row[] {
     }
     const filling = replica?.backfill && fillingText(replica.backfill)
     if (filling) rows.push([{ text: '  backfill' }, { text: filling, paint: pc.cyan }, NONE, NONE, NONE, NONE, NONE])
+  }
+  for (const { side, request, open, oldestSeconds } of requests) {
+    if (side === 'asked')
+      rows.push([{ text: '  asks' }, { text: request }, count(open, pc.yellow), age(open === 0 ? null : oldestSeconds), NONE, NONE, NONE])
+    else if (open > 0) rows.push([{ text: '  asked' }, { text: request }, NONE, age(oldestSeconds), count(open, pc.red), NONE, NONE])
   }
   return rows
 }

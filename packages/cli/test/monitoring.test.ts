@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { entity, event } from '@comity/contract'
+import { stripVTControlCharacters } from 'node:util'
+import { entity, event, request } from '@comity/contract'
 import { metrics } from '@opentelemetry/api'
 import { type Database, memoryBus, PermanentError, type Queryable, type Team, type Transport, team } from 'comity'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -11,6 +12,7 @@ import { z } from 'zod'
 import { freshDatabase } from '../../../test/support/postgres.ts'
 import { promtool, promtoolIsHere } from '../../../test/support/promtool.ts'
 import { collectMetrics, type Monitoring, monitoring } from '../src/monitoring.ts'
+import { statusText } from '../src/status-table.ts'
 
 const rules = fileURLToPath(new URL('../monitoring/prometheus-rules.yml', import.meta.url))
 
@@ -18,6 +20,8 @@ const Customer = entity('crm.customer', { key: 'id', state: z.object({ id: z.str
 const Product = entity('crm.product', { key: 'id', state: z.object({ id: z.string(), name: z.string() }) })
 const Bounced = event('crm.email-bounced', { key: 'id', data: z.object({ id: z.string() }) })
 const Order = event('shop.order', { key: 'id', data: z.object({ id: z.string() }) })
+
+const Change = request('crm.change-customer', { entity: Customer, key: 'id', data: z.object({ id: z.string() }) })
 
 const bus = memoryBus()
 const outside = bus.connect()
@@ -102,12 +106,24 @@ suite(
     beforeAll(async () => {
       server = await monitoring(teams, { port: 0, host: '127.0.0.1', metrics: await collectMetrics() })
       await outside.provision({ topics: [Customer, Product, Bounced].map(({ name }) => ({ name, team: 'crm' })), subscriptions: [] })
-      const declaredCrm = team('crm').owns(Customer).owns(Product).publishes(Bounced)
+      const declaredCrm = team('crm')
+        .owns(Customer)
+        .owns(Product)
+        .publishes(Bounced)
+        .answers(Change, ({ key }) => {
+          if (key === 'hard') throw new PermanentError('this one never works')
+        })
+      // Who asks does not start before somebody answers.
+      const answered = declaredCrm.with({ database: 'postgres://nobody', transport: outside })
+      await answered.provision()
       const declaredMarketing = team('marketing')
         .keeps(Customer, { fields: ['email'], freshness: '1s' })
         .keeps(Product, { fields: ['name'], freshness: '1h' })
         .on(Bounced, ({ key }) => {
           if (key === 'bad') throw new PermanentError('this one never works')
+        })
+        .asks(Change, ({ key }) => {
+          if (key === 'unreadable') throw new Error('it can not be handled yet')
         })
         .on(Bounced, ({ key }) => (key === 'slow' ? released : undefined), { name: 'slow', timeout: '10m' })
       ;[crm, marketing] = await Promise.all([run(declaredCrm), run(declaredMarketing)])
@@ -119,6 +135,8 @@ suite(
       metrics.disable()
     }, 60_000)
 
+    const ask = (id: string) => marketing.db.transaction((tx) => marketing.team.ask(tx, Change, { id }))
+
     test('none fires while everything is well', async () => {
       let healthy: ReadonlyMap<string, number> = new Map()
       await crm.db.transaction((tx) => crm.team.publish(tx, Customer, { id: 'c1', email: 'c1@example.com' }))
@@ -128,15 +146,34 @@ suite(
       await expect.poll(filled, WAIT).toEqual(['ready', 'ready'])
       await crm.db.transaction((tx) => crm.team.publish(tx, Product, { id: 'p1', name: 'Hammer' }))
       await crm.db.transaction((tx) => crm.team.publish(tx, Bounced, { id: 'c1' }))
+      expect(await (await ask('c1')).outcome(WAIT)).toMatchObject({ state: 'accepted' })
       await crm.team.drained()
       await marketing.team.caughtUp()
       await expect
         .poll(async () => {
           healthy = await scrape()
-          return [...teams.map(({ name }) => shown(healthy, 'comity_relay_leading', name)), shown(healthy, 'comity_outbox_pending', 'crm')]
+          return [
+            ...teams.map(({ name }) => shown(healthy, 'comity_relay_leading', name)),
+            shown(healthy, 'comity_outbox_pending', 'crm'),
+            shown(healthy, 'comity_request_decided_total', 'crm.change-customer', 'accepted'),
+            ...['open', 'open_age', 'overdue', 'unhandled_age'].map((name) => shown(healthy, `comity_request_${name}`, 'marketing')),
+            shown(healthy, 'comity_request_unanswered_age', 'crm'),
+          ]
         }, WAIT)
-        .toEqual([1, 1, 0])
+        .toEqual([1, 1, 0, 1, 0, 0, 0, 0, 0])
       await expectFiring(healthy, [])
+    })
+
+    test('what is asked of a subscription that does not read is as unanswered as what waits in a line', async () => {
+      await crm.db.query(`insert into comity.pauses values ('crm.crm-change-customer', '', 'operator', 'a test', 'a test')`)
+      const unanswered = async () => {
+        // Until the pause counts it is decided all the same.
+        await ask('c1')
+        return shown(await scrape(), 'comity_request_unanswered_age', 'crm.change-customer')
+      }
+      await expect.poll(unanswered, WAIT).toBeGreaterThan(0.5)
+      await crm.db.query(`delete from comity.pauses`)
+      await expect.poll(async () => (await marketing.team.status()).requests, WAIT).toMatchObject([{ side: 'asked', open: 0 }])
     })
 
     test('that nothing runs is an alert too', () => expectFiring(new Map(), ['alertname="ComityNotRunning"']))
@@ -173,6 +210,16 @@ suite(
       await expect.poll(async () => shown(await scrape(), 'comity_subscription_lag', 'marketing.slow'), WAIT).toBe(0)
       await bounce('slow')
 
+      // A request that its owner can not decide, for a time and beyond its deadline by the asker's clock; an outcome that is not handled.
+      await ask('hard')
+      await (await ask('unreadable')).outcome(WAIT)
+      const inLine = async () => (await crm.db.query(`select from comity.waiting where key = 'hard'`)).rows.length
+      await expect.poll(inLine, WAIT).toBe(1)
+      await crm.db.query(`update comity.waiting set time = time - interval '20 minutes' where key = 'hard'`)
+      await marketing.db.query(`update comity.asked set deadline = now() - interval '1 minute' where key = 'hard'`)
+      await marketing.db.query(`update comity.asks set handled_since = now() - interval '1 day'`)
+      await marketing.db.query(`update comity.asked set heard_at = heard_at - interval '20 minutes' where key = 'unreadable'`)
+
       let troubled: ReadonlyMap<string, number> = new Map()
       const seen = async (): Promise<readonly unknown[]> => {
         // Who runs elsewhere goes on to say so: silent for 15 seconds it would be taken for gone.
@@ -188,9 +235,13 @@ suite(
           (shown(troubled, 'comity_replica_freshness', 'marketing.crm-customer') ?? 0) > 1,
           shown(troubled, 'comity_waiting_keys', 'marketing.crm-email-bounced', 'parked'),
           shown(troubled, 'comity_subscription_lag', 'marketing.slow'),
+          shown(troubled, 'comity_request_open', 'marketing'),
+          (shown(troubled, 'comity_request_unanswered_age', 'crm') ?? 0) > 1200,
+          shown(troubled, 'comity_request_overdue', 'marketing'),
+          (shown(troubled, 'comity_request_unhandled_age', 'marketing') ?? 0) > 1200,
         ]
       }
-      await expect.poll(seen, WAIT).toEqual([1, true, 0, 0, 1, 1, true, 1, 1])
+      await expect.poll(seen, WAIT).toEqual([1, true, 0, 0, 1, 1, true, 1, 1, 1, true, 1, true])
       await expectFiring(troubled, [
         alert('ComityBrokerTrouble', 'shop'),
         alert('ComityOutboxOld', 'shop'),
@@ -203,10 +254,24 @@ suite(
         alert('ComitySubscriptionStuck', 'marketing', 'marketing.crm-customer'),
         alert('ComityKeysParked', 'marketing', 'marketing.crm-email-bounced'),
         alert('ComitySubscriptionStuck', 'marketing', 'marketing.slow'),
+        alert('ComityKeysParked', 'crm', 'crm.crm-change-customer'),
+        alert('ComityRequestUnanswered', 'crm'),
+        alert('ComityRequestOverdue', 'marketing'),
+        alert('ComityOutcomeUnhandled', 'marketing'),
       ])
       const provoked = readFileSync(fileURLToPath(import.meta.url), 'utf8')
       const all = [...readFileSync(rules, 'utf8').matchAll(/- alert: (\w+)/g)].map(([, name]) => name as string)
       expect(all.filter((name) => !provoked.includes(`${name}'`) && !provoked.includes(`${name}"`))).toEqual([])
+      expect((await marketing.team.status()).problems).toContainEqual(
+        expect.stringMatching(/^1 requests crm\.change-customer are overdue: crm has not answered/),
+      )
+      const table = stripVTControlCharacters(statusText([await crm.team.status(), await marketing.team.status()], 120))
+      // No outcome yet; and at its owner a message in a line, 20 minutes old.
+      expect(table).toMatch(/^ {2}asks +crm\.change-customer +1 +\d/m)
+      expect(table).toMatch(/^ {2}asked +crm\.change-customer +20m +1$/m)
+      expect((await marketing.team.status()).problems).toContainEqual(
+        expect.stringMatching(/^1 outcomes of crm\.change-customer are not handled, the oldest for 12\d\d s/),
+      )
       expect((await marketing.team.status()).problems).toContainEqual(
         expect.stringMatching(/^public\.crm_customer is \d+ s behind its owner, and its objective is 1 s$/),
       )

@@ -194,6 +194,21 @@ export function googlePubsubTransport(options: GooglePubsubOptions): GooglePubsu
     }
   }
 
+  /**
+   * A subscription of another team is hidden: to ask for it is forbidden, whether it is there or not. Its topic lists it by name for whoever may
+   * view the topic, as those who send to it may.
+   */
+  async function isSubscribed(topic: string, subscription: string): Promise<boolean> {
+    const client = await clients.publisher()
+    try {
+      const [names] = await client.listTopicSubscriptions({ topic: topicPath(settings, topic) }, { timeout: publishTimeout })
+      return names.includes(subscriptionPath(settings, subscription))
+    } catch (error) {
+      if (saysNotFound(error)) return false
+      throw translateServiceError(error, { topic, needs: `roles/pubsub.viewer on the topic ${topic}` })
+    }
+  }
+
   async function receive(name: string, handler: DeliveryHandler, given: ReceiveOptions): Promise<void> {
     const signal = AbortSignal.any([given.signal, closing.signal])
     if (signal.aborted) return
@@ -262,6 +277,7 @@ export function googlePubsubTransport(options: GooglePubsubOptions): GooglePubsu
     provision: (plan, given) => open(() => provisionObjects({ clients, settings, plan, dryRun: given?.dryRun === true })),
     send: (topic, messages, given = {}) => open(() => send(topic, messages, given)),
     buckets: (topic) => open(() => bucketCount(topic)),
+    isSubscribed: (topic, subscription) => open(() => isSubscribed(topic, subscription)),
     receive: (name, handler, given) =>
       open(async () => {
         const call = receive(name, handler, given)

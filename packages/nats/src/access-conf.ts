@@ -1,5 +1,5 @@
 import type { ProvisionPlan } from 'comity/transport'
-import { counterOf, inboxOf, newsOf, readerOf, storeOf, streamOf, subjectOf } from './names.ts'
+import { counterOf, inboxOf, newsOf, peekOf, readerOf, storeOf, streamOf, subjectOf, toToken } from './names.ts'
 
 /**
  * The users of one account, as text of nats-server.conf: the operator, who provisions, and one for each team of the plan, with no right but those
@@ -53,6 +53,10 @@ function publishedBy(team: string, { topics, subscriptions }: ProvisionPlan, def
     const stream = streamOf(topic.name)
     subjects.push(subjectOf(topic.name, '*'), `$JS.API.STREAM.INFO.${stream}`, `$JS.API.STREAM.MSG.GET.${stream}`)
   }
+  // Whoever sends to a team may see that it reads.
+  for (const topic of topics.filter((each) => each.team !== team && !each.shared && each.senders?.includes(team)))
+    for (const reader of subscriptions.filter((each) => each.topic === topic.name && each.team === topic.team))
+      subjects.push(peekOf(reader.team, `subscriptions.${toToken(reader.name)}`))
   for (const { name, topic } of subscriptions.filter((each) => each.team === team)) {
     const stream = streamOf(topic)
     const buckets = topics.find((each) => each.name === topic)?.buckets ?? defaultBuckets

@@ -28,6 +28,8 @@ export const counterOf = (subscription: string): string => `${toToken(subscripti
 
 /** The key-value bucket in which a team keeps its leases, positions and claims: a stream `KV_…` with one subject per key. */
 export const storeOf = (team: string): string => `comity-${toToken(team)}`
+/** Where one key of that store is read by its name. */
+export const peekOf = (team: string, key: string): string => `$JS.API.DIRECT.GET.KV_${storeOf(team)}.$KV.${storeOf(team)}.${key}`
 /** Where processes of a team tell each other that a subscription's leases have changed. */
 export const newsOf = (team: string, subscription: string | '*'): string =>
   `comity.news.${toToken(team)}.${subscription === '*' ? '*' : toToken(subscription)}`

@@ -28,7 +28,7 @@ import { provision, remove } from './provision.ts'
 import { Receiver, type ReceiverContext } from './receiver.ts'
 import { Subscription } from './subscriptions.ts'
 import { TopicSender } from './topic-sender.ts'
-import { safeTopicStream, topicStream } from './topic-stream.ts'
+import { findStream, safeTopicStream, topicStream } from './topic-stream.ts'
 import { Turnstile } from './turnstile.ts'
 import { Upkeep } from './upkeep.ts'
 
@@ -203,6 +203,12 @@ export function natsTransport(options: NatsTransportOptions): NatsTransport {
     async buckets(topic) {
       assertOpen()
       return (await topicStream(connection, topic)).buckets
+    },
+    async isSubscribed(topic, subscription) {
+      assertOpen()
+      // A topic that is there was made after the store of its team.
+      if ((await findStream(connection, topic)) === undefined) return false
+      return (await new Subscription(connection, subscription).seen())?.topic === topic
     },
     async receive(subscription, handler, given) {
       assertOpen()

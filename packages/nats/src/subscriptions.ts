@@ -33,6 +33,11 @@ export class Subscription {
     }
   }
 
+  /** As anybody may see it who sends to its topic; undefined if there is none. What has changed a moment ago may be missing. */
+  async seen(): Promise<LeaseTable | undefined> {
+    return this.store.peek<LeaseTable>(`subscriptions.${this.#token}`)
+  }
+
   async table(): Promise<Stored<LeaseTable>> {
     const found = await this.find()
     if (found === undefined) throw new SubscriptionUnknown({ subscription: this.name })

@@ -1,7 +1,8 @@
 import type { MsgHdrs } from '@nats-io/transport-node'
+import { TransportFailed } from 'comity/transport'
 import { type ApiAnswer, type Connection, refusal } from './connection.ts'
 import { NatsTeamUnknown } from './errors.ts'
-import { storeOf } from './names.ts'
+import { peekOf, storeOf } from './names.ts'
 import { rawHeaders } from './wire-message.ts'
 
 export interface Stored<T> {
@@ -47,6 +48,19 @@ export class TeamStore {
     if (answer.error) throw refusal(answer.error, verb)
     const { seq, data = '', time } = answer.message
     return { value: JSON.parse(Buffer.from(data, 'base64').toString()) as T, revision: seq, storedAt: new Date(time) }
+  }
+
+  /**
+   * Of one key, by a subject that names it, so that the right to this one alone can be given. A replica may answer that is behind. Undefined if the
+   * key is not there; where there is no store of that team the server does not answer at all.
+   */
+  async peek<T>(key: string): Promise<T | undefined> {
+    const subject = peekOf(this.team, key)
+    const found = await this.#connection.request(subject)
+    const { code = 0, description = 'no answer' } = found.headers ?? {}
+    if (code === 404) return undefined
+    if (code >= 300) throw new TransportFailed({ transport: 'nats', reason: `${subject}: ${description}` })
+    return found.json<T>()
   }
 
   /** Writes the key if its revision is still the given one (0: it is not there). Answers the new revision; undefined = somebody was faster. */

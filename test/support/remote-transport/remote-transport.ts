@@ -222,7 +222,7 @@ export async function remoteTransport(url: string, { answerTimeout = 4000 }: Rem
 
   const methods = Object.fromEntries(
     hello.methods.map((method) => [method, (...args: readonly unknown[]) => ready(() => call(method, args))]),
-  ) as unknown as Pick<Transport, 'provision' | 'buckets' | 'claim' | 'stats' | 'seek' | 'remove' | 'access'>
+  ) as unknown as Pick<Transport, 'provision' | 'buckets' | 'isSubscribed' | 'claim' | 'stats' | 'seek' | 'remove' | 'access'>
   return {
     ...methods,
     name: hello.name,

@@ -1,4 +1,4 @@
-import { listSubscriptions, listTenants } from 'comity/admin'
+import { type AskedStanding, listSubscriptions, listTenants } from 'comity/admin'
 import { Command } from 'commander'
 import pc from 'picocolors'
 import { type ActOptions, act, withAct } from '../act.ts'
@@ -12,12 +12,14 @@ interface PauseOptions extends ActOptions {
 
 const PAUSE_HELP = `
 A subscription stops reading, its position and backlog are kept. A tenant's messages wait in the lines of their keys while the
-others go on; without a subscription, in all of them. It counts at once, in every process.
+others go on; without a subscription, in all of them. What .asks(…) does with outcomes is paused by the name that a subscription
+of the request would have; outcomes are heard, and wait. It counts at once, in every process.
 
 Exit codes: 0 = done; 1 = error.
 
 Example:
   $ comity pause crm.marketing-email-sent --reason 'third party is down'
+  $ comity pause marketing.crm-change-customer-email --reason 'a bug'
   $ comity pause --team crm --tenant agency-7 --reason 'floods us'`
 
 const RESUME_HELP = `
@@ -51,17 +53,26 @@ function run(kind: 'pause' | 'resume', options: PauseOptions, subscription?: str
       const affected = (await listSubscriptions(team.declaration, team.environment)).filter(
         ({ name }) => subscription === undefined || name === subscription,
       )
+      const outcomes = (await team.status()).requests.filter(
+        (one): one is AskedStanding & { handler: string } =>
+          one.side === 'asked' && one.handler !== null && (subscription ?? one.handler) === one.handler,
+      )
       const [waits] = tenant === undefined ? [] : (await listTenants(team.environment, given({ tenant, subscription }))).items
       const lag = affected.reduce((sum, one) => sum + (one.lag ?? 0), 0)
       const counts = {
         subscriptions: affected.map(({ name }) => name),
         lag,
+        outcomes: Object.fromEntries(outcomes.map(({ handler, unhandled }) => [handler, unhandled])),
         ...(tenant === undefined ? {} : { waiting: waits?.waiting ?? 0 }),
       }
       if (options.json) console.log(JSON.stringify({ team: team.name, dryRun: true, ...counts }))
       else
         console.log(
-          `${pc.bold(team.name)}: this ${kind}s ${what}: ${affected.length} subscriptions, ${lag} messages on their way${tenant === undefined ? '' : `, ${waits?.waiting ?? 0} of the tenant waiting`}`,
+          [
+            `${pc.bold(team.name)}: this ${kind}s ${what}: ${affected.length} subscriptions, ${lag} messages on their way`,
+            ...(tenant === undefined ? [] : [`${waits?.waiting ?? 0} of the tenant waiting`]),
+            ...outcomes.map(({ handler, unhandled }) => `${unhandled} outcomes for ${handler}`),
+          ].join(', '),
         )
       return 0
     }

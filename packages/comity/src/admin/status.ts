@@ -3,6 +3,7 @@ import type { Environment } from '../catalog/environment.ts'
 import { captureProblems } from '../outbox/capture/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { quoteIdentifier } from '../postgres/quote.ts'
+import { type RequestStanding, requestsStanding } from '../request/standing.ts'
 import { type Backfill, listBackfills } from './reads/list-backfills.ts'
 import { type Pause, type SubscriptionStatus, subscriptionStatuses } from './subscription-status.ts'
 
@@ -13,6 +14,8 @@ export interface TeamStatus {
   readonly outbox: OutboxStatus
   readonly subscriptions: readonly SubscriptionStatus[]
   readonly replicas: readonly ReplicaStatus[]
+  /** What this team asks of others, and what is asked of it. */
+  readonly requests: readonly RequestStanding[]
   /** What needs someone, in words; empty = nothing does. */
   readonly problems: readonly string[]
 }
@@ -87,10 +90,11 @@ export async function teamStatus(
   environment: Pick<Environment, 'team' | 'namespace' | 'transport'> & { readonly database: Queryable },
 ): Promise<TeamStatus> {
   const { database, team } = environment
-  const [outbox, subscriptions, captures] = await Promise.all([
+  const [outbox, subscriptions, captures, requests] = await Promise.all([
     outboxStatus(database),
     subscriptionStatuses(declaration, environment),
     captureProblems(database),
+    requestsStanding(database, team),
   ])
   const replicas = await Promise.all(
     declaration.keeps.map(async (kept): Promise<ReplicaStatus> => {
@@ -110,7 +114,14 @@ export async function teamStatus(
       }
     }),
   )
-  const status = { team, at: new Date().toISOString(), outbox: { topics: topicsOf(declaration), ...outbox }, subscriptions, replicas }
+  const status = {
+    team,
+    at: new Date().toISOString(),
+    outbox: { topics: topicsOf(declaration), ...outbox },
+    subscriptions,
+    replicas,
+    requests,
+  }
   const problems = [...captures.map(({ topic, problem, command }) => `${topic}: ${problem}; run "${command}"`), ...problemsOf(status)]
   return { ...status, problems }
 }
@@ -175,6 +186,17 @@ function problemsOf(status: Omit<TeamStatus, 'problems'>): readonly string[] {
         `${audit.named} rows of ${table} are not as their owner has them: "comity audit list" shows which; "comity audit --repair" mends them`,
       )
   }
+  for (const one of status.requests) {
+    if (one.side === 'answered') continue
+    problems.push(...pausedOutcomes(one))
+    const { request, peer, overdue, unhandled, oldestUnhandledSeconds: oldest } = one
+    if (overdue > 0)
+      problems.push(`${overdue} requests ${request} are overdue: ${peer} has not answered; "comity requests --overdue" lists them`)
+    if (oldest > 60)
+      problems.push(
+        `${unhandled} outcomes of ${request} are not handled, the oldest for ${Math.round(oldest)} s: "comity requests show" says why`,
+      )
+  }
   return problems
 }
 
@@ -197,6 +219,15 @@ function subscriptionProblems(subscription: SubscriptionStatus): readonly string
     problems.push(`${expired} messages for ${name} were not taken in time, and the broker's retention has removed them`)
   if (lagUnknown !== null && state !== 'orphaned') problems.push(`the lag of ${name} is unknown: ${lagUnknown}`)
   return problems
+}
+
+function pausedOutcomes({ request, handler, pauses }: Extract<RequestStanding, { side: 'asked' }>): readonly string[] {
+  const all = pauses.find(({ tenant }) => tenant === null)
+  const tenants = pauses.flatMap((pause) => (pause.tenant === null ? [] : [{ tenant: pause.tenant }]))
+  const said =
+    all &&
+    `outcomes of ${request} are not handled, as ${all.author} has paused that since ${all.since}: ${all.reason}; "comity resume ${handler}" ends it`
+  return [...(said ? [said] : []), ...(tenants.length > 0 ? [`${tenants.length} tenants are paused in ${handler} (${few(tenants)})`] : [])]
 }
 
 function few(pauses: readonly { readonly tenant: string }[]): string {

@@ -3,7 +3,6 @@ import { type Declaration, inNamespace } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
 import { logEvent, systemClock } from '../foundation/index.ts'
 import { arrayLiteral } from '../postgres/array-literal.ts'
-import { SubscriptionUnknown, TransportForbidden } from '../transport/index.ts'
 import { RequestUnanswered } from './errors.ts'
 
 /** A broker that does not answer by then, in milliseconds, keeps nobody from starting. */
@@ -18,20 +17,15 @@ const REMEMBER = 'update comity.asks set answered_at = clock_timestamp() where t
  */
 export async function verifyAsked({ asks }: Declaration, environment: Environment): Promise<void> {
   const { team, namespace, database, transport, logger } = environment
-  const { stats } = transport
   const { rows } = await database.query<{ topic: string }>(KNOWN)
   const open = asks.filter(({ name }) => !rows.some(({ topic }) => topic === name))
-  if (open.length === 0 || stats === undefined) return
   const seen = await Promise.all(
     open.map(async (request): Promise<'answered' | 'nobody' | 'unknown'> => {
       const late = new AbortController()
-      const name = inNamespace(namespace, answeringSubscription(request))
-      const asked = stats.call(transport, [name]).then(
-        () => 'answered' as const,
+      const [topic, reader] = [request.name, answeringSubscription(request)].map((name) => inNamespace(namespace, name)) as [string, string]
+      const asked = transport.isSubscribed(topic, reader).then(
+        (there) => (there ? ('answered' as const) : ('nobody' as const)),
         (error: unknown) => {
-          // Whoever may not look at it is told so only where there is something to look at.
-          if (error instanceof TransportForbidden) return 'answered' as const
-          if (error instanceof SubscriptionUnknown) return 'nobody' as const
           logEvent(logger, 'comity.control.unverified', { error })
           return 'unknown' as const
         },

@@ -25,16 +25,19 @@ export type OutcomeMessage<R extends Request = Request> = {
 
 export type OutcomeHandler<R extends Request, Context> = (outcome: OutcomeMessage<R>, context: Context) => Promise<void> | void
 
+/* A tenant's pause is of this handler (named as a subscription of the request would be) or of all that the team does. */
+const RUNS = `
+  not exists (select from comity.pauses p where p.subscription in ('', $2::text || '.' || replace(a.topic, '.', '-')) and p.tenant in ('', a.tenant))`
 /* What was heard before anybody handled outcomes of this request stays as it is. */
 const UNHANDLED = `
   select a.id, a.topic from comity.asked a join comity.asks c using (topic)
   where a.topic = any ($1::text::text[]) and a.outcome is not null and a.handled_at is null and a.heard_at >= c.handled_since
-    and (a.retry_at is null or a.retry_at <= clock_timestamp())
+    and (a.retry_at is null or a.retry_at <= clock_timestamp()) and ${RUNS}
   order by a.heard_at limit 50`
 const TAKE = `
   select a.key, a.tenant, a.data, a.outcome, a.reason, a.detail, a.owner_version::text as version, a.attempts,
     to_char(a.decided_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as decided
-  from comity.asked a where a.id = $1::text and a.outcome is not null and a.handled_at is null for update skip locked`
+  from comity.asked a where a.id = $1::text and a.outcome is not null and a.handled_at is null and ${RUNS} for update skip locked`
 const HANDLED = `
   update comity.asked set handled_at = clock_timestamp(), retry_at = null, problem = null where id = $1::text`
 const FAILED = `
@@ -60,7 +63,7 @@ interface Taken {
 /**
  * Runs an asker's handlers of outcomes: `row locked → handler → row marked`, in one transaction, so that the effect of each outcome happens once,
  * in whichever process. One that fails is tried again, ever later, up to ten minutes; it holds up no other, for outcomes are independent of each
- * other. Where an owner decides anew what it had forgotten (its database went back), its later outcome is handled too.
+ * other. What is paused waits where it is, in the order in which it was heard. Where an owner decides anew what it had forgotten (its database went back), its later outcome is handled too.
  */
 export function handlingOutcomes<Tx>(options: {
   readonly team: string
@@ -77,7 +80,7 @@ export function handlingOutcomes<Tx>(options: {
 
   async function runOnce(signal: AbortSignal): Promise<'busy' | 'idle'> {
     if (!mayRun()) return 'idle'
-    const { rows } = await database.query<{ id: string; topic: string }>(UNHANDLED, [topics])
+    const { rows } = await database.query<{ id: string; topic: string }>(UNHANDLED, [topics, team])
     const began = clock.monotonic()
     for (const { id, topic } of rows) {
       if (signal.aborted || !mayRun()) return 'idle'
@@ -95,8 +98,8 @@ export function handlingOutcomes<Tx>(options: {
       await permit(() =>
         database.transaction(async (tx) => {
           const sql = database.join(tx)
-          const [taken] = (await sql.query<Taken>(TAKE, [id])).rows
-          // Another process has it.
+          const [taken] = (await sql.query<Taken>(TAKE, [id, team])).rows
+          // Another process has it, or it was paused meanwhile.
           if (taken === undefined) return
           attempts = taken.attempts
           const late = (): Error => new HandlerTimeout({ subscription: `${one.request.name} ${id}`, limit: `${one.timeout} ms` })

@@ -8,7 +8,7 @@ import type { Relay } from '../relay/relay.ts'
 import type { AppliedKeys } from '../replica/replica.ts'
 import type { Transport } from '../transport/index.ts'
 import { outcomesHeard } from './outcomes-heard.ts'
-import { telling } from './telling.ts'
+import { type Told, telling } from './telling.ts'
 import { endingWaiting, requestUpkeep } from './upkeep.ts'
 
 export interface RequestsOptions {
@@ -21,6 +21,7 @@ export interface RequestsOptions {
   /** Whether this process hears outcomes. */
   readonly receives: boolean
   readonly heard: AppliedKeys
+  readonly onTold?: (decision: Told) => void
   readonly mayRun: () => boolean
   readonly cleared: (signal: AbortSignal) => Promise<AbortSignal>
   readonly clock?: Clock
@@ -41,7 +42,13 @@ export function requests(options: RequestsOptions): {
   const services: Service[] = []
   const leads = (): boolean => mayRun() && relay?.progress.leading === true
   const tells = answers.length > 0 && relay !== undefined
-  const teller = telling({ database, speaker: { team, transport, topicNamed: brokerName }, leads, ...common })
+  const teller = telling({
+    database,
+    speaker: { team, transport, topicNamed: brokerName },
+    leads,
+    ...(options.onTold && { onTold: options.onTold }),
+    ...common,
+  })
   const tellSoon = (): void => {
     if (tells) teller.wake()
   }

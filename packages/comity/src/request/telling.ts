@@ -28,6 +28,14 @@ interface Untold {
   readonly decided: string
 }
 
+/** What was decided about one request. */
+export interface Told {
+  /** The contract's name. */
+  readonly request: string
+  readonly outcome: OutcomeState
+  readonly reason: string | null
+}
+
 /**
  * Whoever relays tells the askers what was decided, until the broker has it. Each asker has a topic of its own; one that can't be told (nobody has
  * provisioned it, say) holds up none of the others, and is tried again.
@@ -36,10 +44,12 @@ export function telling(options: {
   readonly database: Queryable
   readonly speaker: CopyingSpeaker
   readonly leads: () => boolean
+  /** Each decision once, but for a process that dies between telling and recording it. */
+  readonly onTold?: (decision: Told) => void
   readonly clock?: Clock
   readonly logger?: Logger
 }): Loop {
-  const { database, speaker, leads, clock = systemClock, logger = silentLogger } = options
+  const { database, speaker, leads, onTold = () => undefined, clock = systemClock, logger = silentLogger } = options
   const resting = new Map<string, { readonly until: number; readonly failures: number }>()
 
   async function runOnce(): Promise<'busy' | 'idle'> {
@@ -73,6 +83,7 @@ export function telling(options: {
       arrayLiteral(untold.map(({ id }) => id)),
       arrayLiteral(untold.map(({ tellings }) => String(tellings))),
     ])
+    for (const { tellings, topic: request, outcome, reason } of untold) if (tellings === 0) onTold({ request, outcome, reason })
     return true
   }
 

@@ -1,6 +1,7 @@
 import { type Declaration, inNamespace, subscriptionsOf } from '../catalog/declaration.ts'
 import type { Observe, Telemetry } from '../foundation/telemetry/index.ts'
 import type { Queryable } from '../postgres/database.ts'
+import { requestsStanding } from '../request/standing.ts'
 import type { WaitingReason } from '../subscription/waiting-line.ts'
 import type { SubscriptionStats, Transport } from '../transport/transport.ts'
 import type { Parts } from './parts.ts'
@@ -61,6 +62,8 @@ export function gauges(options: {
     return new Map(stats.map((stat: SubscriptionStats) => [stat.subscription, stat]))
   })
 
+  const standing = seldom(() => requestsStanding(database, declaration.team))
+
   const ending = [
     telemetry.observe(OWN, (observe) => {
       observe('comity.cleared', clearance.identity === undefined ? 0 : 1, team)
@@ -88,7 +91,27 @@ export function gauges(options: {
         if (kind === 'replica') observe('comity.replica.freshness', stat.backlog === 0 ? 0 : age, of(name))
       }
     }),
+    ...(declaration.asks.length + declaration.answers.length > 0 ? [telemetry.observe(REQUESTS, showRequests)] : []),
   ]
+
+  async function showRequests(observe: Observe): Promise<void> {
+    const [now, all] = [Date.now(), await standing()]
+    const on = (request: string) => ({ ...team, 'messaging.destination.name': request }) as const
+    for (const one of all) {
+      if (one.side === 'answered' || !declaration.asks.some(({ name }) => name === one.request)) continue
+      observe('comity.request.open', one.open, on(one.request))
+      observe('comity.request.open_age', one.oldestSeconds, on(one.request))
+      observe('comity.request.overdue', one.overdue, on(one.request))
+      observe('comity.request.unhandled_age', one.oldestUnhandledSeconds, on(one.request))
+    }
+    // A broker that does not answer leaves out what is at the broker.
+    const stats = await lags().catch((): Awaited<ReturnType<typeof lags>> => new Map())
+    for (const { name, contract } of declaration.answers) {
+      const waiting = all.find(({ side, request }) => side === 'answered' && request === contract.name)?.oldestSeconds ?? 0
+      const sentAt = stats.get(inNamespace(namespace, name))?.oldestSentAt?.getTime() ?? now
+      observe('comity.request.unanswered_age', Math.max(waiting, (now - sentAt) / 1000, 0), on(contract.name))
+    }
+  }
 
   /** What this process has received and not ended, where the broker does not count. */
   function ownLags(): ReadonlyMap<string, SubscriptionStats> {
@@ -142,6 +165,13 @@ const COUNTED = [
   'comity.waiting.keys',
   'comity.waiting.messages',
   'comity.replica.conflicts',
+] as const
+const REQUESTS = [
+  'comity.request.open',
+  'comity.request.open_age',
+  'comity.request.overdue',
+  'comity.request.unhandled_age',
+  'comity.request.unanswered_age',
 ] as const
 const LAGS = ['comity.subscription.lag', 'comity.subscription.oldest_age', 'comity.replica.freshness'] as const
 

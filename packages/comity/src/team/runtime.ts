@@ -92,6 +92,12 @@ export function runtime<Tx>(
     brokerName: (name) => inNamespace(namespace, name),
     mayRun: () => cleared.identity !== undefined,
     cleared: (signal) => cleared.cleared(signal),
+    onTold: ({ request, outcome, reason }) =>
+      signals.count('comity.request.decided', 1, {
+        ...{ 'comity.team': team, 'messaging.destination.name': request },
+        // Reasons of contracts are many, the engine's two.
+        'comity.request.outcome': reason === 'conflict' || reason === 'discarded' ? reason : outcome,
+      }),
   })
   const onDecided = requesting.tellSoon
   const { subscriptions, fillers, permits } = subscribe({ ...options, cleared, signals, vitalSigns, onDecided })

@@ -10,6 +10,7 @@ export function decorateTransport(inner: Transport, methods: Partial<Pick<Transp
     send: (topic, messages, options) => inner.send(topic, messages, options),
     receive: (subscription, handler, options) => inner.receive(subscription, handler, options),
     buckets: (topic) => inner.buckets(topic),
+    isSubscribed: (topic, subscription) => inner.isSubscribed(topic, subscription),
     close: () => inner.close(),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
     ...(claim && { claim: claim.bind(inner) }),

@@ -135,6 +135,9 @@ export function movingTransport(options: MovingTransportOptions): MovingTranspor
     receive,
     // Powers of two: keys that are in each bucket of the larger number are in each of the smaller.
     buckets: async (topic) => Math.max(...(await Promise.all(both.map((one) => one.buckets(topic))))),
+    // What is sent goes to both, so it is read wherever its reader has come to.
+    isSubscribed: async (topic, subscription) =>
+      (await Promise.all(both.map((one) => one.isSubscribed(topic, subscription)))).includes(true),
     async mark(topic, fence) {
       await to.send(topic, [movingMark()], { fence })
     },

@@ -1,7 +1,7 @@
 import type { Guarantees } from './guarantees.ts'
 
 /**
- * THE seam: the broker as the engine sees it. Four verbs, and three optional ones that exist exactly where
+ * THE seam: the broker as the engine sees it. Four verbs, two questions, and optional verbs that exist exactly where
  * `guarantees` says so (a law checks both ways). A transport knows nothing of outbox, inbox or contracts:
  * it moves messages, each `{ id, key, attributes, data }`, from a topic to every subscription of that topic.
  */
@@ -37,6 +37,9 @@ export interface Transport extends AsyncDisposable {
 
   /** How many broker-side units of order a topic has: a message of key k is in the bucket {@link bucketOf}(k, buckets). Rejects as `send` does. */
   buckets(topic: string): Promise<number>
+
+  /** Whether the broker has this subscription of that topic. Whoever may send to the topic may ask. */
+  isSubscribed(topic: string, subscription: string): Promise<boolean>
 
   /** Where `guarantees.claims`: announces that this incarnation of a team is alive. See {@link ClaimResult}. */
   claim?(identity: Identity): Promise<ClaimResult>

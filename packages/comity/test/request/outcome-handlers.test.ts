@@ -1,5 +1,6 @@
 /** What a team does when an owner has decided: the effect of each outcome happens once, whoever runs it and however often it fails. */
-import { showRequest } from 'comity/admin'
+import { randomUUID } from 'node:crypto'
+import { operate, showRequest } from 'comity/admin'
 import { testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
@@ -64,6 +65,62 @@ test('two processes handle each once, and nothing that was heard before there wa
   // What is still locked somewhere would come now.
   await expect.poll(async () => (await one.db.query('select from comity.asked where handled_at is null')).rows.length, PATIENCE).toBe(1)
   expect(await reactions(one.db)).toEqual(wanted)
+  // What is left alone is nobody's work.
+  expect((await one.team.status()).requests).toContainEqual(expect.objectContaining({ request: ChangeEmail.name, unhandled: 0 }))
+})
+
+test('a paused handler, and a paused tenant, hear outcomes and do nothing; resumed, each is handled once, and others went on', async () => {
+  const bus = testBus()
+  await using _crm = await newCrm(bus)
+  await using marketing = await newAsker(bus, { table: REACTIONS, react })
+  const handler = 'marketing.crm-change-customer-email'
+  const set = (kind: 'pause' | 'resume', args: Readonly<Record<string, string>>) =>
+    operate(marketing.team.environment, marketing.team.declaration, {
+      id: randomUUID(),
+      kind,
+      arguments: args,
+      author: 'ada',
+      reason: 'a test',
+      origin: 'cli',
+    })
+  const ask = (customerId: string, id: string, agencyId = 'a1') =>
+    marketing.db.transaction((tx) => marketing.team.ask(tx, ChangeEmail, { customerId, agencyId, email: `${id}@example.com` }, { id }))
+  const handled = async () => (await reactions(marketing.db)).map((row) => (row as { id: string }).id)
+  const standing = async () => (await marketing.team.status()).requests.find(({ request }) => request === ChangeEmail.name)
+
+  await set('pause', { tenant: 'a2' })
+  await set('pause', { subscription: handler, tenant: 'a3' })
+  for (const [id, tenant] of [
+    ['everywhere', 'a2'],
+    ['here', 'a3'],
+  ] as const)
+    await (await ask('c1', id, tenant)).outcome(PATIENCE)
+  await ask('c2', 'other')
+  // Heard after them, and handled before them.
+  await expect.poll(handled, PATIENCE).toEqual(['other'])
+  expect(await standing()).toMatchObject({ unhandled: 2, handler, pauses: [{ tenant: 'a3', author: 'ada', reason: 'a test' }] })
+  await set('resume', { tenant: 'a2' })
+  await expect.poll(handled, PATIENCE).toEqual(['everywhere', 'other'])
+  await set('resume', { subscription: handler, tenant: 'a3' })
+  await expect.poll(handled, PATIENCE).toEqual(['everywhere', 'here', 'other'])
+
+  await set('pause', { subscription: handler })
+  for (const id of ['later1', 'later2']) expect(await (await ask('c3', id)).outcome(PATIENCE)).toMatchObject({ state: 'accepted' })
+  expect((await marketing.team.status()).problems).toContainEqual(
+    expect.stringMatching(
+      /^outcomes of crm\.change-customer-email are not handled, as ada has paused that since .*: a test; "comity resume marketing\./,
+    ),
+  )
+  // In the time that another team takes to start, to ask and to handle.
+  await using sales = await newAsker(bus, { name: 'sales', table: REACTIONS, react })
+  await (await askFor(sales, 'c2', 'sales@example.com', { id: 'sales' })).outcome(PATIENCE)
+  await expect.poll(() => reactions(sales.db), PATIENCE).toHaveLength(1)
+  expect(await handled()).toEqual(['everywhere', 'here', 'other'])
+  await set('resume', { subscription: handler })
+  await expect.poll(handled, PATIENCE).toEqual(['everywhere', 'here', 'later1', 'later2', 'other'])
+  expect(await set('pause', { subscription: 'marketing.crm-change-customer-emai' })).toMatchObject({
+    error: { code: 'COMITY_SUBSCRIPTION_NOT_HERE', message: expect.stringContaining(`did you mean ${handler}?`) },
+  })
 })
 
 test('one that takes too long is given up and tried again; what waits for its handler outlives the retention; a later decision is handled too', async () => {

@@ -1,4 +1,4 @@
-import { entity, event } from '@comity/contract'
+import { entity, event, request } from '@comity/contract'
 import { type Span, trace } from '@opentelemetry/api'
 import { type Queryable, team } from 'comity'
 import { type TestTeam, testBus } from 'comity/testing'
@@ -18,6 +18,7 @@ const EmailSent = event('marketing.email-sent', {
   data: z.object({ customerId: z.string(), subject: z.string() }),
 })
 const Campaign = entity('marketing.campaign', { key: 'id', state: z.object({ id: z.string() }) })
+const Forget = request('crm.forget-customer', { entity: Customer, key: 'id', data: z.object({ id: z.string() }) })
 
 type ReadableSpan = ReturnType<RegisteredSdk['spans']>[number]
 
@@ -32,13 +33,16 @@ beforeAll(async () => {
   const newTeam = async <Tx>(config: Parameters<typeof testTeam<Tx>>[0], setup: string) =>
     testTeam<Tx>(config, { bus, url: (await freshDatabase({ migrated: true })).url, setup: (db) => db.query(setup) })
   crm = await newTeam(
-    team('crm').owns(Customer, { table: 'customers' }),
+    team('crm')
+      .owns(Customer, { table: 'customers' })
+      .answers(Forget, () => undefined),
     'create table customers (id text primary key, email text not null)',
   )
   marketing = await newTeam(
     team('marketing')
       .keeps(Customer, { fields: ['email'] })
       .publishes(EmailSent)
+      .asks(Forget)
       .owns(Campaign, { table: 'campaigns' })
       .on(
         Customer,
@@ -120,6 +124,11 @@ test('one email: from the SQL statement in CRM to the row in Data Analysis, in o
 
 test('spans and metrics have the attributes of the page, and no others', async () => {
   await crm.db.query(`insert into customers values ('c5', 'c5@example.com')`)
+  const asked = await marketing.db.transaction((tx) => marketing.team.ask(tx, Forget, { id: 'c5' }))
+  await asked.outcome({ timeout: 60_000 })
+  // It is counted once its telling has been recorded.
+  const told = async () => (await crm.db.query('select from comity.requests where told_at is not null')).rows.length
+  await expect.poll(told).toBe(1)
   await analysis.caughtUp()
   expect(new Set(sdk.spans().map(({ name }) => name.split(' ')[0]))).toEqual(new Set(Object.keys(SPANS)))
   for (const { name, attributes } of sdk.spans()) {

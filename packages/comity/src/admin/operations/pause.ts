@@ -1,9 +1,9 @@
-import type { JsonSchema } from '@comity/contract'
+import { defaultSubscriptionName, type JsonSchema } from '@comity/contract'
 import { NothingPaused, PauseWithoutTarget } from '../errors.ts'
 import type { Operation } from './operation.ts'
 import { requireSubscription } from './require-subscription.ts'
 
-/** A subscription, a tenant in it, or (without a subscription) a tenant everywhere in this team. */
+/** A subscription or a handler of outcomes (`<team>.<request>`, with hyphens), a tenant in it, or (without a subscription) a tenant everywhere in this team. */
 export interface PauseArguments {
   readonly subscription?: string
   readonly tenant?: string
@@ -19,13 +19,21 @@ const PAUSE = `
   insert into comity.pauses as p (subscription, tenant, by, reason, author) values ($1::text, $2::text, 'operator', $3::text, $4::text)
   on conflict (subscription, tenant) do update set by = 'operator', reason = excluded.reason, author = excluded.author, since = clock_timestamp(), probe_at = null`
 
-/** Position and backlog are kept: a subscription stops reading, a tenant's messages wait in the lines of their keys. It counts at once, in every process. */
+/** Position and backlog are kept: a subscription stops reading, a tenant's messages wait in the lines of their keys, outcomes where they are. It counts at once, in every process. */
 export const pause: Operation<PauseArguments> = {
   kind: 'pause',
   arguments: ARGUMENTS,
   async run(sql, { declaration, author, reason }, { subscription, tenant }) {
     if (subscription === undefined && tenant === undefined) throw new PauseWithoutTarget({ kind: 'pause' })
-    if (subscription !== undefined) await requireSubscription(sql, declaration.team, subscription)
+    if (subscription !== undefined) {
+      const { team, outcomes } = declaration
+      await requireSubscription(
+        sql,
+        team,
+        subscription,
+        outcomes.map((one) => defaultSubscriptionName(team, one.request)),
+      )
+    }
     await sql.query(PAUSE, [subscription ?? '', tenant ?? '', reason, author])
     return { subscription: subscription ?? null, tenant: tenant ?? null }
   },

@@ -32,6 +32,7 @@ export const ATTRIBUTES = {
   'comity.team': 'the team that speaks',
   'comity.outcome': '`applied`, `duplicate`, `stale`, `waiting` or `discarded`',
   'comity.waiting.reason': 'why the line waits: `parked`, `paused`, `overflow` or `not-yet`',
+  'comity.request.outcome': '`accepted`, `rejected` (for a reason of the contract), `conflict`, `discarded`, `expired` or `withdrawn`',
   'comity.attempt': 'which attempt of the message this is; 1 for the first',
 } as const
 export type AttributeName = keyof typeof ATTRIBUTES
@@ -212,6 +213,44 @@ export const METRICS = {
     unit: '{version}',
     attributes: ['comity.team', 'messaging.destination.subscription.name'],
     description: 'versions that came with two contents; the first was kept',
+  },
+  'comity.request.decided': {
+    kind: 'counter',
+    unit: '{request}',
+    attributes: ['comity.team', 'messaging.destination.name', 'comity.request.outcome'],
+    description:
+      'requests that this team, their owner, has decided and told the asker of, by outcome. What is asked, `messaging.client.sent.messages` counts',
+  },
+  'comity.request.unanswered_age': {
+    kind: 'observable-gauge',
+    unit: 's',
+    attributes: ['comity.team', 'messaging.destination.name'],
+    description: 'at the owner: age of the oldest request that is not decided, in a line or at the broker; 0 if there is none',
+  },
+  'comity.request.open': {
+    kind: 'observable-gauge',
+    unit: '{request}',
+    attributes: ['comity.team', 'messaging.destination.name'],
+    description: 'at the asker: requests whose outcome was not heard; counted to 100,000',
+  },
+  'comity.request.open_age': {
+    kind: 'observable-gauge',
+    unit: 's',
+    attributes: ['comity.team', 'messaging.destination.name'],
+    description: 'age of the oldest of them; 0 if there is none',
+  },
+  'comity.request.overdue': {
+    kind: 'observable-gauge',
+    unit: '{request}',
+    attributes: ['comity.team', 'messaging.destination.name'],
+    description: 'those of them whose deadline has passed',
+  },
+  'comity.request.unhandled_age': {
+    kind: 'observable-gauge',
+    unit: 's',
+    attributes: ['comity.team', 'messaging.destination.name'],
+    description:
+      'at the asker: how long ago the oldest outcome was heard whose handler has not succeeded; 0 if there is none, or no handler',
   },
 } as const
 

@@ -126,6 +126,22 @@ export const positionLaws: readonly Law[] = [
     },
   },
   {
+    name: 'whether a topic is read by a subscription can be told, by who sends to it',
+    async run(law) {
+      const [owner, sender] = [await law.connect(), await law.connect()]
+      const of = (subscription: string): Promise<boolean> => sender.isSubscribed(law.topic, subscription)
+      assert.equal(await of(`${law.team}.a`), false, 'before there is a topic')
+      await law.provision(owner, ['b'])
+      assert.equal(await of(`${law.team}.a`), false, 'before there is a subscription')
+      const [a] = (await law.provision(owner, ['a'])) as [string]
+      await sender.send(law.topic, [message('k')])
+      assert.equal(await of(a), true)
+      if (!law.guarantees.remove) return
+      await owner.remove?.({ subscriptions: [a] })
+      assert.equal(await of(a), false, 'after it was removed')
+    },
+  },
+  {
     name: 'a removed subscription is gone, its receivers end with an error, and one made anew starts empty',
     exempts: withRemove,
     async run(law) {

@@ -206,6 +206,7 @@ export function memoryBus(options: MemoryBusOptions = {}): MemoryBus {
           return store(topic, messages, options)
         }),
       buckets: (topic) => open(() => topicNamed(topic).logs.length),
+      isSubscribed: (topic, subscription) => open(() => subscriptions.get(subscription)?.topic === topic),
       receive: (name, handler, options) => open(() => receive(name, handler, options)),
       claim: (identity) =>
         open(() => {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { bucketOf } from '@comity/contract'
 import { BadOption, backoff, type Clock, checkOptions, type Logger, silentLogger, systemClock } from '../../foundation/index.ts'
-import { TransportClosed } from '../errors.ts'
+import { SubscriptionUnknown, TransportClosed, TransportForbidden } from '../errors.ts'
 import type { Guarantees } from '../guarantees.ts'
 import { highestVersionIn } from '../highest-version.ts'
 import { checkBatch } from '../message-check.ts'
@@ -229,6 +229,18 @@ export function postgresTransport(options: PostgresTransportOptions): PostgresTr
     }))
   }
 
+  /** A subscription's name says which it is; what is another team's is refused only where there is something to refuse. */
+  async function isThere(subscription: string): Promise<boolean> {
+    try {
+      await stats([subscription])
+      return true
+    } catch (error) {
+      if (error instanceof SubscriptionUnknown) return false
+      if (error instanceof TransportForbidden) return true
+      throw error
+    }
+  }
+
   async function seek(subscription: string, to: SeekTarget): Promise<void> {
     const [word, time] = typeof to === 'string' ? [to, null] : ['time', to.time.toISOString()]
     await bus.rows('select comity_bus.seek($1::text, $2::text, $3::timestamptz)', [subscription, word, time])
@@ -265,6 +277,10 @@ export function postgresTransport(options: PostgresTransportOptions): PostgresTr
     async buckets(topic) {
       assertOpen()
       return bucketCounts.get(topic) ?? countBuckets(topic)
+    },
+    async isSubscribed(_topic, subscription) {
+      assertOpen()
+      return isThere(subscription)
     },
     async receive(subscription, handler, given) {
       assertOpen()
