@@ -1,6 +1,7 @@
-import type { ContractDescription, JsonSchema } from '@comity/contract'
+import type { ContractDescription } from '@comity/contract'
 import type { CopyingHandler, Heard } from '../control/copying-channel.ts'
 import type { Database } from '../postgres/database.ts'
+import type { CopyReader } from '../replica/copy-reader.ts'
 import type { Permit } from '../subscription/permits.ts'
 import type { DeliveryResult } from '../transport/transport.ts'
 import { CHUNK, type Chunk } from './contracts.ts'
@@ -65,13 +66,12 @@ export function chunkApplier(options: {
   readonly replica: string
   readonly entity: ContractDescription
   readonly database: Database
-  /** Of the fields that are kept. */
-  readonly schema: JsonSchema
+  readonly reads: CopyReader
   readonly permit: Permit
   readonly onApplied: (keys: readonly string[]) => void
 }): CopyingHandler<Chunk> {
-  const { replica, entity, schema, database, permit, onApplied } = options
-  const filler = chunkFiller(replica, entity, schema)
+  const { replica, entity, reads, database, permit, onApplied } = options
+  const filler = chunkFiller(replica, entity, reads)
 
   /** One transaction for as many as fit; answers how many of them have ended. */
   async function apply(chunks: readonly Chunk[], after: Chunk | undefined): Promise<readonly DeliveryResult[]> {

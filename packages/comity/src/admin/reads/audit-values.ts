@@ -7,6 +7,7 @@ import { type Declaration, inNamespace } from '../../catalog/declaration.ts'
 import type { Environment } from '../../catalog/environment.ts'
 import { systemClock } from '../../foundation/index.ts'
 import type { Database } from '../../postgres/database.ts'
+import { copyReader } from '../../replica/copy-reader.ts'
 import { CopyNotHere, ValuesNotAllowed } from '../errors.ts'
 import { auditFindings, auditOf } from './audits.ts'
 
@@ -45,6 +46,7 @@ export async function auditValues(
   const { items } = await auditFindings(environment, id, { limit: Math.min(limit, 500) })
   const keys = items.filter((finding) => SHOWN.includes(finding.class)).map(({ key }) => key)
   if (keys.length === 0) return []
+  const { reader, versions } = copyReader(kept, declaration.lifts)
   const asking = questions({
     ...{ database, replica, owner: kept.entity.owner, patience, clock: systemClock, signal: new AbortController().signal },
     speaker: { team, transport, topicNamed: (name) => inNamespace(namespace, name) },
@@ -52,8 +54,11 @@ export async function auditValues(
       ...{ audit: id, entity: kept.entity.name, fields: auditedFields(shape, 'full'), secret: randomBytes(32).toString('hex') },
       ...(kept.audience === undefined ? {} : { audience: kept.audience }),
       ...(shape.subset === undefined ? {} : { subset: shape.subset }),
+      ...(versions === undefined ? {} : { versions }),
     },
     onWaiting: async () => undefined,
   })
-  return (await differingValues(database, shape, asking, keys)).filter(({ fields, here, owner }) => fields.length > 0 || here !== owner)
+  return (await differingValues(database, shape, reader, asking, keys)).filter(
+    ({ fields, here, owner }) => fields.length > 0 || here !== owner,
+  )
 }

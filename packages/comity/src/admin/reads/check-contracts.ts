@@ -1,10 +1,11 @@
 import { type ContractDescription, describe } from '@comity/contract'
 import { type Consumer, type ConsumerVerdict, consumerVerdict } from '../../catalog/contract-check.ts'
+import { contractHash } from '../../catalog/contract-hash.ts'
 import { contractsPublishedBy, type Declaration, fieldsNeeded } from '../../catalog/declaration.ts'
 import { type FieldChange, fieldChanges } from '../../catalog/field-changes.ts'
 import type { DeclarationReport, DeclaredSubscription } from '../../control/contracts.ts'
 import type { Queryable } from '../../postgres/database.ts'
-import { declarationReport, hashOf } from '../declaration-report.ts'
+import { declarationReport } from '../declaration-report.ts'
 
 /** One contract of a team: what the code says, against what is published and who reads it. */
 export interface ContractCheck {
@@ -63,14 +64,21 @@ export async function checkContracts(
     const next = code.get(name)
     const own = (before ?? next) as ContractDescription
     const known = new Map(
-      [...versions.map((one) => one.description), ...(next === undefined ? [] : [describe(next)])].map((one) => [hashOf(one), one]),
+      [...versions.map((one) => one.description), ...(next === undefined ? [] : [describe(next)])].map((one) => [contractHash(one), one]),
     )
     const older = versions.filter(({ retained }) => retained).map((one) => one.description)
     const consumers = consumersOf(name, reports, holders, known).map((one) => consumerVerdict(one, own, next, older))
     return {
       contract: name,
       kind: own.contractKind,
-      state: next === undefined ? 'removed' : before === undefined ? 'new' : hashOf(before) === hashOf(next) ? 'unchanged' : 'changed',
+      state:
+        next === undefined
+          ? 'removed'
+          : before === undefined
+            ? 'new'
+            : contractHash(before) === contractHash(next)
+              ? 'unchanged'
+              : 'changed',
       changes: next === undefined || before === undefined ? [] : fieldChanges(before, next),
       deprecated: next === undefined ? [] : deprecationsOf(next, consumers),
       consumers,
