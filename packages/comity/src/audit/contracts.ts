@@ -1,9 +1,9 @@
 import type { JsonSchema } from '@comity/contract'
 import { SUBSET, VERSIONS } from '../backfill/contracts.ts'
+import type { ReadableVersions } from '../backfill/copy-reader.ts'
 import type { SubsetCondition } from '../catalog/declaration.ts'
 import type { CopyingContract } from '../control/copying-channel.ts'
 import { CANONICAL_KINDS } from '../replica/canonical-kind.ts'
-import type { ReadableVersions } from '../replica/copy-reader.ts'
 import type { AuditedField } from './audited-field.ts'
 import type { Buckets, Digest, HashedRow } from './find-suspects.ts'
 

@@ -5,9 +5,9 @@ import { copyingTopic } from '../control/copying-topics.ts'
 import { type Clock, type Logger, type Loop, logEvent, loop, silentLogger, systemClock } from '../foundation/index.ts'
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Database } from '../postgres/database.ts'
-import type { CopyReader } from '../replica/copy-reader.ts'
 import type { Permit } from '../subscription/permits.ts'
 import { ASKED, type Asked, BACKFILL_VERSION, type Want } from './contracts.ts'
+import type { CopyReader } from './copy-reader.ts'
 import { settle } from './settling.ts'
 
 /** A copy that this team keeps, as its declaration has it. */

@@ -1,10 +1,10 @@
 import type { ContractDescription } from '@comity/contract'
 import type { CopyingHandler, Heard } from '../control/copying-channel.ts'
 import type { Database } from '../postgres/database.ts'
-import type { CopyReader } from '../replica/copy-reader.ts'
 import type { Permit } from '../subscription/permits.ts'
 import type { DeliveryResult } from '../transport/transport.ts'
 import { CHUNK, type Chunk } from './contracts.ts'
+import type { CopyReader } from './copy-reader.ts'
 import { chunkFiller } from './filled-chunk.ts'
 
 /* The row is locked for the whole transaction: two processes that got the same chunks apply them one after the other. */

@@ -1,8 +1,8 @@
 import type { JsonSchema } from '@comity/contract'
 import type { SubsetCondition } from '../catalog/declaration.ts'
 import type { CopyingContract } from '../control/copying-channel.ts'
-import type { ReadableVersions } from '../replica/copy-reader.ts'
 import type { Cells } from './cells.ts'
+import type { ReadableVersions } from './copy-reader.ts'
 
 /**
  * What an owner and one copy say to each other during a backfill, on the copying channel (docs/decisions/0011-copying-channel.md).

@@ -4,11 +4,11 @@ import { type CopyingDeclaration, copyingSubscriptions } from '../control/copyin
 import { systemReceiver } from '../control/system-receiver.ts'
 import type { Clock, Logger, Loop, Service } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
-import type { CopyReader } from '../replica/copy-reader.ts'
 import type { Permit } from '../subscription/permits.ts'
 import type { Transport } from '../transport/index.ts'
 import { asking } from './asking.ts'
 import { chunkApplier } from './chunk-applier.ts'
+import type { CopyReader } from './copy-reader.ts'
 import { stateHeard } from './state-heard.ts'
 
 /** What is needed to fill one copy. */

@@ -1,12 +1,12 @@
 import { ComityError, type ContractDescription, type JsonSchema, keyOf } from '@comity/contract'
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
-import type { CopyReader } from '../replica/copy-reader.ts'
 import { copyStatements } from '../replica/copy-statements.ts'
 import { hasSpecial, isJson, lineOfCells, lineOfPlainCells } from '../replica/replica-copy.ts'
 import { keptOf } from '../replica/subset.ts'
 import { CELL, type CellColumn, type Cells, type CellsJudge, cellsJudge, ROW, stateOfCells } from './cells.ts'
 import type { Chunk } from './contracts.ts'
+import type { CopyReader } from './copy-reader.ts'
 import { type Filling, fillingOfStates, fillRows } from './fill-rows.ts'
 import { filledTables } from './filled-tables.ts'
 

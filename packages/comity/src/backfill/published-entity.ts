@@ -2,9 +2,9 @@ import { ComityError, type ContractDescription, fieldsOn } from '@comity/contrac
 import { contractHash } from '../catalog/contract-hash.ts'
 import type { SubsetCondition } from '../catalog/declaration.ts'
 import type { Queryable } from '../postgres/database.ts'
-import type { ReadableVersions } from '../replica/copy-reader.ts'
 import { compile, HARD_MAX_BYTES, parseJson, parseJsonEach, pickedFields, picker, type Validator } from '../schema/index.ts'
 import { type CellColumn, type CellsJudge, cellsJudge } from './cells.ts'
+import type { ReadableVersions } from './copy-reader.ts'
 import { BackfillRefused } from './errors.ts'
 
 /** One entity as a copy gets it. */

@@ -5,8 +5,8 @@ import { expect, test } from 'vitest'
 import { testTeam } from '../../../../test/support/test-team.ts'
 import { auditValues } from '../../src/admin/index.ts'
 import { answerAudit } from '../../src/audit/answer-audit.ts'
+import { copyReader } from '../../src/backfill/copy-reader.ts'
 import type { Kept } from '../../src/catalog/declaration.ts'
-import { copyReader } from '../../src/replica/copy-reader.ts'
 import { unhurried } from '../audit/audited-teams.ts'
 import { watched } from '../backfill/customers.ts'
 import { audit, Customer1, Customer2, Customer3, copied, crmWith, filled, marketingTeam } from './three-versions.ts'
@@ -47,7 +47,7 @@ test('a backfill lifts the rows of its chunks, and asks its owner for what that 
   await filled(marketing)
   expect(await copied(marketing, `id in ('c1', 'c2')`)).toEqual(['c1 a1 Whole c1 active', 'c2 a2 C2 blocked'])
   expect((await expanded.db.query<{ fields: string }>(`select fields from comity.backfills order by asked_at desc limit 1`)).rows).toEqual([
-    { fields: ['fullName', 'status', 'name', 'nick'] },
+    { fields: ['fullName', 'status', 'name', 'nick', 'alias'] },
   ])
 })
 

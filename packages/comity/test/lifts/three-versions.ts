@@ -12,10 +12,17 @@ const contract = { key: 'id', tenant: 'agencyId' } as const
 const letter = z.enum(['A', 'B'])
 
 export const Customer1 = entity('crm.customer', { ...contract, state: z.object({ ...base, name: z.string(), status: letter }) })
-/** Expanded: both names may be there, and `nick` too; what is null in the table is left out. */
+/** Expanded: both names may be there. NULL in the table is `null` in `nick`, and nothing in `fullName` and `alias`. */
 export const Customer2 = entity('crm.customer', {
   ...contract,
-  state: z.object({ ...base, name: z.string(), fullName: z.string().optional(), nick: z.string().nullable(), status: letter }),
+  state: z.object({
+    ...base,
+    name: z.string(),
+    fullName: z.string().optional(),
+    nick: z.string().nullable(),
+    alias: z.string().optional(),
+    status: letter,
+  }),
 })
 export const Customer3 = entity('crm.customer', {
   ...contract,
@@ -28,8 +35,8 @@ const word = (status: 'A' | 'B') => (status === 'A' ? ('active' as const) : ('bl
 export function marketingTeam(where?: { status: 'active' | 'blocked' }): Team<Queryable> {
   return team<Queryable>('marketing')
     .keeps(Customer3, { fields: ['fullName', 'status'], ...(where ? { where } : {}) })
-    .lifts(Customer2, Customer3, ({ fullName, name, status, ...same }) => ({
-      ...same,
+    .lifts(Customer2, Customer3, ({ fullName, name, status, id, agencyId }) => ({
+      ...{ id, agencyId },
       fullName: fullName ?? name,
       status: word(status),
     }))
@@ -39,7 +46,7 @@ export function marketingTeam(where?: { status: 'active' | 'blocked' }): Team<Qu
     })
 }
 
-export const TABLE = `create table customers (id text primary key, agency_id text not null, name text not null, full_name text, nick text, status text not null)`
+export const TABLE = `create table customers (id text primary key, agency_id text not null, name text not null, full_name text, nick text, alias text, status text not null)`
 /** Rows that nobody has announced: `c1`, …; every other one is blocked. */
 export const oldRows = (count: number): string =>
   `insert into customers (id, agency_id, name, status)
