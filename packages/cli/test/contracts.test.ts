@@ -52,16 +52,17 @@ afterAll(async () => {
 })
 
 /** CRM with other fields, in a configuration of its own. */
-async function crmWith(fields: Readonly<Record<string, string>>, more = ''): Promise<string> {
+async function crmWith(fields: Readonly<Record<string, string>>, more = '', answered?: { readonly data: string }): Promise<string> {
   const config = join(await mkdtemp(join(folder, 'crm-')), 'comity.config.ts')
   const state = Object.entries({ id: 'z.string()', agencyId: 'z.string()', ...fields }).map(([name, schema]) => `${name}: ${schema}`)
   await writeFile(
     config,
-    `import { entity } from '@comity/contract'
+    `import { entity, request } from '@comity/contract'
 import { team } from 'comity'
 import { z } from 'zod'
 const Customer = entity('crm.customer', { key: 'id', tenant: 'agencyId', state: z.object({ ${state.join(', ')} })${more} })
 export default team('crm', { database: process.env.CRM_URL, transport: process.env.BUS_URL, allowUnsafe: true }).owns(Customer, { table: 'customers' })
+${answered === undefined ? '' : `.answers(request('crm.change-email', { entity: Customer, key: 'id', data: ${answered.data} }), async () => undefined)`}
 `,
   )
   return config
@@ -111,6 +112,26 @@ test('for a pull request: annotations, and a summary', async () => {
   expect(await readFile(summary, 'utf8')).toContain(
     '| `marketing.crm-customer` | marketing (#marketing) | ❌ broken | email: is not sent any more |',
   )
+})
+
+test('who asks a request is named with a change that it would not survive', async () => {
+  const config = await crmWith(FIELDS, '', { data: 'z.object({ id: z.string(), email: z.string(), why: z.string() })' })
+  const published = { contractKind: 'request', name: 'crm.change-email', owner: 'crm', keyFields: ['id'], ordered: false, audiences: {} }
+  const data = { type: 'object', properties: { id: { type: 'string' }, email: { type: 'string' } }, required: ['id', 'email'] }
+  const version = { ...published, entity: 'crm.customer', fields: ['id', 'email'], schema: data, rejects: { taken: null } }
+  await agency.crm.query(`insert into comity.contract_versions (topic, number, description) values ('crm.change-email', 1, $1)`, [
+    JSON.stringify(version),
+  ])
+  await agency.crm.query(`update comity.catalog set declaration = declaration || $1::jsonb where team = 'marketing'`, [
+    JSON.stringify({ asks: [{ contract: 'crm.change-email', hash: 'other' }] }),
+  ])
+  const { code, stdout } = await inProcess('contracts', 'check', '-c', config)
+  expect(code).toBe(2)
+  expect(stdout).toContain('crm.change-email: why added, rejects.taken removed')
+  expect(stdout).toContain('broken      marketing, which asks it (ask #marketing)')
+  expect(stdout).toMatch(/why: .+\n.+rejects\.taken: is a reason that is not given any more/)
+  const markdown = await inProcess('contracts', 'check', '-c', config, '--format', 'markdown')
+  expect(markdown.stdout).toContain('| asks it | marketing (#marketing) | ❌ broken | why: ')
 })
 
 test('what is deprecated is listed with its day and those who still read it', async () => {

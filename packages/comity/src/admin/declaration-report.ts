@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
 import { type ContractDescription, describe } from '@comity/contract'
+import { contractHash } from '../catalog/contract-hash.ts'
 import { contractsPublishedBy, type Declaration, type Kept } from '../catalog/declaration.ts'
 import type { DeclaredContract, DeclaredSubscription } from '../control/contracts.ts'
 import type { ControlOptions } from '../control/control.ts'
@@ -8,9 +8,9 @@ import { replicaShape } from './replica-shape.ts'
 /** What a team declares, as plain JSON for other teams: names, fields, and hashes instead of schemas. */
 export function declarationReport(declaration: Declaration): ControlOptions['declared'] {
   const { team, owns, publishes, keeps, handles, asks, answers, operates, operators, version, contact } = declaration
-  const contract = (one: ContractDescription): DeclaredContract => ({ name: one.name, kind: one.contractKind, hash: hashOf(one) })
+  const contract = (one: ContractDescription): DeclaredContract => ({ name: one.name, kind: one.contractKind, hash: contractHash(one) })
   const subscription = (name: string, one: ContractDescription, audience: string | undefined): DeclaredSubscription => ({
-    ...{ name, contract: one.name, hash: hashOf(one) },
+    ...{ name, contract: one.name, hash: contractHash(one) },
     ...(audience === undefined ? {} : { audience }),
   })
   return {
@@ -22,7 +22,7 @@ export function declarationReport(declaration: Declaration): ControlOptions['dec
       ...subscription(name, one, audience),
       ...(fields === undefined ? {} : { fields }),
     })),
-    asks: asks.map((one) => ({ contract: one.name, hash: hashOf(one) })),
+    asks: asks.map((one) => ({ contract: one.name, hash: contractHash(one) })),
     answers: answers.map(({ contract: one }) => contract(one)),
     operates,
     operators,
@@ -36,7 +36,7 @@ export function ownContracts(declaration: Declaration): ControlOptions['contract
   const answered = declaration.answers.map(({ contract }) => contract)
   return [...contractsPublishedBy(declaration), ...answered].map((one) => ({
     name: one.name,
-    hash: hashOf(one),
+    hash: contractHash(one),
     description: describe(one),
   }))
 }
@@ -50,22 +50,4 @@ function placeOf(kept: Kept): Pick<DeclaredSubscription, 'fields' | 'table' | 'c
     columns: Object.fromEntries(columns.map(({ field, column }) => [field, column])),
     ...(kept.subset === undefined ? {} : { where: [...new Set(kept.subset.map(({ field }) => field))] }),
   }
-}
-
-/** Two teams that copied a contract have the same hash, in whatever order its properties were written. */
-export function hashOf(contract: ContractDescription): string {
-  return createHash('sha256')
-    .update(JSON.stringify(inOrder(describe(contract))))
-    .digest('hex')
-    .slice(0, 16)
-}
-
-function inOrder(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(inOrder)
-  if (value === null || typeof value !== 'object') return value
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, inner]) => [name, inOrder(inner)]),
-  )
 }

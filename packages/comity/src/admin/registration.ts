@@ -18,7 +18,7 @@ const LANES = { handler: 16, replica: 4 } as const
 export async function registrationSteps(database: Queryable, declaration: Declaration, older = false): Promise<readonly Step[]> {
   return [
     ...(await contractSteps(database, declaration, older)),
-    ...(await requestSteps(database, declaration)),
+    ...(await requestSteps(database, declaration, older)),
     ...(await subscriptionSteps(database, declaration)),
     ...(await replicaSteps(database, declaration, older)),
   ]
@@ -114,13 +114,24 @@ on conflict (topic) do update set source = excluded.source, key_fields = exclude
 }
 
 const ASKED = `select c.topic, c.description::text as description, c.handled_since is not null as handled from comity.asks c`
-const ANSWERED = `select c.topic, c.entity from comity.answered c`
+const ANSWERED = `
+  select c.topic, c.entity, coalesce((
+    select json_agg(v.description order by v.number desc) from comity.contract_versions v where v.topic = c.topic), '[]')::text as versions
+  from comity.answered c`
 
-async function requestSteps(database: Queryable, { asks, outcomes, answers }: Declaration): Promise<readonly Step[]> {
+async function requestSteps(database: Queryable, { asks, outcomes, answers }: Declaration, older: boolean): Promise<readonly Step[]> {
   const asked = new Map(
     (await database.query<{ topic: string; description: string; handled: boolean }>(ASKED)).rows.map((row) => [row.topic, row]),
   )
-  const answered = new Map((await database.query<{ topic: string; entity: string }>(ANSWERED)).rows.map((row) => [row.topic, row.entity]))
+  const answered = new Map(
+    (await database.query<{ topic: string; entity: string; versions: string }>(ANSWERED)).rows.map((row) => [row.topic, row]),
+  )
+  const isRegistered = (request: Request): boolean => {
+    const before = answered.get(request.name)
+    if (before?.entity !== request.entity) return false
+    const versions = (JSON.parse(before.versions) as unknown[]).slice(0, older ? undefined : 1)
+    return versions.some((one) => sameJson(JSON.stringify(one), JSON.stringify(describe(request))))
+  }
   return [
     ...asks.flatMap((request) => {
       const before = asked.get(request.name)
@@ -130,15 +141,23 @@ async function requestSteps(database: Queryable, { asks, outcomes, answers }: De
       return [{ title: `register the request ${request.name} (asked)`, sql: [registerAsked(request, description, handled)] }]
     }),
     ...answers
-      .filter(({ contract }) => answered.get(contract.name) !== contract.entity)
+      .filter(({ contract }) => !isRegistered(contract))
       .map(({ contract }) => ({
         title: `register the request ${contract.name} (answered)`,
         sql: [
           `insert into comity.answered (topic, entity) values (${quoteLiteral(contract.name)}, ${quoteLiteral(contract.entity)})
 on conflict (topic) do update set entity = excluded.entity, registered_at = now()`,
+          registerVersion(contract),
         ],
       })),
   ]
+}
+
+/** What its askers may still have is compared with what is to come; of what is published a trigger keeps the versions. */
+function registerVersion(request: Request): string {
+  const name = quoteLiteral(request.name)
+  return `insert into comity.contract_versions (topic, number, description)
+select ${name}, coalesce(max(v.number), 0) + 1, ${quoteLiteral(JSON.stringify(describe(request)))}::jsonb from comity.contract_versions v where v.topic = ${name}`
 }
 
 function registerAsked(request: Request, description: string, handled: boolean): string {

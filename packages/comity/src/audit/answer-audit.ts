@@ -58,12 +58,14 @@ export interface AnswerOptions {
  */
 export async function answerAudit({ from, replica, data }: Heard<AuditAsked>, options: AnswerOptions): Promise<readonly AuditAnswer[]> {
   const { database, between, signal, clock } = options
-  const { entity, audience, fields, subset, secret, what } = data
+  const { entity, audience, subset, versions, secret, what } = data
   try {
-    const names = fields.map(({ name }) => name)
-    const wanted = { from, replica, entity, audience, fields: names, subset }
-    await publishedEntity(database, wanted)
-    const condition = subset === undefined ? null : JSON.stringify(subset)
+    const names = data.fields.map(({ name }) => name)
+    const wanted = { from, replica, entity, audience, fields: names, subset, versions }
+    const published = await publishedEntity(database, wanted)
+    const condition = published.subset === undefined ? null : JSON.stringify(published.subset)
+    // Where the copy lifts, hashes only say what is to be looked at: a row without one of its fields has another one, and is told as a state.
+    const fields = published.lifted ? data.fields.filter(({ name }) => published.hasField(name)) : data.fields
     const source = [entity, JSON.stringify(fields), condition]
     const inSlicesOf = <Row>(text: string, values: readonly unknown[], take: (rows: readonly Row[]) => void): Promise<void> =>
       inSlices({
@@ -91,11 +93,14 @@ export async function answerAudit({ from, replica, data }: Heard<AuditAsked>, op
       }
       case 'keys': {
         const version = await drawAndWait(database, options)
-        const stillPublished = await publishedEntity(database, wanted)
+        // States first: of a key that is written after that, the next statement says that it is moving.
+        const states = await saidStates(database, entity, what.keys, await publishedEntity(database, wanted), condition)
         const held = await heldKeys(database, [...source, secret, arrayLiteral(what.keys), String(version)])
-        const keys = withWithheld(held, await saidStates(database, entity, what.keys, stillPublished, condition))
+        const keys = withWithheld(held, states)
         await database.query(MARK, [entity, audience ?? null, String(version)])
-        return [{ kind: 'keys', version, keys, lost: await lostRanges(database) }]
+        const lost = await lostRanges(database)
+        if (!published.lifted) return [{ kind: 'keys', version, keys, lost }]
+        return bySize(withStates(keys, states)).map((some) => ({ kind: 'keys', version, keys: some, lost }))
       }
       case 'states': {
         const version = await drawAndWait(database, options)
@@ -134,6 +139,14 @@ function withWithheld(held: readonly HeldKey[], said: readonly SaidState[]): rea
   })
 }
 
+function withStates(held: readonly HeldKey[], said: readonly SaidState[]): readonly HeldKey[] {
+  const states = new Map(said.map(({ key, state }) => [key, state]))
+  return held.map((one) => {
+    const state = states.get(one.key) ?? null
+    return state === null ? one : { ...one, state }
+  })
+}
+
 interface StateRow {
   readonly key: string
   readonly state: string | null
@@ -169,8 +182,8 @@ function inParts<Item>(items: readonly Item[], most: number, answerOf: (some: re
 }
 
 /** A state may have a megabyte: parts of about as much as a backfill's chunk. */
-function bySize(states: readonly SaidState[]): readonly (readonly SaidState[])[] {
-  const parts: SaidState[][] = [[]]
+function bySize<Said>(states: readonly Said[]): readonly (readonly Said[])[] {
+  const parts: Said[][] = [[]]
   let bytes = 0
   for (const said of states) {
     const size = JSON.stringify(said).length

@@ -5,12 +5,15 @@ import type { Database, Queryable } from '../postgres/database.ts'
 import { kindOf } from '../replica/canonical-kind.ts'
 import { ReplicaNotMigrated } from '../replica/errors.ts'
 import type { ReplicaColumn, ReplicaShape } from '../replica/replica-columns.ts'
+import { rowsOfStates } from '../replica/replica-sql.ts'
 import type { Permit } from '../subscription/permits.ts'
+import type { Reader } from '../subscription/reading.ts'
 import { type AuditedField, inNameOrder } from './audited-field.ts'
 import type { CopiedKey } from './classify.ts'
 import { DigestSums, type SlicedDigest } from './digest-sums.ts'
 import type { Buckets, HashedRow, Side } from './find-suspects.ts'
 import { inSlices, LONGEST_REST, type Place, placeLiteral } from './in-slices.ts'
+import { liftedStates } from './lifted-states.ts'
 import { fitsKey, replicaSource } from './row-source.ts'
 
 const SHAPE = `
@@ -65,20 +68,25 @@ export function auditedFields({ columns }: ReplicaShape, extent: 'full' | 'keys'
 export interface AuditedCopy extends Side {
   /** What holds of these keys here, now. */
   keys(keys: readonly string[]): Promise<readonly CopiedKey[]>
+  /** The hashes that these states would have here, once they are lifted; null: none of this copy's rows. What can't be read is left out. */
+  hashes(said: readonly { readonly key: string; readonly state: State }[]): Promise<ReadonlyMap<string, string | null>>
 }
+type State = Readonly<Record<string, unknown>>
 
 export function auditedCopy(options: {
   readonly database: Database
-  readonly shape: ReplicaShape
+  readonly shape: AuditedShape
   readonly fields: readonly AuditedField[]
   readonly secret: string
+  readonly reader: Reader
   /** One statement of an audit at a time: the copy's subscription needs connections, too. */
   readonly permit: Permit
   readonly signal: AbortSignal
   readonly clock: Clock
 }): AuditedCopy {
-  const { database, shape, fields, secret, permit, signal, clock } = options
-  const source = JSON.stringify(replicaSource(shape, fields))
+  const { database, shape, fields, secret, reader, permit, signal, clock } = options
+  const ownSource = replicaSource(shape, fields)
+  const source = JSON.stringify(ownSource)
   const rowsOf = <Row>(text: string, values: readonly unknown[]): Promise<readonly Row[]> =>
     permit(async () => (await database.query<Row>(text, values)).rows)
   const inSlicesOf = <Row>(text: string, values: readonly unknown[], take: (rows: readonly Row[]) => void): Promise<void> =>
@@ -95,7 +103,29 @@ export function auditedCopy(options: {
       ...{ signal, clock },
     })
 
+  /** Only keys that a row of the source can have. */
+  async function keysIn(of: string, keys: readonly string[]): Promise<ReadonlyMap<string, KeyRow>> {
+    const rows = await rowsOf<KeyRow>(KEYS, [of, secret, arrayLiteral(keys.filter((key) => fitsKey(shape, key))), shape.name])
+    return new Map(rows.map((row) => [row.key, row]))
+  }
+
   return {
+    async hashes(said) {
+      const lifted = await permit(() => liftedStates(database, said, { reader, subset: shape.subset }))
+      const rows = [...lifted].flatMap(([key, state]) => (state ? [{ key, state }] : []))
+      const from = `${rowsOfStates(shape, JSON.stringify(rows.map(({ state }) => state)))} r`
+      const found = await keysIn(
+        JSON.stringify({ ...ownSource, from }),
+        rows.map(({ key }) => key),
+      )
+      return new Map(
+        [...lifted].flatMap(([key, state]): readonly (readonly [string, string | null])[] => {
+          if (state === null) return [[key, null]]
+          const hash = found.get(key)?.hash
+          return hash ? [[key, hash]] : []
+        }),
+      )
+    },
     async digests(depth: number, within?: Buckets) {
       const sums = new DigestSums()
       const values = [depth, within?.depth ?? null, within === undefined ? null : arrayLiteral(within.buckets)]
@@ -108,15 +138,7 @@ export function auditedCopy(options: {
       return all
     },
     async keys(keys) {
-      const fitting = keys.filter((key) => fitsKey(shape, key))
-      const rows = await rowsOf<{
-        key: string
-        hash: string | null
-        version: string | null
-        tombstone: string | null
-        waiting: string | null
-      }>(KEYS, [source, secret, arrayLiteral(fitting), shape.name])
-      const found = new Map(rows.map((row) => [row.key, row]))
+      const found = await keysIn(source, keys)
       return keys.map((key): CopiedKey => {
         const row = found.get(key)
         return {
@@ -126,4 +148,12 @@ export function auditedCopy(options: {
       })
     },
   }
+}
+
+interface KeyRow {
+  readonly key: string
+  readonly hash: string | null
+  readonly version: string | null
+  readonly tombstone: string | null
+  readonly waiting: string | null
 }

@@ -1,5 +1,6 @@
 import type { JsonSchema } from '@comity/contract'
-import { SUBSET } from '../backfill/contracts.ts'
+import { SUBSET, VERSIONS } from '../backfill/contracts.ts'
+import type { ReadableVersions } from '../backfill/copy-reader.ts'
 import type { SubsetCondition } from '../catalog/declaration.ts'
 import type { CopyingContract } from '../control/copying-channel.ts'
 import { CANONICAL_KINDS } from '../replica/canonical-kind.ts'
@@ -30,6 +31,8 @@ export interface AuditAsked {
   readonly fields: readonly AuditedField[]
   /** Of the owner's rows only those for which all of these hold. */
   readonly subset?: readonly SubsetCondition[]
+  /** What the copy can read; absent: nothing but its own version. */
+  readonly versions?: ReadableVersions
   /** 32 bytes in hexadecimal: of this audit. */
   readonly secret: string
   readonly what: AuditQuestion
@@ -78,6 +81,8 @@ export interface HeldKey {
   readonly withheld?: string
   /** Of its last change, where the owner still knows it. */
   readonly version?: number
+  /** What the copy is to lift: its hash is of what the owner has. Absent where the owner has the copy's version of the contract. */
+  readonly state?: Readonly<Record<string, unknown>>
 }
 
 /** An owner to a copy: something here can have made you untrue. */
@@ -147,11 +152,10 @@ const question: JsonSchema = {
     open({ kind: kind('states'), keys }),
   ],
 }
-const held = open({ key, hash: { type: ['string', 'null'] }, moving: { const: true }, withheld: text, version: count }, [
-  'moving',
-  'withheld',
-  'version',
-])
+const held = open(
+  { key, hash: { type: ['string', 'null'] }, moving: { const: true }, withheld: text, version: count, state: { type: 'object' } },
+  ['moving', 'withheld', 'version', 'state'],
+)
 const answer: JsonSchema = {
   oneOf: [
     open({ kind: kind('digests'), digests: listOf(tuple(count, count, hash, hash)) }),
@@ -173,10 +177,10 @@ export const AUDIT_ASKED: CopyingContract = {
     {
       ...{ v: version, id: uuid, audit: uuid, entity: text, audience: text },
       fields: listOf(open({ name: text, kind: { enum: CANONICAL_KINDS } }), 1000),
-      subset: SUBSET,
+      ...{ subset: SUBSET, versions: VERSIONS },
       ...{ secret: { type: 'string', pattern: '^[0-9a-f]{64}$', maxLength: 64 }, what: question },
     },
-    ['audience', 'subset'],
+    ['audience', 'subset', 'versions'],
   ),
 }
 export const AUDIT_TOLD: CopyingContract = {

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import type { ContractDescription } from '@comity/contract'
+import type { CopyReader } from '../backfill/copy-reader.ts'
 import type { CopyingHandler, CopyingSpeaker } from '../control/copying-channel.ts'
 import { type Clock, type Logger, type Loop, logEvent, loop, silentLogger, systemClock } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
-import type { Validator } from '../schema/index.ts'
 import type { Permit } from '../subscription/permits.ts'
 import { auditedCopy, auditedFields, shapeOf } from './audited-copy.ts'
 import { confirmBackfill } from './confirm-backfill.ts'
@@ -20,7 +20,7 @@ export interface AuditableCopy {
   readonly name: string
   readonly entity: ContractDescription
   readonly audience?: string
-  readonly validator: Validator
+  readonly reads: CopyReader
   readonly onApplied: (keys: readonly string[]) => void
 }
 
@@ -55,6 +55,7 @@ export function copyAudits(options: {
   const { schedule = AUDIT_SCHEDULE } = options
   let scheduledAt = Number.NEGATIVE_INFINITY
   let scheduledIn: number | undefined
+  const lifting = options.copies.filter(({ reads }) => reads.versions !== undefined).map(({ name }) => name)
   const copies = new Map(options.copies.map((copy) => [copy.name, copy]))
 
   async function runOnce(signal: AbortSignal): Promise<'busy' | 'idle'> {
@@ -87,7 +88,8 @@ export function copyAudits(options: {
   }
 
   async function run(audit: OpenAudit, copy: AuditableCopy, signal: AbortSignal): Promise<void> {
-    const { entity, audience, validator, onApplied } = copy
+    const { entity, audience, reads, onApplied } = copy
+    const { reader, versions } = reads
     const { id, replica, extent } = audit
     const shape = await shapeOf(database, replica, id)
     const fields = auditedFields(shape, extent)
@@ -106,12 +108,13 @@ export function copyAudits(options: {
       secret,
       ...(audience === undefined ? {} : { audience }),
       ...(shape.subset ? { subset: shape.subset } : {}),
+      ...(versions ? { versions } : {}),
     }
     const asking = questions({ database, speaker, owner: entity.owner, replica, audit: asked, ...waiting })
     const { verdict, problem, findings } = await runAudit({
       ...{ audit, records, questions: asking, ...waiting },
-      copy: auditedCopy({ database, shape, fields, secret, permit, signal, clock }),
-      repaired: { database, shape, validator, permit, onApplied },
+      copy: auditedCopy({ database, shape, fields, secret, reader, permit, signal, clock }),
+      repaired: { database, shape, reader, permit, onApplied },
     })
     const unsettled = findings.filter((finding) => finding.class === 'moving').length
     await records.end(id, verdict, problem, unsettled, asking.bytes)
@@ -126,7 +129,7 @@ export function copyAudits(options: {
   return {
     handlers: [answersKept(database) as never, wantedHeard(database, () => auditing.wake()) as never],
     /** Of a copy that was filled. */
-    confirmed: (backfill) => confirmBackfill(database, backfill, () => auditing.wake()),
+    confirmed: (backfill) => confirmBackfill(database, backfill, lifting, () => auditing.wake()),
     loop: auditing,
   }
 }

@@ -4,7 +4,10 @@ import type { Database } from '../postgres/database.ts'
 import { quoteIdentifier, quoteLiteral } from '../postgres/quote.ts'
 import type { ReplicaShape } from '../replica/replica-columns.ts'
 import { VERSION_COLUMN } from '../replica/replica-sql.ts'
+import type { Reader } from '../subscription/reading.ts'
+import type { AuditedShape } from './audited-copy.ts'
 import { KEYS_AT_ONCE } from './contracts.ts'
+import { liftedStates } from './lifted-states.ts'
 import type { Questions } from './questions.ts'
 import { fitsKey, isKey, tableOf } from './row-source.ts'
 
@@ -23,19 +26,23 @@ export interface DifferingValues {
  */
 export async function differingValues(
   database: Database,
-  shape: ReplicaShape,
+  shape: AuditedShape,
+  reader: Reader,
   questions: Questions,
   keys: readonly string[],
 ): Promise<readonly DifferingValues[]> {
   const asked = keys.slice(0, KEYS_AT_ONCE)
   const told = (await questions.ask<'states'>({ kind: 'states', keys: asked })).flatMap(({ states }) => states)
-  const theirs = new Map(told.map((said) => [said.key, said]))
+  const said = told.flatMap(({ key, state }) => (state === null ? [] : [{ key, state }]))
+  const lifted = await liftedStates(database, said, { reader, subset: shape.subset })
+  // What this team can't read is shown as it was said.
+  const theirs = new Map(said.map(({ key, state }) => [key, lifted.get(key) === undefined ? state : lifted.get(key)]))
   const fitting = asked.filter((key) => fitsKey(shape, key))
   const { rows } = await database.query<{ key: string; row: string | null }>(rowsOf(shape), [arrayLiteral(fitting)])
   const ours = new Map(rows.map(({ key, row }) => [key, row === null ? undefined : (JSON.parse(row) as Record<string, string | null>)]))
   return asked.map((key) => {
     const here = ours.get(key)
-    const owner = theirs.get(key)?.state ?? undefined
+    const owner = theirs.get(key) ?? undefined
     const fields = shape.columns.flatMap(({ field, type }) => {
       const own = here?.[field] ?? null
       const values = { field, here: type === 'jsonb' && own !== null ? textOf(JSON.parse(own)) : own, owner: textOf(owner?.[field]) }

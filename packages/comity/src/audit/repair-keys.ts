@@ -3,9 +3,11 @@ import type { Database, Queryable } from '../postgres/database.ts'
 import { copyStatements } from '../replica/copy-statements.ts'
 import type { ReplicaShape } from '../replica/replica-columns.ts'
 import { VERSION_COLUMN } from '../replica/replica-sql.ts'
-import type { Validator } from '../schema/index.ts'
 import type { Permit } from '../subscription/permits.ts'
+import type { Reader } from '../subscription/reading.ts'
+import type { AuditedShape } from './audited-copy.ts'
 import { KEYS_AT_ONCE, type SaidState } from './contracts.ts'
+import { liftedStates } from './lifted-states.ts'
 import type { Questions } from './questions.ts'
 import { fitsKey, isKey, tableOf } from './row-source.ts'
 import type { SettledKey } from './settle-suspects.ts'
@@ -19,9 +21,8 @@ const LOWER_TOMBSTONES = `
 /** A copy whose rows are to be said anew. */
 export interface RepairedCopy {
   readonly database: Database
-  readonly shape: ReplicaShape
-  /** Of the fields that are kept. */
-  readonly validator: Validator
+  readonly shape: AuditedShape
+  readonly reader: Reader
   readonly permit: Permit
   readonly onApplied: (keys: readonly string[]) => void
 }
@@ -49,7 +50,7 @@ export async function repairKeys(drifted: readonly SettledKey[], copy: RepairedC
 
 async function apply(
   sql: Queryable,
-  { shape, validator }: RepairedCopy,
+  { shape, reader }: RepairedCopy,
   version: number,
   said: readonly SaidState[],
   seen: ReadonlyMap<string, number>,
@@ -63,10 +64,15 @@ async function apply(
     await sql.query(lowerRows(shape), [arrayLiteral(impossible), versions, String(version - 1)])
     await sql.query(LOWER_TOMBSTONES, [arrayLiteral(impossible), versions, name, String(version - 1)])
   }
-  const states = said.filter(({ state }) => state !== null && validator.validate(state) === undefined)
-  const gone = said.filter(({ state }) => state === null)
-  const keysOf = (some: readonly SaidState[]): string => arrayLiteral(some.map(({ key }) => key))
-  const versionsOf = (some: readonly SaidState[]): string => arrayLiteral(some.map(() => version))
+  const lifted = await liftedStates(
+    sql,
+    said.flatMap(({ key, state }) => (state === null ? [] : [{ key, state }])),
+    { reader, subset: shape.subset },
+  )
+  const states = [...lifted].flatMap(([key, state]) => (state ? [{ key, state }] : []))
+  const gone = said.filter(({ key, state }) => state === null || lifted.get(key) === null)
+  const keysOf = (some: readonly Pick<SaidState, 'key'>[]): string => arrayLiteral(some.map(({ key }) => key))
+  const versionsOf = (some: readonly Pick<SaidState, 'key'>[]): string => arrayLiteral(some.map(() => version))
   for (const table of [statements, ...(statements.rebuilt ? [statements.rebuilt] : [])]) {
     if (states.length > 0)
       await sql.query(table.upsert, [keysOf(states), versionsOf(states), JSON.stringify(states.map(({ state }) => state)), name])

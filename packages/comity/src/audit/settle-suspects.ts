@@ -52,14 +52,25 @@ export async function settleSuspects(
   async function ask(some: readonly string[]): Promise<Held> {
     // Before the owner draws: what is here by then has a smaller version, if it is the owner's at all.
     const before = await copy.keys(some)
-    const [answer] = await questions.ask<'keys'>({ kind: 'keys', keys: some })
+    const answers = await questions.ask<'keys'>({ kind: 'keys', keys: some })
     return {
       keys: some,
       seenBefore: new Map(before.map(({ key, version }) => [key, version])),
-      held: new Map((answer?.keys ?? []).map((one) => [one.key, one])),
-      at: answer?.version ?? 0,
-      lost: answer?.lost ?? [],
+      held: new Map((await asHeldHere(answers.flatMap(({ keys }) => keys))).map((one) => [one.key, one])),
+      at: answers[0]?.version ?? 0,
+      lost: answers[0]?.lost ?? [],
     }
+  }
+
+  /** What an owner of another version holds is compared as this copy would have it. */
+  async function asHeldHere(held: readonly HeldKey[]): Promise<readonly HeldKey[]> {
+    const said = held.flatMap(({ key, state }) => (state === undefined ? [] : [{ key, state }]))
+    if (said.length === 0) return held
+    const hashes = await copy.hashes(said)
+    return held.map((one) => {
+      const hash = hashes.get(one.key)
+      return hash === undefined ? one : { ...one, hash }
+    })
   }
 
   async function compare({ keys: some, seenBefore, held, at, lost }: Held): Promise<void> {

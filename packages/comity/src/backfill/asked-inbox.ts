@@ -50,9 +50,10 @@ export function askedInbox(options: {
   }
 
   async function take({ from, replica, data }: Heard<Asked>): Promise<void> {
+    let { fields, subset } = data
     try {
       // What is given up needs no leave: who gives it up may have lost it, or no longer know what of it was asked.
-      if (data.want !== 'cancel') await publishedEntity(database, { from, replica, ...data })
+      if (data.want !== 'cancel') ({ said: fields, subset } = await publishedEntity(database, { from, replica, ...data }))
     } catch (error) {
       if (!(error instanceof BackfillRefused)) throw error
       logEvent(logger, 'comity.backfill.refused', { sender: from, subscription: replica, error })
@@ -65,8 +66,8 @@ export function askedInbox(options: {
       if (data.want !== 'cancel')
         await sql.query(TAKE, [
           ...[data.id, from, replica, data.entity, data.audience ?? null],
-          ...[JSON.stringify(data.fields), data.rate === undefined ? null : String(data.rate)],
-          data.subset === undefined ? null : JSON.stringify(data.subset),
+          ...[JSON.stringify(fields), data.rate === undefined ? null : String(data.rate)],
+          subset === undefined ? null : JSON.stringify(subset),
         ])
       if (data.want === 'cancel') await sql.query(CANCEL, [...own, from, data.entity])
       else await sql.query(data.want === 'run' ? RUN : PAUSE, own)

@@ -7,6 +7,7 @@ import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Permit } from '../subscription/permits.ts'
 import { ASKED, type Asked, BACKFILL_VERSION, type Want } from './contracts.ts'
+import type { CopyReader } from './copy-reader.ts'
 import { settle } from './settling.ts'
 
 /** A copy that this team keeps, as its declaration has it. */
@@ -14,6 +15,7 @@ export interface KeptCopy {
   readonly name: string
   readonly entity: ContractDescription
   readonly audience?: string
+  readonly reads: Pick<CopyReader, 'versions'>
 }
 
 /*
@@ -111,6 +113,7 @@ export function asking(options: {
       ...(copy.audience === undefined ? {} : { audience: copy.audience }),
       ...(rate === null ? {} : { rate: Number(rate) }),
       ...(conditions === undefined ? {} : { subset: conditions }),
+      ...(copy.reads.versions === undefined ? {} : { versions: copy.reads.versions }),
     }
     try {
       await sayAboutCopy(speaker, copyingTopic(owner), [{ contract: ASKED, replica, data }])

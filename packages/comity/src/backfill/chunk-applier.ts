@@ -1,9 +1,10 @@
-import type { ContractDescription, JsonSchema } from '@comity/contract'
+import type { ContractDescription } from '@comity/contract'
 import type { CopyingHandler, Heard } from '../control/copying-channel.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Permit } from '../subscription/permits.ts'
 import type { DeliveryResult } from '../transport/transport.ts'
 import { CHUNK, type Chunk } from './contracts.ts'
+import type { CopyReader } from './copy-reader.ts'
 import { chunkFiller } from './filled-chunk.ts'
 
 /* The row is locked for the whole transaction: two processes that got the same chunks apply them one after the other. */
@@ -65,13 +66,12 @@ export function chunkApplier(options: {
   readonly replica: string
   readonly entity: ContractDescription
   readonly database: Database
-  /** Of the fields that are kept. */
-  readonly schema: JsonSchema
+  readonly reads: CopyReader
   readonly permit: Permit
   readonly onApplied: (keys: readonly string[]) => void
 }): CopyingHandler<Chunk> {
-  const { replica, entity, schema, database, permit, onApplied } = options
-  const filler = chunkFiller(replica, entity, schema)
+  const { replica, entity, reads, database, permit, onApplied } = options
+  const filler = chunkFiller(replica, entity, reads)
 
   /** One transaction for as many as fit; answers how many of them have ended. */
   async function apply(chunks: readonly Chunk[], after: Chunk | undefined): Promise<readonly DeliveryResult[]> {

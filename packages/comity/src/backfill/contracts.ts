@@ -2,6 +2,7 @@ import type { JsonSchema } from '@comity/contract'
 import type { SubsetCondition } from '../catalog/declaration.ts'
 import type { CopyingContract } from '../control/copying-channel.ts'
 import type { Cells } from './cells.ts'
+import type { ReadableVersions } from './copy-reader.ts'
 
 /**
  * What an owner and one copy say to each other during a backfill, on the copying channel (docs/decisions/0011-copying-channel.md).
@@ -28,6 +29,8 @@ export interface Asked {
   readonly rate?: number
   /** Only rows for which all of these hold. */
   readonly subset?: readonly SubsetCondition[]
+  /** What the copy can read; absent: nothing but its own version. */
+  readonly versions?: ReadableVersions
   readonly want: Want
 }
 export type Want = 'run' | 'pause' | 'cancel'
@@ -86,13 +89,31 @@ export const SUBSET: JsonSchema = {
   },
 }
 
+/** As {@link ReadableVersions} has it. */
+export const VERSIONS: JsonSchema = {
+  type: 'object',
+  properties: {
+    own: text,
+    older: {
+      type: 'array',
+      maxItems: 100,
+      items: {
+        type: 'object',
+        properties: { fields: { type: 'array', items: text, maxItems: 1000 }, required: { type: 'array', items: text, maxItems: 1000 } },
+        required: ['fields', 'required'],
+      },
+    },
+  },
+  required: ['own', 'older'],
+}
+
 export const ASKED: CopyingContract = {
   type: 'comity.backfill-asked',
   schema: {
     type: 'object',
     properties: {
       ...{ v: version, id: uuid, entity: text, audience: text, fields: { type: 'array', items: text, maxItems: 1000 } },
-      ...{ rate: { type: 'number', exclusiveMinimum: 0 }, subset: SUBSET, want: { enum: ['run', 'pause', 'cancel'] } },
+      ...{ rate: { type: 'number', exclusiveMinimum: 0 }, subset: SUBSET, versions: VERSIONS, want: { enum: ['run', 'pause', 'cancel'] } },
     },
     required: ['v', 'id', 'entity', 'fields', 'want'],
   },

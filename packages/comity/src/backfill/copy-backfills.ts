@@ -1,14 +1,14 @@
-import type { ContractDescription, JsonSchema } from '@comity/contract'
+import type { ContractDescription } from '@comity/contract'
 import { type CopyingHandler, copyingHeard } from '../control/copying-channel.ts'
 import { type CopyingDeclaration, copyingSubscriptions } from '../control/copying-topics.ts'
 import { systemReceiver } from '../control/system-receiver.ts'
 import type { Clock, Logger, Loop, Service } from '../foundation/index.ts'
 import type { Database } from '../postgres/database.ts'
-import type { Validator } from '../schema/index.ts'
 import type { Permit } from '../subscription/permits.ts'
 import type { Transport } from '../transport/index.ts'
 import { asking } from './asking.ts'
 import { chunkApplier } from './chunk-applier.ts'
+import type { CopyReader } from './copy-reader.ts'
 import { stateHeard } from './state-heard.ts'
 
 /** What is needed to fill one copy. */
@@ -16,9 +16,7 @@ export interface CopyFiller {
   readonly name: string
   readonly entity: ContractDescription
   readonly audience?: string
-  /** Of the fields that are kept. */
-  readonly schema: JsonSchema
-  readonly validator: Validator
+  readonly reads: CopyReader
   readonly onApplied: (keys: readonly string[]) => void
 }
 
@@ -57,10 +55,10 @@ export function copyBackfills(options: CopyBackfillsOptions): { readonly loops: 
     ...common,
   })
   const subscriptions = new Map(copyingSubscriptions({ ...declaration, owns: [] }).map((each) => [each.replica, each]))
-  const receivers = fillers.flatMap(({ name, entity, schema, onApplied }) => {
+  const receivers = fillers.flatMap(({ name, entity, reads, onApplied }) => {
     const subscription = subscriptions.get(name)
     if (subscription === undefined) return []
-    const applier = chunkApplier({ replica: name, entity, schema, database, permit, onApplied })
+    const applier = chunkApplier({ replica: name, entity, reads, database, permit, onApplied })
     const states = stateHeard({ replica: name, database, onHeard: () => asks.wake() })
     return systemReceiver({
       ...{ subscription: brokerName(subscription.name), transport, cleared, ...common },

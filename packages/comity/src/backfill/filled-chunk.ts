@@ -1,12 +1,12 @@
-import { type ContractDescription, type JsonSchema, keyOf } from '@comity/contract'
+import { ComityError, type ContractDescription, type JsonSchema, keyOf } from '@comity/contract'
 import { arrayLiteral } from '../postgres/array-literal.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { copyStatements } from '../replica/copy-statements.ts'
 import { hasSpecial, isJson, lineOfCells, lineOfPlainCells } from '../replica/replica-copy.ts'
 import { keptOf } from '../replica/subset.ts'
-import { compile } from '../schema/index.ts'
 import { CELL, type CellColumn, type Cells, type CellsJudge, cellsJudge, ROW, stateOfCells } from './cells.ts'
 import type { Chunk } from './contracts.ts'
+import type { CopyReader } from './copy-reader.ts'
 import { type Filling, fillingOfStates, fillRows } from './fill-rows.ts'
 import { filledTables } from './filled-tables.ts'
 
@@ -36,15 +36,24 @@ const LEFT = `
   insert into comity.backfill_left (replica, key, why, reason)
   select $1::text, l.key, $3::text, $4::text from unnest($2::text::text[]) l(key) on conflict (replica, key) do update set why = excluded.why, reason = excluded.reason`
 
-/** @param schema of the fields that are kept */
-export function chunkFiller(replica: string, entity: ContractDescription, schema: JsonSchema): ChunkFiller {
+export function chunkFiller(replica: string, entity: ContractDescription, { schema, reader }: CopyReader): ChunkFiller {
   const statements = copyStatements()
-  const validator = compile(schema)
   const judges = new Map<string, CellsJudge | undefined>()
   const takenApart = new WeakMap<Chunk, Filling | undefined>()
 
-  function statesOf({ states, table }: Chunk): readonly State[] {
-    return table === undefined ? states : table.rows.split(ROW).map((row) => stateOfCells(schema, table.columns, row.split(CELL)))
+  function rowsOf({ states, table }: Chunk): readonly ((schema: JsonSchema) => State)[] {
+    if (table === undefined) return states.map((state) => () => state)
+    return table.rows.split(ROW).map((row) => (schema) => stateOfCells(schema, table.columns, row.split(CELL)))
+  }
+
+  /** What the copy makes of a row, or why it can't take it. */
+  function taken(row: (schema: JsonSchema) => State, key: string): { readonly state: State } | { readonly refused: string } {
+    try {
+      return { state: reader.take(row, key) as State }
+    } catch (error) {
+      if (!(error instanceof ComityError)) throw error
+      return { refused: error.message.split('\n', 1)[0] as string }
+    }
   }
 
   function judgeOf(columns: readonly CellColumn[]): CellsJudge | undefined {
@@ -122,19 +131,19 @@ export function chunkFiller(replica: string, entity: ContractDescription, schema
       const whole = copy.subset === undefined ? asTheyCame(chunk) : undefined
       if (whole !== undefined) return { rows: whole.keys.length, keys: whole.keys, applied: await into(whole), refused: 0 }
 
-      const states = statesOf(chunk)
+      const rows = rowsOf(chunk)
       const keys: string[] = []
       const good: State[] = []
-      for (const state of states) {
-        const problem = validator.validate(state)
-        const key = keyOr(entity, state)
-        if (problem === undefined && key !== undefined) {
+      for (const row of rows) {
+        const key = keyOr(entity, row(schema))
+        if (key === undefined) continue
+        const one = taken(row, key)
+        if ('state' in one) {
           keys.push(key)
-          good.push(state)
-        } else if (key !== undefined)
-          await sql.query(LEFT, [replica, arrayLiteral([key]), 'refused', problem && `${problem.path} ${problem.message}`])
+          good.push(one.state)
+        } else await sql.query(LEFT, [replica, arrayLiteral([key]), 'refused', one.refused])
       }
-      const filled = { rows: states.length, keys, applied: 0, refused: states.length - good.length }
+      const filled = { rows: rows.length, keys, applied: 0, refused: rows.length - good.length }
       if (keys.length === 0) return filled
       // An owner of an older version says every row. What is outside of the subset was in no chunk, then: it goes when the backfill settles.
       const kept = await keptOf(sql, copy.subset, JSON.stringify(good))
@@ -144,7 +153,8 @@ export function chunkFiller(replica: string, entity: ContractDescription, schema
     tenantIn(chunk, tenants) {
       const field = entity.tenantField
       if (field === undefined) return undefined
-      const found = statesOf(chunk).find((state) => tenants.has(String(state[field])))
+      const states = rowsOf(chunk).map((row) => row(schema))
+      const found = states.find((state) => tenants.has(String(state[field])))
       return found && String(found[field])
     },
   }

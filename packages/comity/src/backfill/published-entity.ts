@@ -1,12 +1,22 @@
 import { ComityError, type ContractDescription, fieldsOn } from '@comity/contract'
+import { contractHash } from '../catalog/contract-hash.ts'
 import type { SubsetCondition } from '../catalog/declaration.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { compile, HARD_MAX_BYTES, parseJson, parseJsonEach, pickedFields, picker, type Validator } from '../schema/index.ts'
 import { type CellColumn, type CellsJudge, cellsJudge } from './cells.ts'
+import type { ReadableVersions } from './copy-reader.ts'
 import { BackfillRefused } from './errors.ts'
 
 /** One entity as a copy gets it. */
 export interface PublishedEntity {
+  /** What is said of each row beside key and tenant: what was asked for, and what the copy needs to lift it. */
+  readonly said: readonly string[]
+  /** Of which rows: where the copy lifts, it alone can tell which it keeps, and is told every row. */
+  readonly subset: readonly SubsetCondition[] | undefined
+  /** The copy lifts what this version says. */
+  readonly lifted: boolean
+  /** Whether there is such a field for this copy. */
+  hasField(name: string): boolean
   /** The state's declared fields as JSON text, or why it can't be said. */
   stateOf(state: string | null, withheld: string | null): { readonly text: string } | { readonly withheld: true }
   /** The same for a JSON array of states; undefined where it can't be taken apart. */
@@ -39,17 +49,18 @@ export interface Wanted {
   readonly fields: readonly string[]
   /** Which rows: it tells the values of its fields, so these have to be granted, too. */
   readonly subset?: readonly SubsetCondition[] | undefined
+  readonly versions?: ReadableVersions | undefined
 }
 
 const PUBLISHED = `
   select description::text as description, comity.handed_to(topic) as next from comity.contracts where topic = $1::text and kind = 'entity'`
 
 /**
- * What the database says of an entity, for one copy. Asked after a version was drawn and waited for, it knows of every hand-over below that. Throws COMITY_BACKFILL_REFUSED for what the asking team was not granted: an audience is
- * the team of its name.
+ * What the database says of an entity, for one copy. Asked after a version was drawn and waited for, it knows of every hand-over below that. Throws
+ * COMITY_BACKFILL_REFUSED for what the asking team was not granted: an audience is the team of its name.
  */
 export async function publishedEntity(database: Queryable, wanted: Wanted): Promise<PublishedEntity> {
-  const { from, replica, entity, audience, fields, subset = [] } = wanted
+  const { from, replica, entity, audience } = wanted
   const { rows } = await database.query<{ description: string; next: string | null }>(PUBLISHED, [entity])
   const refuse = (reason: string): never => {
     throw new BackfillRefused({ replica, reason })
@@ -65,7 +76,10 @@ export async function publishedEntity(database: Queryable, wanted: Wanted): Prom
     return refuse(`${entity} has the audiences ${audiences.join(', ')}, and not ${audience ?? 'none'}`)
   if (audiences.length > 0 && audience !== from) return refuse(`the audience ${audience} is not the team ${from}`)
   const granted = fieldsOn(contract, audiences.length === 0 ? undefined : audience)
-  const other = [...fields, ...subset.map(({ field }) => field)].find((field) => !granted.includes(field))
+  const liftable = fieldsToLift(wanted, contract, granted)
+  const fields = liftable ?? wanted.fields
+  const subset = liftable === undefined ? wanted.subset : undefined
+  const other = [...fields, ...(subset ?? []).map(({ field }) => field)].find((field) => !granted.includes(field))
   if (other !== undefined) return refuse(`${entity} has no field ${other} for it`)
   const validator = validatorOf(description)
   const pick = picker(contract, fields)
@@ -79,6 +93,8 @@ export async function publishedEntity(database: Queryable, wanted: Wanted): Prom
     return judge && { judge, picked: columns.slice(0, picked.length) }
   }
   return {
+    ...{ said: fields, subset, lifted: liftable !== undefined },
+    hasField: (name) => granted.includes(name),
     fields: table('') === undefined ? undefined : all,
     table,
     statesOf(states) {
@@ -99,6 +115,23 @@ export async function publishedEntity(database: Queryable, wanted: Wanted): Prom
       return { text: JSON.stringify(pick(data)) }
     },
   }
+}
+
+/**
+ * Of a copy that has another version of the contract, and lifts one that this may be: all that the owner has of what it keeps and of what such a
+ * version is made of. Undefined: it is to be told just what it keeps.
+ */
+function fieldsToLift(
+  { fields, versions }: Wanted,
+  contract: ContractDescription,
+  granted: readonly string[],
+): readonly string[] | undefined {
+  if (versions === undefined || versions.own === contractHash(contract)) return undefined
+  const older = versions.older.filter(({ required }) => required.every((field) => granted.includes(field)))
+  if (older.length === 0) return undefined
+  const base = [...contract.keyFields, contract.tenantField]
+  const all = new Set([...fields, ...older.flatMap((one) => one.fields)])
+  return [...all].filter((field) => granted.includes(field) && !base.includes(field))
 }
 
 /** Made once for each contract: to compile one takes as long as to judge a thousand states. */

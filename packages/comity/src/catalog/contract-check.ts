@@ -28,9 +28,10 @@ export interface Reason {
 export interface ConsumerVerdict {
   readonly team: string
   readonly contact: string | null
-  readonly kind: 'copy' | 'handler'
-  readonly subscription: string
-  /** Once messages of the new version come. */
+  readonly kind: 'copy' | 'handler' | 'asker'
+  /** Null: it asks, and hears outcomes by no subscription of its own. */
+  readonly subscription: string | null
+  /** Once messages of the new version come; of an asker, once its requests are read by the new version. */
   readonly verdict: Verdict
   readonly reasons: readonly Reason[]
   /** What it refuses of messages that are there already, once it has the new version: each needs `lifts`. */
@@ -130,7 +131,7 @@ function readingSchema(consumer: Consumer, own: ContractDescription): JsonSchema
   return consumer.fields === undefined && consumer.audience === undefined ? own.schema : partialSchema(own, readBy(consumer, own))
 }
 
-function reasonOf({ path, reason }: Refusal): Reason {
+export function reasonOf({ path, reason }: Refusal): Reason {
   return { field: fieldOf(path), path, reason }
 }
 function fieldOf(path: string): string {

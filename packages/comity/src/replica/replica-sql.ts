@@ -124,6 +124,15 @@ export function replicaSql(replica: ReplicaShape): ReplicaSql {
   }
 }
 
+/** SQL of the rows that some states would be in a replica's table, under version 0. @param states one JSON array */
+export function rowsOfStates({ columns }: ReplicaShape, states: string): string {
+  const fields = columns.filter(({ field }, i) => columns.findIndex((other) => other.field === field) === i)
+  const values = columns.map((column) => `${fromState(column)} as ${quoteIdentifier(column.column)}`)
+  return `(select ${values.join(', ')}, 0::bigint as ${VERSION_COLUMN}
+    from rows from (json_to_recordset(${quoteLiteral(states)}::json) as (${fields.map(stateColumn).join(', ')}))
+      i(${fields.map(({ field }) => stateName(field)).join(', ')}))`
+}
+
 /** The table of a new replica: yours to index and join. */
 export function createReplicaTable(replica: ReplicaShape): string {
   const keys = replica.columns.filter((column) => column.key !== undefined).sort((a, b) => (a.key as number) - (b.key as number))

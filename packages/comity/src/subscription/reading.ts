@@ -1,4 +1,4 @@
-import { type ContractDescription, describe, fieldsOn, keyOf } from '@comity/contract'
+import { type ContractDescription, describe, fieldsOn, type JsonSchema, keyOf } from '@comity/contract'
 import { compile, partialSchema, picker, type Validator } from '../schema/index.ts'
 import { InvalidMessage, LiftedInvalid, LiftFailed } from './errors.ts'
 
@@ -13,7 +13,7 @@ export interface Lift {
 export interface Reading {
   readonly contract: ContractDescription
   /** Of what this reader needs; what its messages are held against. */
-  readonly validator: Validator
+  readonly schema: JsonSchema
   readonly audience?: string
   /** Fields that it is given; absent: all. */
   readonly fields?: readonly string[] | undefined
@@ -23,22 +23,36 @@ export interface Reading {
 /** Reads the data of a message. */
 export type Read = (text: string, key: string) => { readonly data: unknown; readonly text: string }
 
+/** What data is, if it was written under this schema: of cells, a NULL may be null or nothing. */
+export type Written = (schema: JsonSchema) => unknown
+
+export interface Reader {
+  /** Throws COMITY_INVALID_MESSAGE, COMITY_LIFT_FAILED and COMITY_LIFTED_INVALID, which park the message. */
+  readonly read: Read
+  /** The same of data that did not come in a message of its own: of a chunk, of an audit's answer. Throws what `read` throws. */
+  take(written: Written, key: string): unknown
+  /** The older versions that lead to this one, as they are sent to this reader. */
+  readonly older: readonly JsonSchema[]
+}
+
 /**
  * Data that fits the reader is taken as it is. What does not is held against the older versions that it knows to lift, each of which
- * may lead to another one; what comes out has to fit, and to be of the same key. Throws COMITY_INVALID_MESSAGE, COMITY_LIFT_FAILED and
- * COMITY_LIFTED_INVALID, which park the message.
+ * may lead to another one; what comes out has to fit, and to be of the same key.
  */
-export function reader({ contract, validator, audience, fields, lifts }: Reading): Read {
-  const own = lifts.filter(({ to }) => to.name === contract.name)
+export function reader({ contract, schema, audience, fields, lifts }: Reading): Reader {
+  const own = leadingTo(contract, lifts)
   const pick = fields === undefined ? undefined : picker(contract, fields)
-  const validators = new Map(own.map((one) => [one, compile(sentBy(one.from, audience))]))
+  const validator = compile(schema)
+  const older = new Map(own.map((one) => [one, sentBy(one.from, audience)]))
 
   /** Undefined: no older version that leads to this one fits. */
-  function lifted(data: unknown, to: ContractDescription, fits: Validator, key: string): unknown {
+  function lifted(written: Written, to: ContractDescription, fits: Validator, key: string): unknown {
     for (const one of own) {
       if (!isSame(one.to, to)) continue
-      const older = validators.get(one) as Validator
-      const from = older.validate(data) === undefined ? data : lifted(data, one.from, older, key)
+      const sent = older.get(one) as JsonSchema
+      const validated = compile(sent)
+      const data = written(sent)
+      const from = validated.validate(data) === undefined ? data : lifted(written, one.from, validated, key)
       if (from === undefined) continue
       const made = apply(one, from)
       const problem = fits.validate(made)
@@ -49,14 +63,35 @@ export function reader({ contract, validator, audience, fields, lifts }: Reading
     return undefined
   }
 
-  return (text, key) => {
-    const data = parse(text)
+  function take(written: Written, key: string): unknown {
+    const data = written(schema)
     const problem = validator.validate(data)
-    if (problem === undefined) return { data: pick?.(data as never) ?? data, text }
-    const made = own.length === 0 ? undefined : lifted(data, contract, validator, key)
+    if (problem === undefined) return data
+    const made = lifted(written, contract, validator, key)
     if (made === undefined) throw new InvalidMessage({ problem: problem.message }, { path: problem.path })
-    return { data: pick?.(made as never) ?? made, text: JSON.stringify(made) }
+    return made
   }
+
+  return {
+    take,
+    older: [...older.values()],
+    read(text, key) {
+      const data = parse(text)
+      const taken = take(() => data, key)
+      return { data: pick?.(taken as never) ?? taken, text: taken === data ? text : JSON.stringify(taken) }
+    },
+  }
+}
+
+/** Directly, or by other ones. */
+function leadingTo(contract: ContractDescription, lifts: readonly Lift[]): readonly Lift[] {
+  const leading: Lift[] = []
+  for (let ends: readonly ContractDescription[] = [contract]; ends.length > 0; ) {
+    const before = lifts.filter((one) => !leading.includes(one) && ends.some((end) => end.name === one.to.name && isSame(one.to, end)))
+    leading.push(...before)
+    ends = before.map(({ from }) => from)
+  }
+  return lifts.filter((one) => leading.includes(one))
 }
 
 function apply({ lift, from }: Lift, data: unknown): unknown {

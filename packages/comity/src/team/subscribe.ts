@@ -1,13 +1,14 @@
 import type { ContractDescription, Request } from '@comity/contract'
 import type { CopyFiller } from '../backfill/copy-backfills.ts'
+import { copyReader } from '../backfill/copy-reader.ts'
 import { markPassed } from '../backfill/marks-passed.ts'
-import { type Declaration, type Flow, fieldsNeeded, fieldsRead, type Handled, inNamespace } from '../catalog/declaration.ts'
+import { type Declaration, type Flow, fieldsRead, type Handled, inNamespace } from '../catalog/declaration.ts'
 import type { Clearance } from '../control/clearance.ts'
 import type { Telemetry } from '../foundation/telemetry/index.ts'
 import type { AppliedKeys } from '../replica/replica.ts'
 import { replicaConsumer } from '../replica/replica-consumer.ts'
 import { deciding } from '../request/deciding.ts'
-import { compile, partialSchema } from '../schema/index.ts'
+import { partialSchema } from '../schema/index.ts'
 import type { Consumer } from '../subscription/consumer.ts'
 import type { Wanted } from '../subscription/errors.ts'
 import { type HandlerContext, handlerConsumer, type MessageBase } from '../subscription/handler.ts'
@@ -87,16 +88,13 @@ export function subscribe<Tx>(options: Subscribing<Tx>): Subscribed {
   for (const kept of declaration.keeps) {
     const { name, entity, flow, audience } = kept
     const applied = options.applied.get(name) as AppliedKeys
-    const schema = partialSchema(entity, fieldsNeeded(kept))
-    const validator = compile(schema)
-    const read = reader({ contract: entity, validator, lifts: declaration.lifts, ...(audience === undefined ? {} : { audience }) })
-    const consumer = replicaConsumer<Tx>({ read, onApplied: (keys) => applied.announce(keys) })
+    const reads = copyReader(kept, declaration.lifts)
+    const consumer = replicaConsumer<Tx>({ read: reads.reader.read, onApplied: (keys) => applied.announce(keys) })
     add(name, entity, tracedConsumer(traced(name, entity), consumer), flow)
     fillers.push({
       name,
       entity,
-      schema,
-      validator,
+      reads,
       onApplied: (keys) => applied.announce(keys),
       ...(audience === undefined ? {} : { audience }),
     })
@@ -105,9 +103,9 @@ export function subscribe<Tx>(options: Subscribing<Tx>): Subscribed {
     const { name, contract, audience, timeout, batch } = handled
     const own = contract.contractKind === 'request' ? decidingHandle(contract, handled.handle) : handled.handle
     const fields = fieldsRead(handled)
-    const validator = compile(fields === undefined ? contract.schema : partialSchema(contract, fields))
-    const read = reader({
-      ...{ contract, validator, lifts: declaration.lifts, fields: handled.fields && fields },
+    const schema = fields === undefined ? contract.schema : partialSchema(contract, fields)
+    const { read } = reader({
+      ...{ contract, schema, lifts: declaration.lifts, fields: handled.fields && fields },
       ...(audience === undefined ? {} : { audience }),
     })
     const handle = tracedHandler<Tx>(traced(name, contract), own)

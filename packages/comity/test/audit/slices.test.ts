@@ -4,7 +4,8 @@ import { answerAudit } from '../../src/audit/answer-audit.ts'
 import { auditedCopy } from '../../src/audit/audited-copy.ts'
 import type { AuditAnswer, AuditQuestion } from '../../src/audit/contracts.ts'
 import { connect, type PostgresDatabase } from '../../src/postgres/index.ts'
-import { type AuditedTeams, auditedTeams, unhurried } from './audited-teams.ts'
+import { reader } from '../../src/subscription/reading.ts'
+import { type AuditedTeams, auditedTeams, Customer, unhurried } from './audited-teams.ts'
 
 const ROWS = 600
 const SECRET = '0123456789abcdef'.repeat(4)
@@ -66,6 +67,7 @@ test('the copy’s', async () => {
   const copy = auditedCopy({
     ...{ database: marketing, secret: SECRET, signal: new AbortController().signal, permit: (work) => work() },
     clock: { ...unhurried.clock, sleep: async (ms) => void rests.push(ms) },
+    reader: reader({ contract: Customer, schema: Customer.schema, lifts: [] }),
     shape: {
       ...{ name: 'marketing.slow', schema: 'public', table: 'slow' },
       columns: [

@@ -29,7 +29,7 @@ function row(consumer: ConsumerVerdict): string {
     ...reasons.map(reasonWords),
     ...older.map((one) => `once it has the new version, messages that are there already need to be lifted: ${reasonWords(one)}`),
   ]
-  return `| ${code(subscription)} | ${cell(contact === null ? team : `${team} (${contact})`)} | ${VERDICTS[verdict]} | ${why.map(cell).join('<br>')} |`
+  return `| ${subscription === null ? 'asks it' : code(subscription)} | ${cell(contact === null ? team : `${team} (${contact})`)} | ${VERDICTS[verdict]} | ${why.map(cell).join('<br>')} |`
 }
 
 function code(text: string): string {

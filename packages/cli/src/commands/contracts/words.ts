@@ -15,7 +15,8 @@ export function changeWords({ state, changes }: ContractCheck): string {
 }
 
 export function consumerWords({ kind, subscription, team, contact }: ConsumerVerdict): string {
-  return `${subscription}, a ${kind} of ${team}${contact === null ? '' : ` (ask ${contact})`}`
+  const who = subscription === null ? `${team}, which asks it` : `${subscription}, a ${kind} of ${team}`
+  return `${who}${contact === null ? '' : ` (ask ${contact})`}`
 }
 
 export function reasonWords({ path, reason }: Reason): string {

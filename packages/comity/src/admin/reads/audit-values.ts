@@ -3,6 +3,7 @@ import { auditedFields, shapeOf } from '../../audit/audited-copy.ts'
 import { type DifferingValues, differingValues } from '../../audit/differing-values.ts'
 import { questions } from '../../audit/questions.ts'
 import { tableOf } from '../../audit/row-source.ts'
+import { copyReader } from '../../backfill/copy-reader.ts'
 import { type Declaration, inNamespace } from '../../catalog/declaration.ts'
 import type { Environment } from '../../catalog/environment.ts'
 import { systemClock } from '../../foundation/index.ts'
@@ -45,6 +46,7 @@ export async function auditValues(
   const { items } = await auditFindings(environment, id, { limit: Math.min(limit, 500) })
   const keys = items.filter((finding) => SHOWN.includes(finding.class)).map(({ key }) => key)
   if (keys.length === 0) return []
+  const { reader, versions } = copyReader(kept, declaration.lifts)
   const asking = questions({
     ...{ database, replica, owner: kept.entity.owner, patience, clock: systemClock, signal: new AbortController().signal },
     speaker: { team, transport, topicNamed: (name) => inNamespace(namespace, name) },
@@ -52,8 +54,11 @@ export async function auditValues(
       ...{ audit: id, entity: kept.entity.name, fields: auditedFields(shape, 'full'), secret: randomBytes(32).toString('hex') },
       ...(kept.audience === undefined ? {} : { audience: kept.audience }),
       ...(shape.subset === undefined ? {} : { subset: shape.subset }),
+      ...(versions === undefined ? {} : { versions }),
     },
     onWaiting: async () => undefined,
   })
-  return (await differingValues(database, shape, asking, keys)).filter(({ fields, here, owner }) => fields.length > 0 || here !== owner)
+  return (await differingValues(database, shape, reader, asking, keys)).filter(
+    ({ fields, here, owner }) => fields.length > 0 || here !== owner,
+  )
 }

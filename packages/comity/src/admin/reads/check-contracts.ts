@@ -1,10 +1,12 @@
 import { type ContractDescription, describe } from '@comity/contract'
 import { type Consumer, type ConsumerVerdict, consumerVerdict } from '../../catalog/contract-check.ts'
+import { contractHash } from '../../catalog/contract-hash.ts'
 import { contractsPublishedBy, type Declaration, fieldsNeeded } from '../../catalog/declaration.ts'
 import { type FieldChange, fieldChanges } from '../../catalog/field-changes.ts'
+import { type Asker, askerVerdict } from '../../catalog/request-check.ts'
 import type { DeclarationReport, DeclaredSubscription } from '../../control/contracts.ts'
 import type { Queryable } from '../../postgres/database.ts'
-import { declarationReport, hashOf } from '../declaration-report.ts'
+import { declarationReport } from '../declaration-report.ts'
 
 /** One contract of a team: what the code says, against what is published and who reads it. */
 export interface ContractCheck {
@@ -21,10 +23,17 @@ export interface ContractCheck {
 /** The longest that a broker keeps messages. */
 const RETAINED_DAYS = 31
 
+/* Of a request that was registered by a library that kept no versions of it: what the team has said last. */
 const VERSIONS = `
-  select v.topic, v.description::text as description,
-    coalesce(lead(v.registered_at) over (partition by v.topic order by v.number) > clock_timestamp() - $1::int * interval '1 day', true) as retained
-  from comity.contract_versions v order by v.topic, v.number`
+  select topic, description, retained from (
+    select v.topic, v.number, v.description::text as description,
+      coalesce(lead(v.registered_at) over (partition by v.topic order by v.number) > clock_timestamp() - $1::int * interval '1 day', true) as retained
+    from comity.contract_versions v
+    union all
+    select c.name, 1, c.description::text, true from comity.catalog_contracts c
+    where c.team = $2::text and c.description ->> 'contractKind' = 'request'
+      and not exists (select from comity.contract_versions v where v.topic = c.name)) known
+  order by topic, number`
 /* Every team says to each owner what it reads of it (decision 13), and to those who operate it what it declares. */
 const HOLDERS = `
   select subscription, team, topic, kind, fields::text as fields, audience from comity.holders where gone_at is null`
@@ -44,7 +53,8 @@ interface HolderRow {
 
 /**
  * Compares what the code of a team says of its contracts with what its database has published, for each consumer that the database has
- * heard of. Changes nothing.
+ * heard of. Of a
+ * request these are the teams that ask it. Changes nothing.
  * @param beside declarations that are in the same working tree: what a team says there counts where nothing was heard of it
  */
 export async function checkContracts(
@@ -53,24 +63,35 @@ export async function checkContracts(
   beside: readonly Declaration[] = [],
 ): Promise<readonly ContractCheck[]> {
   const { database } = environment
-  const published = await versionsOf(database)
-  const code = new Map<string, ContractDescription>(contractsPublishedBy(declaration).map((one) => [one.name, one]))
+  const published = await versionsOf(database, declaration.team)
+  const own = [...contractsPublishedBy(declaration), ...declaration.answers.map(({ contract }) => contract)]
+  const code = new Map<string, ContractDescription>(own.map((one) => [one.name, one]))
   const reports = await reportsOf(database, declaration.team, beside)
   const holders = (await database.query<HolderRow>(HOLDERS)).rows
   return [...new Set([...code.keys(), ...published.keys()])].map((name) => {
     const versions = published.get(name) ?? []
     const before = versions.at(-1)?.description
     const next = code.get(name)
-    const own = (before ?? next) as ContractDescription
+    const was = (before ?? next) as ContractDescription
     const known = new Map(
-      [...versions.map((one) => one.description), ...(next === undefined ? [] : [describe(next)])].map((one) => [hashOf(one), one]),
+      [...versions.map((one) => one.description), ...(next === undefined ? [] : [describe(next)])].map((one) => [contractHash(one), one]),
     )
     const older = versions.filter(({ retained }) => retained).map((one) => one.description)
-    const consumers = consumersOf(name, reports, holders, known).map((one) => consumerVerdict(one, own, next, older))
+    const consumers =
+      was.contractKind === 'request'
+        ? askersOf(name, reports, known).map((one) => askerVerdict(one, was, next))
+        : consumersOf(name, reports, holders, known).map((one) => consumerVerdict(one, was, next, older))
     return {
       contract: name,
-      kind: own.contractKind,
-      state: next === undefined ? 'removed' : before === undefined ? 'new' : hashOf(before) === hashOf(next) ? 'unchanged' : 'changed',
+      kind: was.contractKind,
+      state:
+        next === undefined
+          ? 'removed'
+          : before === undefined
+            ? 'new'
+            : contractHash(before) === contractHash(next)
+              ? 'unchanged'
+              : 'changed',
       changes: next === undefined || before === undefined ? [] : fieldChanges(before, next),
       deprecated: next === undefined ? [] : deprecationsOf(next, consumers),
       consumers,
@@ -84,8 +105,8 @@ interface Version {
   readonly retained: boolean
 }
 
-async function versionsOf(database: Queryable): Promise<ReadonlyMap<string, readonly Version[]>> {
-  const { rows } = await database.query<{ topic: string; description: string; retained: boolean }>(VERSIONS, [RETAINED_DAYS])
+async function versionsOf(database: Queryable, team: string): Promise<ReadonlyMap<string, readonly Version[]>> {
+  const { rows } = await database.query<{ topic: string; description: string; retained: boolean }>(VERSIONS, [RETAINED_DAYS, team])
   const versions = new Map<string, Version[]>()
   for (const { topic, description, retained } of rows)
     versions.set(topic, [...(versions.get(topic) ?? []), { description: JSON.parse(description), retained }])
@@ -101,7 +122,7 @@ async function reportsOf(database: Queryable, self: string, beside: readonly Dec
 }
 
 /** Declarations of newer versions say more. */
-type HeardReport = Pick<DeclarationReport, 'team' | 'keeps' | 'handles'> & { readonly contact?: string }
+type HeardReport = Pick<DeclarationReport, 'team' | 'keeps' | 'handles' | 'asks'> & { readonly contact?: string }
 
 function inWorkingTree(declaration: Declaration): HeardReport {
   const report = declarationReport(declaration)
@@ -142,13 +163,28 @@ function consumersOf(
   return [...consumers.values()].sort((a, b) => (a.subscription < b.subscription ? -1 : 1))
 }
 
+function askersOf(request: string, reports: readonly HeardReport[], known: ReadonlyMap<string, ContractDescription>): readonly Asker[] {
+  const askers = reports.flatMap(({ team, contact, asks = [] }) =>
+    asks
+      .filter(({ contract }) => contract === request)
+      .map(({ hash }): Asker => {
+        const knows = known.get(hash)
+        return { team, ...(contact === undefined ? {} : { contact }), ...(knows === undefined ? {} : { knows }) }
+      }),
+  )
+  return askers.sort((a, b) => (a.team < b.team ? -1 : 1))
+}
+
 function deprecationsOf({ deprecated }: ContractDescription, consumers: readonly ConsumerVerdict[]): ContractCheck['deprecated'] {
   if (deprecated === undefined) return []
-  const whole =
-    deprecated.from === undefined ? [] : [{ field: '', from: deprecated.from, readers: consumers.map(({ subscription }) => subscription) }]
+  const whole = deprecated.from === undefined ? [] : [{ field: '', from: deprecated.from, readers: subscriptionsOf(consumers) }]
   const fields = Object.entries(deprecated.fields).map(([field, from]) => ({
     ...{ field, from },
-    readers: consumers.filter((one) => one.deprecated.includes(field)).map(({ subscription }) => subscription),
+    readers: subscriptionsOf(consumers.filter((one) => one.deprecated.includes(field))),
   }))
   return [...whole, ...fields]
+}
+
+function subscriptionsOf(consumers: readonly ConsumerVerdict[]): readonly string[] {
+  return consumers.flatMap(({ subscription }) => subscription ?? [])
 }
