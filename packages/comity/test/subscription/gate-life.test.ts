@@ -19,7 +19,7 @@ test('in a new life of the database nothing is consumed before its subscriptions
     )
   }
   await using before = connect(url)
-  const question = { subscription: 'mail.ordered', generation: 1, keys: [], owner: 'shop', versions: [], tenants: [], probing: false }
+  const question = { subscription: 'mail.ordered', generation: 1, keys: [], owners: [], versions: [], tenants: [], probing: false }
   const { rows } = await before.query<{ generation: number }>(`select generation from comity.subscriptions where name = 'mail.ordered'`)
   const asked = { ...question, generation: rows[0]?.generation ?? 0 }
   expect((await gateOf(before, asked)).open).toBe(true)
