@@ -21,7 +21,7 @@ interface Moment {
 }
 type Round = Readonly<Partial<Record<Party, Moment>>>
 
-const MARKS = '-- send crm.customer handing-over'
+const MARKS = '-- hand over crm.customer'
 const NOTE = 'insert into comity.hand_overs'
 const TAKE = 'select comity.take_over\\('
 const about: Moment = { name: 'about to note what it was told', kill: { at: NOTE, times: 1 } }
@@ -31,7 +31,7 @@ const noted: Moment = { name: 'noted, and not heeded', kill: { after: NOTE, at: 
 const ROUNDS = shortAndFull<Round>(
   [
     {
-      crm: { name: 'half of the buckets were told', kill: { at: MARKS, times: 2 } },
+      crm: { name: 'half of the buckets were told', kill: { at: MARKS, times: 5 } },
       migration: {
         name: 'the copy is its table, and that is not committed',
         kill: { after: TAKE, at: 'comity.release_capture', times: 1 },
@@ -97,13 +97,13 @@ test.each(ROUNDS)('killed: %s', { timeout: 240_000 }, async (_, round) => {
       },
     )
 
-  const writing = started.write()
   for (const reader of ['accounts', 'marketing'] as const)
     await until(`the copy of ${reader}`, async () => {
       const { rows } = await dbs[reader].query<{ state: string }>('select state from comity.asked_backfills')
       return rows.length > 0 && rows.every(({ state }) => state === 'ready')
     })
-  await until('the handler is at work', async () => (await dbs.sales.query('select from effects limit 1')).rows[0])
+  const writing = started.write()
+  await until('the handler is at work', async () => (await dbs.sales.query('select from effects')).rows.length > 100)
 
   if (round.crm?.kill === undefined) await processes.ended(running.crm, 'SIGKILL')
   const last = await handOver(started)
@@ -117,7 +117,7 @@ test.each(ROUNDS)('killed: %s', { timeout: 240_000 }, async (_, round) => {
     (['crm', 'accounts', 'marketing', 'sales'] as const).map(async (side) => {
       if (round[side]?.kill === undefined) return
       await killed(side, running[side])
-      if (side === 'crm' && round.crm?.kill?.at === MARKS && round.crm.kill.times === 2) await halfOfTheBucketsAreNotEnough(started)
+      if (side === 'crm' && round.crm?.kill?.at === MARKS && round.crm.kill.times === 5) await halfOfTheBucketsAreNotEnough(started)
       running[side] = started.run(side)
     }),
   )

@@ -50,10 +50,9 @@ export class World {
     return sides[side].with<unknown>({ database: this.#urls[databaseOf(side)] as never, transport: this.transport, allowUnsafe: true })
   }
 
-  /** Marks go to half of the buckets in one send, and to the others in the next. */
   run(side: Side, kill?: Kill, how: Pick<TeamProcessOptions, 'migrates'> = {}): ChildProcess {
     const options: TeamProcessOptions = {
-      ...{ side, database: this.#urls[databaseOf(side)], bus: this.#urls.bus, batchMessages: 4 },
+      ...{ side, database: this.#urls[databaseOf(side)], bus: this.#urls.bus },
       ...how,
       ...(kill ? { kill } : {}),
     }

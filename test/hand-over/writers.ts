@@ -61,7 +61,7 @@ export class Writers {
         ] as const
       )[(n + (n >> 3)) % 4] as [Change['kind'], string]
       await this.#change(`writer ${writer}`, { topic: 'crm.customer', key, kind, mark: kind === 'deleted' ? null : mark }, mark, statement)
-      await pause(30)
+      await pause(50)
     }
   }
 

@@ -1,5 +1,5 @@
 import { adversarialTransport } from 'comity/testing'
-import type { Transport } from 'comity/transport'
+import type { OutgoingMessage, SendResult, Transport } from 'comity/transport'
 import type { Database } from '../../packages/comity/src/postgres/database.ts'
 import type { Queryable } from '../../packages/comity/src/postgres/index.ts'
 import { decorateTransport } from '../../packages/comity/src/transport/decorate-transport.ts'
@@ -8,7 +8,7 @@ import { type BusKind, openBus } from './buses/bus-address.ts'
 
 /** When a process ends itself, by kill -9. */
 export interface Kill {
-  /** A pattern of what is about to be done: SQL; `-- send <topic>`, `-- sent <topic>` of a broker; `-- committed`. */
+  /** A pattern of what is about to be done: SQL; `-- send <topic>`, `-- sent <topic>`, `-- hand over <topic>` in one bucket; `-- committed`. */
   readonly at: string
   /** The how manieth of these. */
   readonly times: number
@@ -26,8 +26,6 @@ export interface KilledProcessOptions {
   readonly bucketLease?: number
   /** What comes, comes again, late and in another order of keys. */
   readonly adversary?: number
-  /** Messages in one send at most. Default: what the bus takes. */
-  readonly batchMessages?: number
   readonly kill?: Kill
 }
 
@@ -41,7 +39,7 @@ export async function killedProcess(options: KilledProcessOptions): Promise<{
   readonly allowUnsafe: true
   readonly lease: `${number}s`
 }> {
-  const { kind = 'postgres', bucketLease = LEASE * 1000, adversary, kill, batchMessages } = options
+  const { kind = 'postgres', bucketLease = LEASE * 1000, adversary, kill } = options
   let begun = kill?.after === undefined
   let seen = 0
   const before = (text: string): void => {
@@ -52,19 +50,28 @@ export async function killedProcess(options: KilledProcessOptions): Promise<{
   }
   const opened = await openBus({ kind, url: options.bus }, { bucketLease })
   const bus = adversary === undefined ? opened : adversarialTransport(opened, { seed: adversary, longest: 50 })
-  const { limits } = bus.guarantees
-  const transport: Transport = {
-    ...decorateTransport(bus, {
-      async send(topic, messages, given) {
-        const what = messages.some(({ attributes }) => attributes['comity-mark'] === 'handing-over') ? `${topic} handing-over` : topic
-        before(`-- send ${what}`)
-        const results = await bus.send(topic, messages, given)
-        before(`-- sent ${what}`)
-        return results
-      },
-    }),
-    ...(batchMessages === undefined ? {} : { guarantees: { ...bus.guarantees, limits: { ...limits, batchMessages } } }),
+  async function send(
+    topic: string,
+    messages: readonly OutgoingMessage[],
+    given: Parameters<Transport['send']>[2],
+  ): Promise<readonly SendResult[]> {
+    before(`-- send ${topic}`)
+    const results = await bus.send(topic, messages, given)
+    before(`-- sent ${topic}`)
+    return results
   }
+  const transport = decorateTransport(bus, {
+    async send(topic, messages, given) {
+      if (messages[0]?.attributes['comity-mark'] !== 'handing-over') return send(topic, messages, given)
+      // A broker takes them one after the other, each into its bucket.
+      const results: SendResult[] = []
+      for (const message of messages) {
+        before(`-- hand over ${topic}`)
+        results.push(...(await bus.send(topic, [message], given)))
+      }
+      return results
+    },
+  })
   return { database: watched(options.database, before), transport, allowUnsafe: true, lease: `${LEASE}s` }
 }
 
