@@ -10,12 +10,12 @@ import { sides } from '../backfill/sides.ts'
 import type { TeamProcessOptions } from '../backfill/team-process.ts'
 import type { BusKind } from '../support/buses/bus-address.ts'
 import { launchBus, missing } from '../support/buses/launch-bus.ts'
+import { ChildProcesses } from '../support/child-processes.ts'
 import { full } from '../support/full.ts'
+import type { Kill } from '../support/killed-process.ts'
 import { freshDatabase } from '../support/postgres.ts'
-import { spawnTypeScript } from '../support/typescript-process.ts'
 
 type Side = 'crm' | 'marketing'
-type Kill = NonNullable<TeamProcessOptions['kill']>
 interface Round {
   readonly moment: string
   /** Who ends in it, and when; the owner first, for it is asked first. */
@@ -40,10 +40,8 @@ const ROUNDS: readonly Round[] = full
       },
     ]
 
-const children = new Set<ChildProcess>()
-afterEach(() => {
-  for (const child of children) child.kill('SIGKILL')
-})
+const processes = new ChildProcesses(new URL('../backfill/team-process.ts', import.meta.url))
+afterEach(() => processes.killAll())
 
 for (const kind of ['postgres', 'nats'] as const) {
   const reason = await missing(kind)
@@ -77,11 +75,7 @@ async function whole(kind: BusKind): Promise<void> {
       bucketLease: 4000,
       ...(kill ? { kill } : {}),
     }
-    const child = spawnTypeScript(new URL('../backfill/team-process.ts', import.meta.url), [JSON.stringify(options)], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    })
-    children.add(child)
-    return child
+    return processes.start(options)
   }
   const running: Record<keyof typeof urls, ChildProcess> = { crm: run('crm'), marketing: run('marketing') }
   await expect.poll(() => stateOf(marketing), { timeout: 60_000, interval: 100 }).toBe('ready')
@@ -91,12 +85,12 @@ async function whole(kind: BusKind): Promise<void> {
   const rounds = kind === 'postgres' || full ? ROUNDS : []
   for (const { moment, kills } of rounds) {
     const killed = (['crm', 'marketing'] as const).filter((side) => kills[side] !== undefined)
-    await Promise.all(killed.map((side) => ended(running[side], 'SIGKILL')))
+    await Promise.all(killed.map((side) => processes.ended(running[side], 'SIGKILL')))
     await corrupt(marketing)
     for (const side of killed) running[side] = run(side, kills[side])
     const id = await asked(marketing)
     for (const side of killed) {
-      expect(await ended(running[side]), moment).toBe('SIGKILL')
+      expect(await processes.ended(running[side]), moment).toBe('SIGKILL')
       // Its process is gone; whoever comes next waits until its hold has ended, which is half a minute.
       if (side === 'marketing')
         await marketing.query('update comity.audits set held_until = clock_timestamp() where id = $1::text::uuid', [id])
@@ -115,7 +109,7 @@ async function whole(kind: BusKind): Promise<void> {
   expect(verdicts.map(({ verdict: one }) => one)).toEqual(['true', 'true', 'true'])
   // The first of them repairs, and nobody beside it: each key was said anew once.
   expect(verdicts.flatMap(({ keys }) => keys).sort()).toEqual(['c700', 'c701'])
-  await ended(second, 'SIGKILL')
+  await processes.ended(second, 'SIGKILL')
 }
 
 /** Rows that nobody writes: one is gone, one is another. */
@@ -145,17 +139,6 @@ async function verdict(marketing: PostgresDatabase, id: string): Promise<{ verdi
     [id],
   )
   return rows[0] as { verdict: string | null; keys: readonly string[] }
-}
-
-async function ended(child: ChildProcess, kill?: 'SIGKILL'): Promise<NodeJS.Signals | null> {
-  const exited =
-    child.exitCode !== null || child.signalCode !== null
-      ? Promise.resolve(child.signalCode)
-      : new Promise<NodeJS.Signals | null>((resolve) => child.once('exit', (_, signal) => resolve(signal)))
-  if (kill) child.kill(kill)
-  const signal = await exited
-  children.delete(child)
-  return signal
 }
 
 function writer(crm: PostgresDatabase): AsyncDisposable {

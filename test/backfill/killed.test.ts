@@ -4,9 +4,10 @@ import { afterEach, expect, test } from 'vitest'
 import { connect } from '../../packages/comity/src/postgres/index.ts'
 import { postgresTransport } from '../../packages/comity/src/transport/index.ts'
 import { CUSTOMERS, copied, oldRows, owned, stateOf } from '../../packages/comity/test/backfill/customers.ts'
+import { ChildProcesses } from '../support/child-processes.ts'
 import { full } from '../support/full.ts'
+import type { Kill } from '../support/killed-process.ts'
 import { freshDatabase } from '../support/postgres.ts'
-import { spawnTypeScript } from '../support/typescript-process.ts'
 import { type Side, sides } from './sides.ts'
 import type { TeamProcessOptions } from './team-process.ts'
 
@@ -26,25 +27,8 @@ const COPY = {
 const some = <Value>(moments: Readonly<Record<string, Value>>): readonly (readonly [string, Value])[] =>
   Object.entries(moments).filter((_, i) => full || i === 0)
 
-const children = new Set<ChildProcess>()
-afterEach(() => {
-  for (const child of children) child.kill('SIGKILL')
-})
-
-interface Running {
-  readonly exited: Promise<NodeJS.Signals | null>
-  kill(): void
-}
-
-function start(options: TeamProcessOptions): Running {
-  const child = spawnTypeScript(new URL('team-process.ts', import.meta.url), [JSON.stringify(options)], {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  })
-  children.add(child)
-  const exited = new Promise<NodeJS.Signals | null>((resolve) => child.once('exit', (_, signal) => resolve(signal)))
-  void exited.then(() => children.delete(child))
-  return { exited, kill: () => void child.kill('SIGKILL') }
-}
+const processes = new ChildProcesses(new URL('team-process.ts', import.meta.url))
+afterEach(() => processes.killAll())
 
 test('whoever is killed at whichever step, the copy is what its owner has', { timeout: full ? 360_000 : 150_000 }, async () => {
   const [crm, marketing, bus] = [await freshDatabase(), await freshDatabase(), await freshDatabase()]
@@ -62,8 +46,15 @@ test('whoever is killed at whichever step, the copy is what its owner has', { ti
     await team.stop()
   }
   await operator.close()
-  const run = (side: Side, kill?: TeamProcessOptions['kill']): Running =>
-    start({ side, database: side === 'crm' ? crm.url : marketing.url, bus: bus.url, ...(kill ? { kill } : {}) })
+  const run = (side: Side, kill?: Kill): ChildProcess => {
+    const options: TeamProcessOptions = {
+      side,
+      database: side === 'crm' ? crm.url : marketing.url,
+      bus: bus.url,
+      ...(kill ? { kill } : {}),
+    }
+    return processes.start(options)
+  }
 
   let writing = true
   let changes = 0
@@ -86,16 +77,15 @@ test('whoever is killed at whichever step, the copy is what its owner has', { ti
 
   const killed: string[] = []
   let other = run('marketing')
-  for (const [moment, kill] of some<TeamProcessOptions['kill']>(OWNER)) {
-    expect(await run('crm', kill).exited, moment).toBe('SIGKILL')
+  for (const [moment, kill] of some<Kill>(OWNER)) {
+    expect(await processes.ended(run('crm', kill)), moment).toBe('SIGKILL')
     killed.push(moment)
     expect(await stateOf(marketingDb), moment).not.toBe('ready')
   }
-  other.kill()
-  await other.exited
+  await processes.ended(other, 'SIGKILL')
   other = run('crm')
-  for (const [moment, kill] of some<TeamProcessOptions['kill']>(COPY)) {
-    expect(await run('marketing', kill).exited, moment).toBe('SIGKILL')
+  for (const [moment, kill] of some<Kill>(COPY)) {
+    expect(await processes.ended(run('marketing', kill)), moment).toBe('SIGKILL')
     killed.push(moment)
   }
   run('marketing')

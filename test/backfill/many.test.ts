@@ -5,11 +5,12 @@
  */
 import { afterEach, expect, test } from 'vitest'
 import { connect, type PostgresDatabase } from '../../packages/comity/src/postgres/index.ts'
-import { historyChecker, type Publication } from '../../packages/comity/src/testing/index.ts'
+import { historyChecker } from '../../packages/comity/src/testing/index.ts'
 import { postgresTransport } from '../../packages/comity/src/transport/index.ts'
 import { again, asked, CUSTOMERS, copied, oldRows, owned, stateOf } from '../../packages/comity/test/backfill/customers.ts'
 import { full } from '../support/full.ts'
 import { freshDatabase } from '../support/postgres.ts'
+import { observedCopy, publications, WATCH } from './observed-copy.ts'
 import { Processes } from './processes.ts'
 import { sides } from './sides.ts'
 import { Writers } from './writers.ts'
@@ -18,17 +19,6 @@ const BACKFILLS = Number(process.env.COMITY_BACKFILLS ?? 30)
 const SEED = Number(process.env.COMITY_SEED ?? Date.now() % 1_000_000)
 const WRITERS = 16
 const ROWS = 1500
-
-/** Every change of the copy's rows, in order, by Postgres itself; rows that are copied in fire it, too. */
-const WATCH = [
-  'create table row_changes (n bigint generated always as identity, key text not null, version bigint)',
-  `create function record_change() returns trigger language plpgsql as $$
-   begin
-     insert into row_changes (key, version) values (coalesce(new.id, old.id), new.comity_version);
-     return null;
-   end $$`,
-  'create trigger record_change after insert or update or delete on crm_customer for each row execute function record_change()',
-]
 
 const processes = new Processes()
 afterEach(() => processes.kill())
@@ -107,22 +97,7 @@ test.runIf(full || process.env.COMITY_BACKFILLS !== undefined)(
     const judgement = checker.judge({
       ...{ topics: [{ name: 'crm.customer', promise: 'entity' }], faultsScheduled: 2 * BACKFILLS, drained: true },
       ...{ outboxes: [], subscriptions: [] },
-      replicas: [
-        {
-          ...{ name: 'marketing.crm-customer', topic: 'crm.customer', fields: ['email', 'name'], waitingKeys: [], backlog: 0 },
-          owner: (await owned(crmDb)).map(asRow),
-          rows: (
-            await marketingDb.query<{ id: string; email: string; name: string; version: string }>(
-              'select id, email, name, comity_version::text as version from crm_customer',
-            )
-          ).rows.map((row) => ({ ...asRow(row), version: Number(row.version) })),
-          changes: (
-            await marketingDb.query<{ key: string; version: string | null }>(
-              'select key, version::text as version from row_changes order by n',
-            )
-          ).rows.map(({ key, version }) => ({ key, version: version === null ? null : Number(version) })),
-        },
-      ],
+      replicas: [await observedCopy(crmDb, marketingDb)],
     })
     process.stdout.write(
       `${JSON.stringify({ seed: SEED, kills, writes: judgement.counts.writes, published: judgement.counts.published })}\n`,
@@ -150,29 +125,6 @@ async function missingBelowMarks(owner: PostgresDatabase, copy: PostgresDatabase
   )
   expect(rows.length, 'keys that could be compared').toBeGreaterThan(50)
   return rows.filter(({ key, id, email, name }) => there.get(key) !== (id === null ? undefined : JSON.stringify({ id, email, name })))
-}
-
-/** What the broker stored on the live topic, read from its own table. */
-async function publications(bus: PostgresDatabase): Promise<readonly Publication[]> {
-  const { rows } = await bus.query<{ id: string; key: string; attributes: string; data: string }>(
-    `select m.id, m.key, m.attributes, m.data from comity_bus.messages m join comity_bus.topics t on t.id = m.topic_id
-     where t.name = 'crm.customer' order by m.bucket, m."offset"`,
-  )
-  return rows.flatMap(({ id, key, attributes, data }) => {
-    const { 'ce-comityversion': version, 'ce-comitykind': kind } = JSON.parse(attributes) as Record<string, string>
-    if (version === undefined || id.includes('mark')) return []
-    const deleted = kind === 'deleted'
-    return [
-      {
-        ...({ f: 'publication', phase: 'ok', process: 'bus', time: performance.now(), topic: 'crm.customer', key, message: id } as const),
-        ...({ kind: deleted ? 'deleted' : 'state', version: Number(version), mark: deleted ? null : JSON.parse(data).name } as const),
-      },
-    ]
-  })
-}
-
-function asRow({ id, email, name }: Record<string, unknown>): { readonly key: string; readonly fields: Record<string, string> } {
-  return { key: String(id), fields: { email: String(email), name: String(name) } }
 }
 
 async function until(holds: () => Promise<boolean>, timeout = 30_000): Promise<void> {

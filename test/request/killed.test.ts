@@ -7,13 +7,13 @@ import { type Ask, checkHistory, type Operation, type RequestObservation } from 
 import { afterEach, expect, test } from 'vitest'
 import { connect, type PostgresDatabase } from '../../packages/comity/src/postgres/index.ts'
 import { postgresTransport } from '../../packages/comity/src/transport/index.ts'
+import { ChildProcesses } from '../support/child-processes.ts'
 import { full } from '../support/full.ts'
+import type { Kill } from '../support/killed-process.ts'
 import { freshDatabase } from '../support/postgres.ts'
-import { spawnTypeScript } from '../support/typescript-process.ts'
 import { ACCOUNTS, ASKERS, EFFECTS, Rename, type Side, sides } from './sides.ts'
 import type { TeamProcessOptions } from './team-process.ts'
 
-type Kill = NonNullable<TeamProcessOptions['kill']>
 const MOMENTS: readonly (readonly [side: Side, moment: string, kill: Kill])[] = [
   ['crm', 'the handler has run, and nothing is decided', { at: 'insert into comity.requests', times: 12 }],
   ['marketing', 'heard, and not kept', { at: 'insert into comity.asked as a', times: 2 }],
@@ -30,10 +30,8 @@ const REQUESTS = full ? 50_000 : 240
 /** Few: the teams meet at them. */
 const KEYS = full ? 200 : 12
 
-const children = new Set<ChildProcess>()
-afterEach(() => {
-  for (const child of children) child.kill('SIGKILL')
-})
+const processes = new ChildProcesses(new URL('team-process.ts', import.meta.url))
+afterEach(() => processes.killAll())
 
 test('whoever is killed, each request has one outcome, and no update is lost', { timeout: full ? 3_600_000 : 300_000 }, async () => {
   const urls = Object.fromEntries(await Promise.all(Object.keys(sides).map(async (side) => [side, (await freshDatabase()).url]))) as Record<
@@ -62,14 +60,10 @@ test('whoever is killed, each request has one outcome, and no update is lost', {
       side,
       database: urls[side],
       bus,
-      ...(full ? { adversary: children.size + 1 } : {}),
+      ...(full ? { adversary: Object.keys(urls).indexOf(side) + 1 } : {}),
       ...(kill ? { kill } : {}),
     }
-    const child = spawnTypeScript(new URL('team-process.ts', import.meta.url), [JSON.stringify(options)], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    })
-    children.add(child)
-    return child
+    return processes.start(options)
   }
   const running: Record<Side, ChildProcess> = { crm: run('crm'), marketing: run('marketing'), sales: run('sales') }
   for (const asker of ASKERS)
@@ -82,9 +76,9 @@ test('whoever is killed, each request has one outcome, and no update is lost', {
   let killing = true
   const asking = Promise.all(ASKERS.map((asker, n) => askAll(asker, n)))
   for (const [side, moment, kill] of moments) {
-    await ended(running[side], 'SIGKILL')
+    await processes.ended(running[side], 'SIGKILL')
     running[side] = run(side, kill)
-    expect(await ended(running[side]), moment).toBe('SIGKILL')
+    expect(await processes.ended(running[side]), moment).toBe('SIGKILL')
     history.push({ f: 'fault', phase: 'ok', process: side, time: performance.now(), name: moment })
     running[side] = run(side)
   }
@@ -174,14 +168,3 @@ test('whoever is killed, each request has one outcome, and no update is lost', {
     }
   }
 })
-
-async function ended(child: ChildProcess, kill?: 'SIGKILL'): Promise<NodeJS.Signals | null> {
-  const exited =
-    child.exitCode !== null || child.signalCode !== null
-      ? Promise.resolve(child.signalCode)
-      : new Promise<NodeJS.Signals | null>((resolve) => child.once('exit', (_, signal) => resolve(signal)))
-  if (kill) child.kill(kill)
-  const signal = await exited
-  children.delete(child)
-  return signal
-}
