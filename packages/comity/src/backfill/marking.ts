@@ -7,7 +7,9 @@ import { type Fence, type HandOver, relayMarks, type Transport } from '../transp
 /* One row for each topic on which somebody waits for a mark. */
 const WAITING = `
   select w.entity, w.audience, max(w.version)::text as last, c.description::text as description, json_agg(w.id)::text as ids,
-    (select h.version::text from comity.hand_overs h where h.topic = w.entity and comity.handed_to(h.topic) = h.next order by h.version desc limit 1) as given
+    (select h.version::text from comity.hand_overs h where h.topic = w.entity and comity.handed_to(h.topic) = h.next order by h.version desc limit 1) as given,
+    (select case when h.next = (select d.team from comity.database d) then json_build_object('version', h.version, 'owner', h.owner, 'next', h.next) end::text
+      from comity.hand_overs h where h.topic = w.entity order by h.version desc limit 1) as taken
   from (select b.entity, b.audience, b.last_version as version, b.id from comity.backfills b where b.state = 'sent'
     union all select a.entity, a.audience, a.version, a.id from comity.audit_marks a) w
   join comity.contracts c on c.topic = w.entity group by w.entity, w.audience, c.description::text`
@@ -32,8 +34,10 @@ interface Waiting {
   readonly ids: string
   /** The last version that was this team's to publish. */
   readonly given: string | null
+  /** From whom this team has it: whoever joins later hears of that with its first marks. */
+  readonly taken: string | null
 }
-interface HandedOver extends Omit<Waiting, 'ids' | 'audience' | 'given'> {
+interface HandedOver extends Omit<Waiting, 'ids' | 'audience' | 'given' | 'taken'> {
   readonly owner: string
   readonly next: string
 }
@@ -51,12 +55,25 @@ export function marking(options: {
   readonly progress: () => RelayProgress
   /** The checkpoint is waited for. */
   readonly settleSoon: () => void
+  /** Whether this team owns nothing: then only a hand-over can be left to tell. */
+  readonly isRarelyNeeded: boolean
   /** Who leads now; undefined in a process that does not. */
   readonly fence: () => Fence | undefined
   readonly clock?: Clock
   readonly logger?: Logger
 }): Loop {
-  const { team, database, transport, topicNamed, progress, settleSoon, fence, clock = systemClock, logger = silentLogger } = options
+  const {
+    team,
+    database,
+    transport,
+    topicNamed,
+    progress,
+    settleSoon,
+    isRarelyNeeded,
+    fence,
+    clock = systemClock,
+    logger = silentLogger,
+  } = options
 
   async function runOnce(): Promise<'busy' | 'idle'> {
     if (fence() === undefined) return 'idle'
@@ -73,11 +90,15 @@ export function marking(options: {
     return waiting.length + handedOver.length > 0 ? 'busy' : 'idle'
   }
 
-  async function markCopies({ audience, description, ids, last, given }: Waiting, checkpoint: number, speaker: Fence): Promise<void> {
+  async function markCopies(
+    { audience, description, ids, last, given, taken }: Waiting,
+    checkpoint: number,
+    speaker: Fence,
+  ): Promise<void> {
     const topic = topicOf(JSON.parse(description) as ContractDescription, audience ?? undefined)
     // What is above is the next owner's to say, to whoever does not mend its copy for that.
     const version = given !== null && Number(last) <= Number(given) ? Math.min(checkpoint, Number(given)) : checkpoint
-    if (await mark(topic, version, speaker)) await database.query(DONE, [ids])
+    if (await mark(topic, version, speaker, taken === null ? undefined : JSON.parse(taken))) await database.query(DONE, [ids])
   }
 
   async function markHandOver({ entity, last, owner, next, description }: HandedOver, speaker: Fence): Promise<void> {
@@ -99,5 +120,5 @@ export function marking(options: {
     return true
   }
 
-  return loop({ name: `marks for copies of ${team}`, poll: { min: 20, max: 1000 }, clock, logger, runOnce })
+  return loop({ name: `marks for copies of ${team}`, poll: { min: 20, max: isRarelyNeeded ? 30_000 : 1000 }, clock, logger, runOnce })
 }

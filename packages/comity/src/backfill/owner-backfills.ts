@@ -26,19 +26,20 @@ export interface OwnerBackfillsOptions extends Pick<BackfillWorkerOptions, 'rate
   readonly logger?: Logger
 }
 
-/** What an owner does for copies of other teams, in a process that relays. Nothing, where it owns nothing. */
+/** What an owner does for copies of other teams, in a process that relays. Where it owns nothing, it may have owned something. */
 export function ownerBackfills(options: OwnerBackfillsOptions): { readonly loops: readonly Loop[]; readonly services: readonly Service[] } {
   const { declaration, holder, database, transport, brokerName, relay, fence, mayRun, cleared } = options
   const { team } = declaration
   const [asked] = copyingSubscriptions({ ...declaration, keeps: [] })
-  if (asked === undefined) return { loops: [], services: [] }
   const common = { ...(options.clock ? { clock: options.clock } : {}), ...(options.logger ? { logger: options.logger } : {}) }
   const speaker = { team, transport, topicNamed: brokerName }
   const marks = marking({
     ...{ team, database, transport, topicNamed: brokerName, fence, ...common },
     progress: () => relay.progress,
     settleSoon: () => relay.settleSoon(),
+    isRarelyNeeded: asked === undefined,
   })
+  if (asked === undefined) return { loops: [marks], services: [] }
   const worker = backfillWorker({ ...options, team, database, speaker, holder, mayRun, onSent: () => marks.wake(), ...common })
   const inbox = askedInbox({ database, speaker, onAsked: () => worker.wake(), ...common })
   const receiver = systemReceiver({

@@ -44,7 +44,7 @@ export const UnreadableMessage: ErrorType<'problem'> = errorType(
 export const ForgedMessage: ErrorType<'source' | 'type'> = errorType(
   'COMITY_FORGED_MESSAGE',
   '{source} published {type}, which it does not own',
-  "look at the broker's rights: only the owner's relay may publish to this topic",
+  "look at the broker's rights: only the owner's relay may publish to this topic; if it was handed over while this database was away, deploy the contract of its new owner: the line then goes on by itself",
 )
 export const InvalidMessage: ErrorType<'problem'> = errorType(
   'COMITY_INVALID_MESSAGE',

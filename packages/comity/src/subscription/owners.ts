@@ -22,16 +22,14 @@ export function isOwner({ owner, former = [] }: Owned, handOvers: readonly HandO
 /* Only who owns it can give it away; the same is said in each bucket, and to each subscription. */
 const NOTE = `
   with known as (
-    select h.version, h.owner, h.next from comity.hand_overs h where h.topic = $1::text order by h.version desc limit 1
-  ), noted as (
-    insert into comity.hand_overs (topic, version, owner, next)
-    select $1::text, $2::text::bigint, $3::text, $4::text
-    where case when exists (select from known) then exists (select from known k where k.next = $3::text and k.version < $2::text::bigint)
-      else $3::text = any ($5::text::text[]) end
-    on conflict do nothing returning 1
+    select h.version, h.next from comity.hand_overs h where h.topic = $1::text order by h.version desc limit 1
   )
-  select exists (select from noted) as noted,
-    exists (select from comity.hand_overs h where h.topic = $1::text and h.version = $2::text::bigint and h.owner = $3::text and h.next = $4::text) as known`
+  insert into comity.hand_overs (topic, version, owner, next)
+  select $1::text, $2::text::bigint, $3::text, $4::text
+  where case when exists (select from known) then exists (select from known k where k.next = $3::text and k.version < $2::text::bigint)
+    else $3::text = any ($5::text::text[]) end
+  on conflict do nothing returning 1 as noted`
+const NOTED = 'select from comity.hand_overs where topic = $1::text and version = $2::text::bigint and owner = $3::text and next = $4::text'
 
 /** What a reader does when it is told, before it takes anything that comes after it. */
 export async function noteHandOver(
@@ -42,8 +40,9 @@ export async function noteHandOver(
   logger: Logger,
 ): Promise<void> {
   const owners = arrayLiteral([...(contract.former ?? []), contract.owner])
-  const { rows } = await database.query<{ noted: boolean; known: boolean }>(NOTE, [contract.name, String(version), owner, next, owners])
+  const said = [contract.name, String(version), owner, next]
+  const { rows } = await database.query(NOTE, [...said, owners])
   const fields = { subscription, topic: contract.name, sender: owner, next }
-  if (rows[0]?.noted) logEvent(logger, 'comity.entity.changed_hands', fields)
-  else if (!rows[0]?.known) logEvent(logger, 'comity.entity.hand_over_ignored', fields)
+  if (rows.length > 0) logEvent(logger, 'comity.entity.changed_hands', fields)
+  else if ((await database.query(NOTED, said)).rows.length === 0) logEvent(logger, 'comity.entity.hand_over_ignored', fields)
 }

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { act } from '../admin/act.ts'
 import { eventually } from '../control/eventually.ts'
-import { After, Before, copied, give, heard, keeping, owning, ready, rowsOf, TABLE, Teams } from './teams.ts'
+import { After, Before, copied, give, keeping, owning, ready, rowsOf, TABLE, Teams, takeable } from './teams.ts'
 
 const teams = new Teams()
 afterEach(() => teams.stopAll())
@@ -103,8 +103,7 @@ describe('an entity is not taken', () => {
     await expect(taking().migrate()).rejects.toThrow('has not handed it over')
 
     const again = await teams.run(keeping('accounts', Before), at)
-    await heard(again)
-    await eventually('all buckets', async () => ((await again.db.query('select from comity.marks')).rows.length > 0 ? true : undefined))
+    await takeable(again)
     await teams.stop(again)
     const before = taking()
     await before.environment.database.query(

@@ -76,6 +76,15 @@ export async function heard(one: TestTeam<Queryable>, count = 1): Promise<void> 
 export async function ready(one: TestTeam<Queryable>): Promise<void> {
   await eventually('it is filled', async () => (await one.db.query(`select from comity.asked_backfills where state = 'ready'`)).rows[0])
 }
+/** At the team that gets it: nothing is in the way any more. */
+export async function takeable(next: TestTeam<Queryable>): Promise<void> {
+  await eventually('it can be taken over', async () => {
+    const { rows } = await next.db.query<{ problem: string | null }>(
+      'select comity.take_over_problem(r.topic, r.name) as problem from comity.replicas r',
+    )
+    return rows[0]?.problem === null ? true : undefined
+  })
+}
 /** At the owner: every bucket has its mark. */
 export async function told(owner: TestTeam<Queryable>): Promise<void> {
   await eventually('every reader is told', async () => (await listHandOvers(owner.team.environment as never))[0]?.toldAt ?? undefined)
