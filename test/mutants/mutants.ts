@@ -548,6 +548,24 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: 'an asker that believes that somebody answers',
+    harm: 'a misspelled owner, or one that was never provisioned: what is asked lies in a topic that nobody reads',
+    caughtBy: { test: 'test/request/transports.test.ts', title: 'a request is answered, and only by whom it is asked of' },
+    edits: [
+      {
+        file: `${comity}/admin/verify-asked.ts`,
+        find: `(there ? ('answered' as const)`,
+        replace: `(there || late ? ('answered' as const)`,
+      },
+    ],
+  },
+  {
+    name: 'outcome handlers that know no pause of a tenant',
+    harm: 'an operator has paused a tenant, and its effects go on',
+    caughtBy: { test: 'packages/comity/test/request/outcome-handlers.test.ts', title: 'a paused handler, and a paused tenant' },
+    edits: [{ file: `${comity}/request/handling-outcomes.ts`, find: `and p.tenant in ('', a.tenant))`, replace: `and p.tenant = '')` }],
+  },
+  {
     name: 'an audit by snapshot only',
     harm: 'a row newer than the drawn version is compared with an older one: a false alarm',
     caughtBy: { test: 'packages/comity/test/audit/settling.test.ts', title: 'a key with a change above' },

@@ -12,6 +12,7 @@ beforeAll(buildCli, 120_000)
 let workspace: string
 let dev: Started
 const clients: pg.Client[] = []
+let tidy: (() => Promise<void>) | undefined
 
 beforeEach(async () => {
   // Below the repository, so that `comity` is found from there.
@@ -27,6 +28,8 @@ beforeEach(async () => {
 afterEach(async () => {
   await Promise.all(clients.splice(0).map((client) => client.end().catch(() => undefined)))
   await dev?.stop('SIGTERM')
+  await tidy?.()
+  tidy = undefined
   await rm(workspace, { recursive: true, force: true })
 })
 
@@ -36,6 +39,18 @@ function startDev(...more: string[]): Started {
     env: { CRM_URL: 'postgres://127.0.0.1:1/production', BUS_URL: 'postgres://127.0.0.1:1/bus' },
   })
   return dev
+}
+
+/** Of all tests of the run; what `comity dev` makes there goes when the test has ended. */
+async function sharedServer(): Promise<string> {
+  const { url } = await freshDatabase()
+  tidy = async () => {
+    const server = new pg.Client(url)
+    await server.connect()
+    for (const name of ['crm', 'marketing', 'comity_bus']) await server.query(`drop database if exists ${name} with (force)`)
+    await server.end()
+  }
+  return url
 }
 
 async function connectTo(team: string): Promise<pg.Client> {
@@ -117,6 +132,70 @@ test('gives a configuration that opens its database by its own library the URL o
   expect((await (await connectTo('analysis')).query('select customer from sent')).rows).toEqual([{ customer: 'c7' }])
 }, 60_000)
 
+test('teams that ask each other start, whoever is first; one whose owner has no tables yet waits for it', async () => {
+  await writeFile(
+    join(workspace, 'requests.ts'),
+    `import { entity, request } from '@comity/contract'
+     import { z } from 'zod'
+     import { Customer } from './contracts.ts'
+
+     export const Campaign = entity('marketing.campaign', { key: 'id', state: z.object({ id: z.string(), stopped: z.boolean() }) })
+     export const ChangeEmail = request('crm.change-email', {
+       entity: Customer, key: 'id', tenant: 'agencyId', data: z.object({ id: z.string(), agencyId: z.string(), email: z.string() }), rejects: { taken: null },
+     })
+     export const StopCampaign = request('marketing.stop-campaign', { entity: Campaign, key: 'id', data: z.object({ id: z.string() }) })`,
+  )
+  await writeFile(
+    join(workspace, 'crm', 'comity.config.ts'),
+    `import { team } from 'comity'
+     import { Customer } from '../contracts.ts'
+     import { ChangeEmail, StopCampaign } from '../requests.ts'
+
+     export default team('crm', { allowUnsafe: true })
+       .owns(Customer, { table: 'customers' })
+       .asks(StopCampaign)
+       .answers(ChangeEmail, async ({ key, data }, { tx, ask, reject }) => {
+         if (data.email === 'taken') return reject('taken')
+         await tx.query('update customers set email = $1 where id = $2', [data.email, key])
+         await ask(StopCampaign, { id: 'spring' })
+         return undefined
+       })`,
+  )
+  await writeFile(
+    join(workspace, 'marketing', 'comity.config.ts'),
+    `import { team } from 'comity'
+     import { Customer } from '../contracts.ts'
+     import { Campaign, ChangeEmail, StopCampaign } from '../requests.ts'
+
+     export default team('marketing', { allowUnsafe: true })
+       .owns(Campaign)
+       .keeps(Customer, { fields: ['email'] })
+       .asks(ChangeEmail)
+       .answers(StopCampaign, async ({ key }, { publish }) => void (await publish(Campaign, { id: key, stopped: true })))`,
+  )
+  startDev('--server', await sharedServer())
+  const [crm, marketing] = [await connectTo('crm'), await connectTo('marketing')]
+  await dev.line(/marketing +waits: marketing asks crm\.change-email, and the broker knows nobody who answers yet/)
+  await crm.query(CUSTOMERS)
+  await Promise.all(['crm', 'marketing'].map((team) => dev.line(new RegExp(`${team} +running`))))
+  // It tells nobody to provision, which happens here by itself.
+  expect(dev.lines.filter((line) => line.includes('comity provision'))).toEqual([])
+  await crm.query(insertCustomer('c1'))
+  const ask = (email: string) =>
+    marketing.query('select comity.ask($1, $2)', ['crm.change-email', JSON.stringify({ id: 'c1', agencyId: 'a1', email })])
+  await ask('taken')
+  await ask('new@example.com')
+  const ended = async (db: pg.Client) => (await db.query('select state, reason from comity.asked_requests order by asked_at')).rows
+  await expect
+    .poll(() => ended(marketing))
+    .toEqual([
+      { state: 'rejected', reason: 'taken' },
+      { state: 'visible', reason: null },
+    ])
+  expect((await marketing.query('select email from crm_customer')).rows).toEqual([{ email: 'new@example.com' }])
+  await expect.poll(() => ended(crm)).toEqual([{ state: 'accepted', reason: null }])
+}, 60_000)
+
 test('leaves no process behind when it is killed', async () => {
   const killed = startDev()
   const crm = await connectTo('crm')
@@ -133,7 +212,7 @@ test('says what to do where there is no configuration', async () => {
 })
 
 test('on a server of one’s own, makes the databases there and leaves them', async () => {
-  const { url } = await freshDatabase()
+  const url = await sharedServer()
   const own = startDev('--server', url)
   await own.line(/Postgres 18.* at 127\.0\.0\.1:\d+/)
   const crm = await connectTo('crm')
@@ -146,5 +225,4 @@ test('on a server of one’s own, makes the databases there and leaves them', as
   await server.connect()
   const { rows } = await server.query(`select datname from pg_database where datname in ('crm', 'marketing', 'comity_bus') order by 1`)
   expect(rows.map(({ datname }) => datname)).toEqual(['comity_bus', 'crm', 'marketing'])
-  for (const { datname } of rows) await server.query(`drop database ${datname} with (force)`)
 })

@@ -8,12 +8,18 @@ import type { Team } from 'comity'
 import type { Logger } from 'pino'
 import { loadTeams } from '../load-config.ts'
 import { createLog } from '../log.ts'
-import { errorText } from '../print-error.ts'
+import { errorText, shownError } from '../print-error.ts'
 import { reportHappenings } from './happenings.ts'
 import type { Go, Loaded } from './messages.ts'
 
 /** Between two tries to start a team whose tables are not there yet, in milliseconds. */
 const RETRY = 2000
+/** And a team that asks what nobody answers yet: its owner is starting too, or waits for its tables. */
+const UNANSWERED_RETRY = 300
+/** So often before it is said: teams that ask each other can't all be first. */
+const QUIET_TRIES = 5
+/** Here nobody provisions by hand. */
+const ANSWERER = 'Does its owner run here (its own lines say what it lacks), and declare it with .answers(…)?'
 
 const log = createLog({ level: 'info', readable: true })
 const stopping = new AbortController()
@@ -38,6 +44,7 @@ try {
 async function keepRunning(team: Team, go: Go): Promise<void> {
   const logger = log.child({ team: team.name })
   let shown = ''
+  let unanswered = 0
   while (!stopping.signal.aborted) {
     const running = assign(team, go, log)
     try {
@@ -45,13 +52,19 @@ async function keepRunning(team: Team, go: Go): Promise<void> {
       logger.info('running')
       await reportHappenings(running, logger, stopping.signal)
     } catch (error) {
-      const text = errorText(error)
-      if (text !== shown) logger.error(`not started; tried again every ${RETRY / 1000} s\n${text}`)
+      const { code, cause } = shownError(error)
+      unanswered = code === 'COMITY_REQUEST_UNANSWERED' ? unanswered + 1 : 0
+      const text =
+        unanswered > 0 ? `waits: ${cause} yet. ${ANSWERER}` : `not started; tried again every ${RETRY / 1000} s\n${errorText(error)}`
+      if (unanswered === 0 && text !== shown) logger.error(text)
+      if (unanswered === QUIET_TRIES) logger.warn(text)
       shown = text
     } finally {
       await running.stop()
     }
-    await delay(RETRY, undefined, { signal: stopping.signal }).catch(() => undefined)
+    await delay(unanswered > 0 && unanswered < QUIET_TRIES ? UNANSWERED_RETRY : RETRY, undefined, { signal: stopping.signal }).catch(
+      () => undefined,
+    )
   }
 }
 

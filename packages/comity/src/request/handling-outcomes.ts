@@ -25,7 +25,7 @@ export type OutcomeMessage<R extends Request = Request> = {
 
 export type OutcomeHandler<R extends Request, Context> = (outcome: OutcomeMessage<R>, context: Context) => Promise<void> | void
 
-/* A tenant's pause is of this handler (named as a subscription of the request would be) or of all that the team does. */
+/* A tenant's pause is of this handler (`outcomeHandlerName`) or of all that the team does. */
 const RUNS = `
   not exists (select from comity.pauses p where p.subscription in ('', $2::text || '.' || replace(a.topic, '.', '-')) and p.tenant in ('', a.tenant))`
 /* What was heard before anybody handled outcomes of this request stays as it is. */

@@ -65,6 +65,11 @@ const STANDING = `
   group by c.topic
   order by side, request`
 
+/** By what name a team's handler of outcomes is paused. It is nothing at the broker, so its length has no limit. */
+export function outcomeHandlerName(team: string, request: string): string {
+  return `${team}.${request.replaceAll('.', '-')}`
+}
+
 /** Of every request that this team has been registered for, by `comity migrate`. */
 export async function requestsStanding(database: Queryable, team: string): Promise<readonly RequestStanding[]> {
   type Row = AnsweredStanding | (Omit<AskedStanding, 'pauses'> & { readonly pauses: string })

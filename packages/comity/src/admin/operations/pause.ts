@@ -1,4 +1,5 @@
-import { defaultSubscriptionName, type JsonSchema } from '@comity/contract'
+import type { JsonSchema } from '@comity/contract'
+import { outcomeHandlerName } from '../../request/standing.ts'
 import { NothingPaused, PauseWithoutTarget } from '../errors.ts'
 import type { Operation } from './operation.ts'
 import { requireSubscription } from './require-subscription.ts'
@@ -31,7 +32,7 @@ export const pause: Operation<PauseArguments> = {
         sql,
         team,
         subscription,
-        outcomes.map((one) => defaultSubscriptionName(team, one.request)),
+        outcomes.map((one) => outcomeHandlerName(team, one.request.name)),
       )
     }
     await sql.query(PAUSE, [subscription ?? '', tenant ?? '', reason, author])
