@@ -589,7 +589,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'an audit of whatever is asked',
     harm: 'a team learns of fields that it was not granted',
     caughtBy: { test: 'packages/comity/test/audit/granted.test.ts', title: 'an audit of a copy with an audience' },
-    edits: [{ file: `${comity}/audit/answer-audit.ts`, find: 'fields: names, subset })', replace: 'fields: names.slice(0, 1), subset })' }],
+    edits: [{ file: `${comity}/audit/answer-audit.ts`, find: 'fields: names, subset }', replace: 'fields: names.slice(0, 1), subset }' }],
   },
   {
     name: 'parts of two answers are one answer',
