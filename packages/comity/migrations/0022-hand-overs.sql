@@ -141,9 +141,10 @@ begin
   execute format('alter table %I.%I drop column comity_version', copy.table_schema, copy.table_name);
   delete from comity.replicas r where r.name = copy.name;
   delete from comity.tombstones t where t.replica = copy.name;
-  -- What comes is its own. Processes of the code before have nothing to apply it to.
-  insert into comity.pauses (subscription, tenant, by, reason, author)
-    values (copy.name, '', 'operator', format('%s is this team''s now: remove the subscription', topic), 'comity') on conflict do nothing;
+  -- Code of before that still runs takes no more for it: what it took would wait in lines for ever. What keeps a copy again ends that.
+  insert into comity.pauses (subscription, by, reason, author)
+    values (copy.name, 'operator', format('its copy is the table of %s: remove the subscription', topic), 'comity migrate')
+    on conflict on constraint pauses_pkey do update set by = excluded.by, reason = excluded.reason, author = excluded.author, probe_at = null;
   perform comity.begin_publish();
   insert into comity.outbox (topic, key, kind, checked) values ('comity.owner', take_over.topic, 'event', true);
   update comity.hand_overs h set taken_at = clock_timestamp() where h.topic = take_over.topic and h.version = given;

@@ -83,6 +83,8 @@ async function creation(database: Queryable, kept: Kept): Promise<Step> {
     sql: [
       createReplicaTable(shape),
       `insert into comity.replicas (name, topic, table_schema, table_name, columns, subset) values (${values.join(', ')}, ${jsonb(shape.columns)}, ${jsonb(kept.subset)})`,
+      // Since a copy of before became the table of its owner (`comity.take_over`).
+      `delete from comity.pauses where subscription = ${quoteLiteral(kept.name)} and author = 'comity migrate'`,
       askFor(kept, 'new'),
     ],
   }

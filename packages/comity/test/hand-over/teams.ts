@@ -89,6 +89,10 @@ export async function takeable(next: TestTeam<Queryable>): Promise<void> {
 export async function told(owner: TestTeam<Queryable>): Promise<void> {
   await eventually('every reader is told', async () => (await listHandOvers(owner.team.environment as never))[0]?.toldAt ?? undefined)
 }
+/** Of this database. */
+export async function lastDrawn(one: TestTeam<Queryable>): Promise<number> {
+  return Number((await one.db.query<{ last: string }>('select last_value::text as last from comity.outbox_id')).rows[0]?.last)
+}
 export async function rowsOf(one: TestTeam<Queryable>): Promise<unknown> {
   return (await one.db.query('select id, agency_id as "agencyId", email, name from customers order by id')).rows
 }
