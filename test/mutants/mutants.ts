@@ -607,7 +607,13 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'an audit of whatever is asked',
     harm: 'a team learns of fields that it was not granted',
     caughtBy: { test: 'packages/comity/test/audit/granted.test.ts', title: 'an audit of a copy with an audience' },
-    edits: [{ file: `${comity}/audit/answer-audit.ts`, find: 'fields: names, subset }', replace: 'fields: names.slice(0, 1), subset }' }],
+    edits: [
+      {
+        file: `${comity}/audit/answer-audit.ts`,
+        find: 'fields: names, subset, versions }',
+        replace: 'fields: names.slice(0, 1), subset, versions }',
+      },
+    ],
   },
   {
     name: 'parts of two answers are one answer',
@@ -653,9 +659,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a former owner that fills copies',
     harm: 'rows of its old table, under new versions, overwrite what the owner of today has said',
-    caughtBy: { test: 'packages/comity/test/hand-over/refusals.test.ts', title: 'fills no copy but the next' },
-    edits: [
-      { file: `${comity}/backfill/published-entity.ts`, find: 'next != null && next !== from', replace: 'next != null && next === from' },
-    ],
+    caughtBy: { test: 'packages/comity/test/hand-over/refusals.test.ts', title: 'fills no copy' },
+    edits: [{ file: `${comity}/backfill/published-entity.ts`, find: 'if (next != null) return', replace: 'if (next === from) return' }],
   },
 ]

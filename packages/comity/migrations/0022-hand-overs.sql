@@ -49,6 +49,8 @@ begin
   select format('%s is withheld', h.key) into found_one from comity.withheld h where h.topic = hand_over.topic and h.resolved_at is null limit 1;
   found_one := coalesce(found_one, (select format('the copy %s is being filled', b.replica) from comity.backfills b
     where b.entity = hand_over.topic and b.state in ('waiting', 'running', 'paused', 'sent') limit 1));
+  found_one := coalesce(found_one, case when not exists (select from comity.backfills b
+    where b.entity = hand_over.topic and b.asked_by = hand_over.next and b.state = 'done') then format('no copy of %s was filled from here', next) end);
   if found_one is not null then
     perform comity.refuse('CM015', found_one, 'mend that first: "comity withheld" and "comity backfill" show it');
   end if;
@@ -83,7 +85,11 @@ declare
 begin
   select * into last from comity.hand_overs h where h.topic = take_over_problem.topic order by h.version desc limit 1;
   if not found or last.next <> own then
-    return format('%s has not handed it over', coalesce(last.next, 'its owner'));
+    -- What can be mended only before is said before.
+    return format('%s has not handed it over', coalesce(last.next, 'its owner')) || case
+      (select a.verdict from comity.audits a where a.replica = take_over_problem.replica and a.state = 'ended' order by a.ended_at desc limit 1)
+      when 'true' then '' when 'drift' then '; its copy is not as it has it: mend that before'
+      else '; nobody has compared its copy yet: "comity audit run" does' end;
   end if;
   select * into strict copy from comity.replicas r where r.name = take_over_problem.replica;
   if copy.rebuilt is not null or exists (select from comity.asked_backfills b where b.replica = copy.name and b.state in ('asking', 'filling', 'settling')) then
@@ -100,9 +106,6 @@ begin
     where k.subscription = copy.name;
   if waiting > 0 then
     return format('%s messages wait in %s', waiting, copy.name);
-  end if;
-  if (select a.verdict from comity.audits a where a.replica = copy.name and a.state = 'ended' order by a.ended_at desc limit 1) = 'drift' then
-    return format('its copy is not as %s has it: "comity audit %s" names the keys, and mends them', last.owner, copy.name);
   end if;
   if last.version > comity.clock_id() then
     return format('the clock of %s is ahead by %s s', last.owner, ceil((last.version - comity.clock_id()) / 1000000.0));
@@ -133,8 +136,7 @@ begin
   if problem is not null then
     perform comity.refuse('CM016', problem, 'run "comity migrate" again when that is over');
   end if;
-  -- Also above all that was drawn to mend the copy.
-  floor := greatest(given, comity.clock_id(), (select max(m.version) from comity.marks m where m.subscription = copy.name));
+  floor := greatest(given, comity.clock_id());
   perform comity.advance_versions(floor);
   -- Too near to be moved to while others draw.
   perform nextval('comity.outbox_id') from generate_series(1, greatest(0, floor - (select s.last_value from comity.outbox_id s)));

@@ -102,7 +102,9 @@ function serve(socket: Socket, transport: Transport & { crash?(): void }, lease:
     }
   }
 
-  const methods = ['provision', 'send', 'buckets', 'isSubscribed', 'claim', 'stats', 'seek', 'remove', 'access'].filter((name) => name in transport)
+  const methods = ['provision', 'send', 'buckets', 'isSubscribed', 'claim', 'stats', 'seek', 'remove', 'access'].filter(
+    (name) => name in transport,
+  )
   send({ is: 'hello', name: transport.name, guarantees: transport.guarantees, methods })
   let timer: NodeJS.Timeout
   const tick = (): void => {

@@ -90,14 +90,10 @@ export function marking(options: {
     return waiting.length + handedOver.length > 0 ? 'busy' : 'idle'
   }
 
-  async function markCopies(
-    { audience, description, ids, last, given, taken }: Waiting,
-    checkpoint: number,
-    speaker: Fence,
-  ): Promise<void> {
+  async function markCopies({ audience, description, ids, given, taken }: Waiting, checkpoint: number, speaker: Fence): Promise<void> {
     const topic = topicOf(JSON.parse(description) as ContractDescription, audience ?? undefined)
-    // What is above is the next owner's to say, to whoever does not mend its copy for that.
-    const version = given !== null && Number(last) <= Number(given) ? Math.min(checkpoint, Number(given)) : checkpoint
+    // What is above is the next owner's to say.
+    const version = given === null ? checkpoint : Math.min(checkpoint, Number(given))
     if (await mark(topic, version, speaker, taken === null ? undefined : JSON.parse(taken))) await database.query(DONE, [ids])
   }
 

@@ -3,7 +3,23 @@ import { type AuditBegun, auditOf, listWithheld } from 'comity/admin'
 import { afterEach, expect, test } from 'vitest'
 import { act } from '../admin/act.ts'
 import { eventually } from '../control/eventually.ts'
-import { After, Back, Before, copied, give, heard, keeping, lastDrawn, owning, ready, rowsOf, TABLE, Teams, takeable, told } from './teams.ts'
+import {
+  After,
+  Back,
+  Before,
+  copied,
+  give,
+  heard,
+  keeping,
+  lastDrawn,
+  owning,
+  ready,
+  rowsOf,
+  TABLE,
+  Teams,
+  takeable,
+  told,
+} from './teams.ts'
 
 const teams = new Teams()
 afterEach(() => teams.stopAll())
