@@ -3,6 +3,7 @@ import type { Environment } from '../catalog/environment.ts'
 import { captureProblems } from '../outbox/capture/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { quoteIdentifier } from '../postgres/quote.ts'
+import { type DeprecatedUse, deprecatedUses } from './reads/deprecated-uses.ts'
 import { type Backfill, listBackfills } from './reads/list-backfills.ts'
 import { type Pause, type SubscriptionStatus, subscriptionStatuses } from './subscription-status.ts'
 
@@ -13,6 +14,8 @@ export interface TeamStatus {
   readonly outbox: OutboxStatus
   readonly subscriptions: readonly SubscriptionStatus[]
   readonly replicas: readonly ReplicaStatus[]
+  /** What this team reads although its owner will stop sending it: no problem yet. */
+  readonly deprecated: readonly DeprecatedUse[]
   /** What needs someone, in words; empty = nothing does. */
   readonly problems: readonly string[]
 }
@@ -87,10 +90,11 @@ export async function teamStatus(
   environment: Pick<Environment, 'team' | 'namespace' | 'transport'> & { readonly database: Queryable },
 ): Promise<TeamStatus> {
   const { database, team } = environment
-  const [outbox, subscriptions, captures] = await Promise.all([
+  const [outbox, subscriptions, captures, deprecated] = await Promise.all([
     outboxStatus(database),
     subscriptionStatuses(declaration, environment),
     captureProblems(database),
+    deprecatedUses(declaration, environment),
   ])
   const replicas = await Promise.all(
     declaration.keeps.map(async (kept): Promise<ReplicaStatus> => {
@@ -110,7 +114,8 @@ export async function teamStatus(
       }
     }),
   )
-  const status = { team, at: new Date().toISOString(), outbox: { topics: topicsOf(declaration), ...outbox }, subscriptions, replicas }
+  const at = new Date().toISOString()
+  const status = { team, at, outbox: { topics: topicsOf(declaration), ...outbox }, subscriptions, replicas, deprecated }
   const problems = [...captures.map(({ topic, problem, command }) => `${topic}: ${problem}; run "${command}"`), ...problemsOf(status)]
   return { ...status, problems }
 }
