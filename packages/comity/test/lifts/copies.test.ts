@@ -1,11 +1,14 @@
 /** What was written under an older version is lifted in one way, whether a message, a chunk or an audit brings it. */
-import type { Queryable } from 'comity'
+import { entity } from '@comity/contract'
+import { type Queryable, team } from 'comity'
 import { type TestTeam, testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
+import { z } from 'zod'
 import { testTeam } from '../../../../test/support/test-team.ts'
 import { auditValues } from '../../src/admin/index.ts'
 import { answerAudit } from '../../src/audit/answer-audit.ts'
 import { copyReader } from '../../src/backfill/copy-reader.ts'
+import { publishedEntity } from '../../src/backfill/published-entity.ts'
 import type { Kept } from '../../src/catalog/declaration.ts'
 import { unhurried } from '../audit/audited-teams.ts'
 import { watched } from '../backfill/customers.ts'
@@ -157,6 +160,27 @@ test('a row that is written while its owner answers is moving, and is looked at 
       { key: 'c2', state: { name: 'C2' } },
     ],
   })
+})
+
+test('who says that it lifts a field is not granted it, and who lifts nothing that an owner has is refused as before', async () => {
+  const shown = ['agencyId', 'name', 'status'] as const
+  const granted = entity('crm.customer', {
+    key: 'id',
+    tenant: 'agencyId',
+    state: z.object({ id: z.string(), agencyId: z.string(), name: z.string(), status: z.string(), secret: z.string() }),
+    audiences: { marketing: [...shown] },
+  })
+  await using crm = await testTeam(team<Queryable>('crm').owns(granted), { bus: testBus() })
+  const wanted = { from: 'marketing', replica: 'marketing.crm-customer', entity: 'crm.customer', audience: 'marketing' }
+  const said = async (fields: readonly string[], required: readonly string[]) =>
+    (
+      await publishedEntity(crm.db, {
+        ...{ ...wanted, fields: ['fullName'] },
+        versions: { own: 'another', older: [{ fields: [...fields], required: [...required] }] },
+      })
+    ).said
+  expect(await said(['name', 'secret', 'status'], ['name'])).toEqual(['name', 'status'])
+  await expect(said(['name', 'secret'], ['secret'])).rejects.toThrow('has no field fullName for it')
 })
 
 test('which rows are kept is asked of what was lifted, by message, chunk and audit', async () => {
