@@ -616,6 +616,87 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: 'a copy that is told only what it keeps',
+    harm: 'rows of an older version of the contract are refused, though the team can lift them',
+    caughtBy: { test: 'packages/comity/test/lifts/copies.test.ts', title: 'a backfill lifts the rows of its chunks' },
+    edits: [
+      {
+        file: `${comity}/backfill/published-entity.ts`,
+        find: '  if (older.length === 0) return undefined\n',
+        replace: '  if (older.length >= 0) return undefined\n',
+      },
+    ],
+  },
+  {
+    name: 'a lift gives what was not granted',
+    harm: 'a team learns of fields that it was not granted, by saying that it lifts them',
+    caughtBy: { test: 'packages/comity/test/lifts/copies.test.ts', title: 'who says that it lifts a field is not granted it' },
+    edits: [
+      {
+        file: `${comity}/backfill/published-entity.ts`,
+        find: 'return [...all].filter((field) => granted.includes(field) && !base.includes(field))',
+        replace: 'return [...all].filter((field) => contract.fields.includes(field) && !base.includes(field))',
+      },
+      {
+        file: `${comity}/backfill/published-entity.ts`,
+        find: 'if (other !== undefined) return refuse(',
+        replace: 'if (other !== undefined && liftable === undefined) return refuse(',
+      },
+    ],
+  },
+  {
+    name: 'an audit to which another version is drift',
+    harm: 'rows that are only lifted are named as drift, at each audit again',
+    caughtBy: { test: 'packages/comity/test/lifts/copies.test.ts', title: 'an audit with an owner that' },
+    edits: [
+      {
+        file: `${comity}/audit/settle-suspects.ts`,
+        find: 'if (said.length === 0) return held',
+        replace: 'if (said.length >= 0) return held',
+      },
+    ],
+  },
+  {
+    name: 'a repair that lifts nothing',
+    harm: 'what an owner says under an older version is put into the copy as it is',
+    caughtBy: { test: 'packages/comity/test/lifts/copies.test.ts', title: 'an audit with an owner that' },
+    edits: [
+      {
+        file: `${comity}/audit/repair-keys.ts`,
+        find: 'const states = [...lifted].flatMap(([key, state]) => (state ? [{ key, state }] : []))',
+        replace: 'const states = said.flatMap(({ key, state }) => (state ? [{ key, state }] : []))',
+      },
+    ],
+  },
+  {
+    name: 'states that are read after their hashes',
+    harm: 'a row that is written meanwhile is called drift',
+    caughtBy: { test: 'packages/comity/test/lifts/copies.test.ts', title: 'a row that is written while its owner answers' },
+    edits: [
+      {
+        file: `${comity}/audit/answer-audit.ts`,
+        find: `        const states = await saidStates(database, entity, what.keys, await publishedEntity(database, wanted), condition)
+        const held = await heldKeys(database, [...source, secret, arrayLiteral(what.keys), String(version)])
+`,
+        replace: `        const held = await heldKeys(database, [...source, secret, arrayLiteral(what.keys), String(version)])
+        const states = await saidStates(database, entity, what.keys, await publishedEntity(database, wanted), condition)
+`,
+      },
+    ],
+  },
+  {
+    name: 'a request that is checked like an event',
+    harm: 'a field that becomes required breaks whoever asks, and the check says that nobody is broken',
+    caughtBy: { test: 'packages/comity/test/admin/request-changes.test.ts', title: 'optional becomes required' },
+    edits: [
+      {
+        file: `${comity}/catalog/request-check.ts`,
+        find: '...refusalsOf(asked.schema, next.schema)',
+        replace: '...refusalsOf(next.schema, asked.schema)',
+      },
+    ],
+  },
+  {
     name: 'parts of two answers are one answer',
     harm: 'what an audit compares was never there at one time',
     caughtBy: { test: 'packages/comity/test/audit/questions.test.ts', title: 'a question that is not answered is asked again' },

@@ -1,7 +1,7 @@
 import type { TeamStatus } from 'comity'
-import type { SubscriptionState } from 'comity/admin'
+import type { DeprecatedUse, SubscriptionState } from 'comity/admin'
 import pc from 'picocolors'
-import { age, count, freshness, lagOf, NONE } from './cell.ts'
+import { age, count, freshness, lagOf, NONE, printable } from './cell.ts'
 import type { ShownError } from './print-error.ts'
 import { type Column, type Row, renderTable, wrap } from './table.ts'
 
@@ -25,8 +25,18 @@ export function statusText(reports: readonly TeamReport[], width: number): strin
       ? [`${report.team}: ${report.error.cause}. ${report.error.remedy}`]
       : report.problems.map((problem) => `${report.team}: ${problem}`),
   )
+  const deprecated = reports.flatMap((report) =>
+    'error' in report ? [] : report.deprecated.map((use) => `${report.team}: ${deprecatedText(use)}`),
+  )
   const verdict = problems.length === 0 ? [pc.green('no problems')] : problems.map((problem) => pc.red(wrap(`! ${problem}`, width, 2)))
-  return [renderTable(COLUMNS, reports.flatMap(rowsOf), width), '', ...verdict].join('\n')
+  const told = deprecated.map((use) => pc.yellow(wrap(`- ${use}`, width, 2)))
+  return [renderTable(COLUMNS, reports.flatMap(rowsOf), width), '', ...told, ...verdict].join('\n')
+}
+
+function deprecatedText({ contract, field, from, owner, contact, readBy }: DeprecatedUse): string {
+  const what = field === '' ? contract : `${contract}.${field}`
+  const whom = contact === null ? owner : `${owner} (${printable(contact)})`
+  return `${readBy.join(', ')} reads ${what}, deprecated from ${printable(from)}: ask ${whom}`
 }
 
 /** What nobody has to be told in a table of numbers; that no process runs is seen by what grows. */

@@ -56,6 +56,29 @@ describe('comity status', () => {
     expect(code).toBe(0)
   })
 
+  test('names what is read here and deprecated by its owner, which is no problem', async () => {
+    await prepare(agency)
+    await startBoth()
+    await settled()
+    await agency.marketing.query(
+      `insert into comity.catalog_contracts as c (team, name, hash, description, declared_at)
+       values ('crm', 'crm.customer', 'other', $1::jsonb, now() + interval '1 day')
+       on conflict (team, name) do update set description = excluded.description, declared_at = excluded.declared_at`,
+      [JSON.stringify({ deprecated: { fields: { name: '2027-01-31', phone: '2027-01-31' } }, contact: 'crm \u001b[31m' })],
+    )
+    const { code, stdout } = await comity(['status', '-c', BOTH], { env: { ...agency.env, COLUMNS: '80' } })
+    expect(stdout).toMatch(
+      /\n- marketing: marketing.crm-customer reads crm.customer.name, deprecated from\s+2027-01-31: ask crm \("crm \\u001b\[31m"\)\nno problems\n$/,
+    )
+    expect(code).toBe(0)
+    const { teams } = JSON.parse((await comity(['status', '-c', BOTH, '--json'], { env: agency.env })).stdout)
+    expect(teams[1].deprecated).toMatchObject([{ contract: 'crm.customer', field: 'name', from: '2027-01-31', owner: 'crm' }])
+    const doctor = await comity(['doctor', '-c', BOTH, '-t', 'marketing'], { env: agency.env })
+    expect(doctor.stdout).toContain('crm.customer.name is deprecated from 2027-01-31')
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: another team's words must not reach the terminal as they are
+    expect(doctor.stdout).not.toMatch(/\x1b/)
+  })
+
   test('names what waits and what is withheld, and ends with 3', async () => {
     await prepare(agency)
     await startBoth()

@@ -6,8 +6,8 @@ import { terminalWidth, wrap } from '../table.ts'
 
 const HELP = `
 Looks at the server and its settings, poolers and clocks, rights of the connected role, migrations and captures, transactions
-and replication slots that were forgotten, partitions, and at what "comity status" names. Changes nothing. Run it with the
-URL that "comity run" has: rights and settings are those of its role.
+and replication slots that were forgotten, partitions, fields that it reads and their owners have deprecated, and at what
+"comity status" names. Changes nothing. Run it with the URL that "comity run" has: rights and settings are those of its role.
 
 Exit codes: 0 = all is well; 1 = error, or the team could not be looked at; 3 = there are warnings or errors.
 
@@ -39,9 +39,9 @@ function diagnosisText({ team, checks }: Diagnosis): string {
   const width = terminalWidth()
   const lines = checks.flatMap(({ name, findings }) =>
     findings.flatMap(({ level, found, remedy }) => [
-      `${MARK[level]}   ${wrapped(`${name}: ${found}`, width)}`,
+      `${MARK[level]}   ${wrapped(shown(`${name}: ${found}`), width)}`,
       // What can be run as it stands is not broken into lines.
-      ...(remedy === null ? [] : remedy.split('\n').map((line) => `${' '.repeat(INDENT)}${pc.dim('→')} ${line}`)),
+      ...(remedy === null ? [] : remedy.split('\n').map((line) => `${' '.repeat(INDENT)}${pc.dim('→')} ${shown(line)}`)),
     ]),
   )
   return [pc.bold(team), ...lines].join('\n')
@@ -49,4 +49,9 @@ function diagnosisText({ team, checks }: Diagnosis): string {
 
 function wrapped(text: string, width: number): string {
   return wrap(text, width - INDENT, 0).replaceAll('\n', `\n${' '.repeat(INDENT)}`)
+}
+
+/** A finding may have words of another team's. */
+function shown(text: string): string {
+  return text.replace(/\p{Cc}/gu, '\u{fffd}')
 }

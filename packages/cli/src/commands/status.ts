@@ -15,6 +15,7 @@ interface StatusOptions extends CommonOptions {
 
 const HELP = `
 LAG is messages behind, OLDEST and FRESH the age of what is behind, WAITING messages in the lines of keys that wait.
+What is read here and deprecated by its owner is named below the table, with its day; it is no problem.
 
 Exit codes: 0 = no problems; 1 = a team could not be asked; 3 = there are problems, listed below the table.
 

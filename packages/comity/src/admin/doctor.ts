@@ -3,6 +3,7 @@ import type { Environment } from '../catalog/environment.ts'
 import { describeError } from '../postgres/classify-error.ts'
 import { type Check, error, type Finding } from './checks/check.ts'
 import { clock } from './checks/clock.ts'
+import { contracts } from './checks/contracts.ts'
 import { installation } from './checks/installation.ts'
 import { partitions } from './checks/partitions.ts'
 import { pooler } from './checks/pooler.ts'
@@ -23,7 +24,7 @@ export interface Diagnosis {
 
 /** Everything that is looked at, in the order in which it is shown: to add one, write its file and name it here. */
 const OF_THE_SERVER: readonly Check[] = [server, pooler, clock]
-const OF_THE_TEAM: readonly Check[] = [installation, role, transactions, partitions, status]
+const OF_THE_TEAM: readonly Check[] = [installation, role, transactions, partitions, contracts, status]
 
 /** Looks at a team and at what it stands on. Changes nothing; each finding that needs somebody says what to do. */
 export async function doctor(declaration: Declaration, environment: Environment): Promise<Diagnosis> {

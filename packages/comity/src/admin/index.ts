@@ -40,6 +40,7 @@ export { auditValues } from './reads/audit-values.ts'
 export { type Audit, type AuditFinding, auditFindings, auditOf, listAudits } from './reads/audits.ts'
 export { type ContractCheck, checkContracts } from './reads/check-contracts.ts'
 export { type DeadLetterGroup, deadLetterGroups } from './reads/dead-letter-groups.ts'
+export type { DeprecatedUse } from './reads/deprecated-uses.ts'
 export {
   type ErasureReceipt,
   type ErasureRecord,

@@ -4,6 +4,7 @@ import { captureProblems } from '../outbox/capture/index.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { quoteIdentifier } from '../postgres/quote.ts'
 import { type RequestStanding, requestsStanding } from '../request/standing.ts'
+import { type DeprecatedUse, deprecatedUses } from './reads/deprecated-uses.ts'
 import { type Backfill, listBackfills } from './reads/list-backfills.ts'
 import { type Pause, type SubscriptionStatus, subscriptionStatuses } from './subscription-status.ts'
 
@@ -16,6 +17,8 @@ export interface TeamStatus {
   readonly replicas: readonly ReplicaStatus[]
   /** What this team asks of others, and what is asked of it. */
   readonly requests: readonly RequestStanding[]
+  /** What this team reads although its owner will stop sending it: no problem yet. */
+  readonly deprecated: readonly DeprecatedUse[]
   /** What needs someone, in words; empty = nothing does. */
   readonly problems: readonly string[]
 }
@@ -90,11 +93,12 @@ export async function teamStatus(
   environment: Pick<Environment, 'team' | 'namespace' | 'transport'> & { readonly database: Queryable },
 ): Promise<TeamStatus> {
   const { database, team } = environment
-  const [outbox, subscriptions, captures, requests] = await Promise.all([
+  const [outbox, subscriptions, captures, requests, deprecated] = await Promise.all([
     outboxStatus(database),
     subscriptionStatuses(declaration, environment),
     captureProblems(database),
     requestsStanding(database, team),
+    deprecatedUses(declaration, environment),
   ])
   const replicas = await Promise.all(
     declaration.keeps.map(async (kept): Promise<ReplicaStatus> => {
@@ -121,6 +125,7 @@ export async function teamStatus(
     subscriptions,
     replicas,
     requests,
+    deprecated,
   }
   const problems = [...captures.map(({ topic, problem, command }) => `${topic}: ${problem}; run "${command}"`), ...problemsOf(status)]
   return { ...status, problems }

@@ -88,8 +88,17 @@ export function consumerVerdict(
     verdict: reasons.length === 0 ? 'unaffected' : broken ? 'broken' : 'possibly',
     reasons,
     older: olderRefused(consumer, next, older),
-    deprecated: read.filter((field) => next.deprecated?.fields[field] !== undefined),
+    deprecated: deprecatedRead(consumer, own, next),
   }
+}
+
+/** The fields that a consumer reads, or may read, and that their owner has deprecated. */
+export function deprecatedRead(
+  consumer: Pick<Consumer, 'fields' | 'audience'>,
+  own: ContractDescription,
+  said: ContractDescription,
+): readonly string[] {
+  return readBy(consumer, own).filter((field) => said.deprecated?.fields[field] !== undefined)
 }
 
 /** Once the consumer has taken over the new version, messages of older ones still come. */
@@ -121,7 +130,7 @@ function grantedBy(contract: ContractDescription, audience: string | undefined):
 }
 
 /** Of the fields that its version of the contract has. */
-function readBy({ fields, audience }: Consumer, own: ContractDescription): readonly string[] {
+function readBy({ fields, audience }: Pick<Consumer, 'fields' | 'audience'>, own: ContractDescription): readonly string[] {
   if (fields === undefined) return grantedBy(own, audience) ?? own.fields
   return [...own.keyFields, ...(own.tenantField === undefined ? [] : [own.tenantField]), ...fields]
 }

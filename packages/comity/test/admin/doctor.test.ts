@@ -64,7 +64,7 @@ test('what is as it should be is said to be so, and what is not has a remedy', a
   const diagnosis = await examine()
   expect(diagnosis.level).toBe('warning')
   expect(diagnosis.checks.map(({ name }) => name)).toEqual([
-    ...['server', 'pooler', 'clock', 'installation', 'role', 'transactions', 'partitions', 'status'],
+    ...['server', 'pooler', 'clock', 'installation', 'role', 'transactions', 'partitions', 'contracts', 'status'],
   ])
   expect(found(diagnosis, 'server').join('\n')).toMatch(/warning: fsync is off: .* → turn it on outside of tests/)
   expect(found(diagnosis, 'pooler')).toEqual(['ok: none that shares backends between transactions'])

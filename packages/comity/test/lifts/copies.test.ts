@@ -1,11 +1,15 @@
 /** What was written under an older version is lifted in one way, whether a message, a chunk or an audit brings it. */
-import type { Queryable } from 'comity'
+import { entity } from '@comity/contract'
+import { type Queryable, team } from 'comity'
 import { type TestTeam, testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
+import { z } from 'zod'
 import { testTeam } from '../../../../test/support/test-team.ts'
 import { auditValues } from '../../src/admin/index.ts'
 import { answerAudit } from '../../src/audit/answer-audit.ts'
 import { copyReader } from '../../src/backfill/copy-reader.ts'
+import { publishedEntity } from '../../src/backfill/published-entity.ts'
+import { contractHash } from '../../src/catalog/contract-hash.ts'
 import type { Kept } from '../../src/catalog/declaration.ts'
 import { unhurried } from '../audit/audited-teams.ts'
 import { watched } from '../backfill/customers.ts'
@@ -157,6 +161,48 @@ test('a row that is written while its owner answers is moving, and is looked at 
       { key: 'c2', state: { name: 'C2' } },
     ],
   })
+})
+
+test('who says that it lifts a field is not granted it, and who lifts nothing that an owner has is refused as before', async () => {
+  const shown = ['agencyId', 'name', 'status'] as const
+  const granted = entity('crm.customer', {
+    key: 'id',
+    tenant: 'agencyId',
+    state: z.object({ id: z.string(), agencyId: z.string(), name: z.string(), status: z.string(), secret: z.string() }),
+    audiences: { marketing: [...shown] },
+  })
+  await using crm = await testTeam(team<Queryable>('crm').owns(granted), { bus: testBus() })
+  const wanted = { from: 'marketing', replica: 'marketing.crm-customer', entity: 'crm.customer', audience: 'marketing' }
+  const said = async (fields: readonly string[], required: readonly string[]) =>
+    (
+      await publishedEntity(crm.db, {
+        ...{ ...wanted, fields: ['fullName'] },
+        versions: { own: 'another', older: [{ fields: [...fields], required: [...required] }] },
+      })
+    ).said
+  expect(await said(['name', 'secret', 'status'], ['name'])).toEqual(['name', 'status'])
+  await expect(said(['name', 'secret'], ['secret'])).rejects.toThrow('has no field fullName for it')
+  // An owner of the very version that the copy has says what is kept, and no more.
+  const versions = { own: contractHash(granted), older: [{ fields: ['name'], required: ['name'] }] }
+  expect((await publishedEntity(crm.db, { ...wanted, fields: ['status'], versions })).said).toEqual(['status'])
+
+  await crm.db.transaction((tx) =>
+    crm.team.publish(tx, granted, { id: 'c1', agencyId: 'a', name: 'C', status: 'A', secret: 'to be guessed' }),
+  )
+  const digests = (fields: readonly string[]) =>
+    answerAudit(
+      {
+        ...{ from: 'marketing', replica: wanted.replica },
+        data: {
+          ...{ v: 1, id: '', audit: '', entity: 'crm.customer', audience: 'marketing', secret: '0123456789abcdef'.repeat(4) },
+          ...{ what: { kind: 'digests', depth: 4 }, versions: { ...versions, own: 'another' } },
+          fields: fields.map((name) => ({ name, kind: 'text' })),
+        },
+      },
+      { ...{ database: crm.db, signal: new AbortController().signal, onWaiting: async () => undefined }, ...unhurried },
+    )
+  expect(await digests(['id', 'name', 'secret'])).toEqual(await digests(['id', 'name']))
+  expect(await digests(['id', 'name'])).not.toEqual(await digests(['id']))
 })
 
 test('which rows are kept is asked of what was lifted, by message, chunk and audit', async () => {

@@ -24,6 +24,8 @@ with a URL of the live database, before the change is deployed. Changes nothing.
               or alternatives that can't be compared
   unaffected  every message that may come is one that it takes
 
+A request is held against the teams that ask it: they write its data, and read what is said with a rejection.
+
 Removing a field that nobody reads breaks nobody. What a consumer refuses of older messages once it has the new version is
 named too: see "lifts" in docs/changing-a-contract.md.
 

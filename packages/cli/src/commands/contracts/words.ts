@@ -1,4 +1,5 @@
 import type { ConsumerVerdict, ContractCheck, Reason } from 'comity/admin'
+import { printable } from '../../cell.ts'
 
 /** What becomes of a contract, in a line. */
 export function changeWords({ state, changes }: ContractCheck): string {
@@ -16,7 +17,7 @@ export function changeWords({ state, changes }: ContractCheck): string {
 
 export function consumerWords({ kind, subscription, team, contact }: ConsumerVerdict): string {
   const who = subscription === null ? `${team}, which asks it` : `${subscription}, a ${kind} of ${team}`
-  return `${who}${contact === null ? '' : ` (ask ${contact})`}`
+  return `${who}${contact === null ? '' : ` (ask ${printable(contact)})`}`
 }
 
 export function reasonWords({ path, reason }: Reason): string {

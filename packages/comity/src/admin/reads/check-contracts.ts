@@ -7,6 +7,7 @@ import { type Asker, askerVerdict } from '../../catalog/request-check.ts'
 import type { DeclarationReport, DeclaredSubscription } from '../../control/contracts.ts'
 import type { Queryable } from '../../postgres/database.ts'
 import { declarationReport } from '../declaration-report.ts'
+import { deprecationsOf } from './deprecated-uses.ts'
 
 /** One contract of a team: what the code says, against what is published and who reads it. */
 export interface ContractCheck {
@@ -93,7 +94,7 @@ export async function checkContracts(
               ? 'unchanged'
               : 'changed',
       changes: next === undefined || before === undefined ? [] : fieldChanges(before, next),
-      deprecated: next === undefined ? [] : deprecationsOf(next, consumers),
+      deprecated: next === undefined ? [] : stillRead(next, consumers),
       consumers,
     }
   })
@@ -175,14 +176,11 @@ function askersOf(request: string, reports: readonly HeardReport[], known: Reado
   return askers.sort((a, b) => (a.team < b.team ? -1 : 1))
 }
 
-function deprecationsOf({ deprecated }: ContractDescription, consumers: readonly ConsumerVerdict[]): ContractCheck['deprecated'] {
-  if (deprecated === undefined) return []
-  const whole = deprecated.from === undefined ? [] : [{ field: '', from: deprecated.from, readers: subscriptionsOf(consumers) }]
-  const fields = Object.entries(deprecated.fields).map(([field, from]) => ({
+function stillRead(contract: ContractDescription, consumers: readonly ConsumerVerdict[]): ContractCheck['deprecated'] {
+  return deprecationsOf(contract).map(({ field, from }) => ({
     ...{ field, from },
-    readers: subscriptionsOf(consumers.filter((one) => one.deprecated.includes(field))),
+    readers: subscriptionsOf(field === '' ? consumers : consumers.filter((one) => one.deprecated.includes(field))),
   }))
-  return [...whole, ...fields]
 }
 
 function subscriptionsOf(consumers: readonly ConsumerVerdict[]): readonly string[] {
