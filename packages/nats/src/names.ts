@@ -36,8 +36,8 @@ export const newsOf = (team: string, subscription: string | '*'): string =>
 /** A team may listen to answers below its own prefix only. */
 export const inboxOf = (team: string): string => `_INBOX_${toToken(team)}`
 
-/** A subscription is named `<team>.<name>`. */
+/** A subscription is named `<team>.<name>` or `<team>.comity.<name>`, and in a namespace `<namespace>.<team>.…`; no team is called comity. */
 export function teamOf(subscription: string): string {
-  const dot = subscription.indexOf('.')
-  return dot < 0 ? subscription : subscription.slice(0, dot)
+  const [first = '', second = '', ...rest] = subscription.split('.')
+  return rest.length === 0 || second === 'comity' ? first : `${first}.${second}`
 }

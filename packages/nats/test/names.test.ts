@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { fromToken, readerOf, streamOf, toToken } from '../src/names.ts'
+import { fromToken, readerOf, streamOf, teamOf, toToken } from '../src/names.ts'
 
 const text = fc.string({ unit: 'grapheme', maxLength: 20 })
 
@@ -12,6 +12,13 @@ test('any name becomes a token that NATS takes, and back', () => {
       expect(fromToken(token)).toBe(Buffer.from(name).toString())
     }),
   )
+})
+
+test('a subscription says whose it is, in a namespace too', () => {
+  expect(['crm.crm-customer', 'crm.comity.copy-x', 'staging.crm.crm-customer', 'staging.crm.comity.copy-x'].map(teamOf)).toEqual([
+    ...['crm', 'crm'],
+    ...['staging.crm', 'staging.crm'],
+  ])
 })
 
 test('names stay readable', () => {

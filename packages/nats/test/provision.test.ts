@@ -54,6 +54,32 @@ onNats('provisioning', (server) => {
     await expect(transport.provision({ topics: [{ name: inMemory.topic, team: 'crm' }], subscriptions: [] })).rejects.toMatchObject(unsafe)
   })
 
+  test('what is in a namespace is provisioned, and brings its messages', async () => {
+    const transport = client(server().port)
+    const plan = {
+      topics: [{ name: 'staging.crm.customer', team: 'staging.crm' }],
+      subscriptions: ['staging.marketing.crm-customer', 'staging.marketing.comity.catalog'].map((name) => ({
+        ...{ name, team: 'staging.marketing', topic: 'staging.crm.customer' },
+      })),
+    }
+    await transport.provision(plan)
+    expect(await transport.provision(plan)).toEqual([])
+    await transport.send('staging.crm.customer', messages(3))
+    const ended = new AbortController()
+    const received: string[] = []
+    const receiving = transport.receive(
+      'staging.marketing.crm-customer',
+      async (deliveries) => {
+        received.push(...deliveries.map(({ message }) => message.id))
+        return deliveries.map(() => 'ack' as const)
+      },
+      { signal: ended.signal },
+    )
+    await vi.waitFor(() => expect(received).toHaveLength(3), { timeout: 60_000 })
+    ended.abort()
+    await receiving
+  })
+
   test('another team, other buckets, or another topic is a conflict', async () => {
     const transport = client(server().port)
     const { topic, subscription } = await topicOn(transport)

@@ -46,13 +46,14 @@ export function reader({ contract, schema, audience, fields, lifts }: Reading): 
   const older = new Map(own.map((one) => [one, sentBy(one.from, audience)]))
 
   /** Undefined: no older version that leads to this one fits. */
-  function lifted(written: Written, to: ContractDescription, fits: Validator, key: string): unknown {
+  function lifted(written: Written, to: ContractDescription, fits: Validator, key: string, via: readonly Lift[] = []): unknown {
     for (const one of own) {
-      if (!isSame(one.to, to)) continue
+      // Lifts may lead back to where they came from.
+      if (!isSame(one.to, to) || via.includes(one)) continue
       const sent = older.get(one) as JsonSchema
       const validated = compile(sent)
       const data = written(sent)
-      const from = validated.validate(data) === undefined ? data : lifted(written, one.from, validated, key)
+      const from = validated.validate(data) === undefined ? data : lifted(written, one.from, validated, key, [...via, one])
       if (from === undefined) continue
       const made = apply(one, from)
       const problem = fits.validate(made)
