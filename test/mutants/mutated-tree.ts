@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Edit } from './mutants.ts'
+import type { Edit } from './mutant.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 /** What a stage or a test runs: sources only, nothing is built. */
