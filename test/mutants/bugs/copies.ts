@@ -148,11 +148,11 @@ export const COPIES: readonly Mutant[] = [
     edits: [
       {
         file: `${comity}/audit/answer-audit.ts`,
-        find: `        const states = await saidStates(database, entity, what.keys, await publishedEntity(database, wanted), condition)
+        find: `        const states = await saidStates(database, entity, what.keys, published, condition)
         const held = await heldKeys(database, [...source, secret, arrayLiteral(what.keys), String(version)])
 `,
         replace: `        const held = await heldKeys(database, [...source, secret, arrayLiteral(what.keys), String(version)])
-        const states = await saidStates(database, entity, what.keys, await publishedEntity(database, wanted), condition)
+        const states = await saidStates(database, entity, what.keys, published, condition)
 `,
       },
     ],

@@ -1,9 +1,10 @@
 import { type HandOverOutcome, type HandOverRecord, listHandOvers } from 'comity/admin'
 import { Command } from 'commander'
 import pc from 'picocolors'
-import { type ActOptions, withAct } from '../act.ts'
+import { type ActOptions, act, withAct } from '../act.ts'
 import { actPatiently } from '../act-patiently.ts'
 import { ago, text } from '../cell.ts'
+import { withTeam } from '../choose-team.ts'
 import { type CommonOptions, declare, type ExitCode, eachTeam, withConfig, withJson } from '../command.ts'
 import { confirm } from '../confirm.ts'
 import { loadTeams } from '../load-config.ts'
@@ -26,6 +27,14 @@ Exit codes: 0 = handed over; 1 = error, refused or not confirmed.
 Example:
   $ comity hand-over give crm.customer --to accounts --reason 'the new team' --yes crm.customer`
 
+const ACCEPT_HELP = `
+After a hand-over nobody can fill the copy any more. Put its rows right by hand, then say so; "comity migrate" takes the entity over with it.
+
+Exit codes: 0 = accepted; 1 = error, also where there is nothing to accept.
+
+Example:
+  $ comity hand-over accept accounts.crm-customer --reason 'three rows added by hand'`
+
 const LIST_HELP = `
 TOLD: every reader has been told, or will be before anything of the next team. TAKEN: the next team publishes it. Each is known to one of the two.
 
@@ -39,11 +48,16 @@ export function handOverCommand(finish: (code: ExitCode) => void): Command {
     .requiredOption('--to <team>', 'who gets it: it keeps a copy of all its fields')
     .option('--yes <entity>', 'do it; its name confirms it')
     .addHelpText('after', GIVE_HELP)
+  const accept = new Command('accept')
+    .description('say that a copy is whole although filling it has ended otherwise')
+    .argument('<copy>', 'e.g. accounts.crm-customer')
+    .addHelpText('after', ACCEPT_HELP)
   const list = new Command('list').description('what has changed hands, as each team knows it').addHelpText('after', LIST_HELP)
   return new Command('hand-over')
     .description('move an entity from one team to another, with its topic and its versions')
     .addCommand(declare(withJson(withConfig(list)), listAll, finish), { isDefault: true })
     .addCommand(declare(withAct(give), giveOne, finish))
+    .addCommand(declare(withAct(accept), acceptOne, finish))
     .addHelpText('after', HELP)
 }
 
@@ -67,12 +81,24 @@ async function giveOne(options: GiveOptions, entity: string): Promise<ExitCode> 
     if (options.json) console.log(JSON.stringify({ team: team.name, ...outcome }))
     else {
       console.log(`${pc.bold(team.name)}: ${entity} is ${options.to}'s above version ${outcome.version}`)
-      console.log(`Next: deploy ${options.to} with .owns(…), and run its "comity migrate" and "comity provision"`)
+      console.log(`Next, with the release of ${options.to} that owns it: "comity provision", "comity migrate", deploy`)
     }
     return 0
   } finally {
     for (const one of teams) await one.stop()
   }
+}
+
+function acceptOne(options: ActOptions, replica: string): Promise<ExitCode> {
+  return withTeam(options, { command: 'hand-over accept', subscription: replica }, async (team) => {
+    const what = `this takes ${replica} for whole`
+    if (options.dryRun) console.log(options.json ? JSON.stringify({ team: team.name, dryRun: true, replica }) : what)
+    else {
+      const outcome = await act<object>(team, 'accept-copy', { replica }, options)
+      console.log(options.json ? JSON.stringify({ team: team.name, ...outcome }) : `${pc.bold(team.name)}: ${replica} is taken for whole`)
+    }
+    return 0
+  })
 }
 
 const COLUMNS: readonly Column[] = [

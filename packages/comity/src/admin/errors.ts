@@ -60,6 +60,11 @@ export const EntityHandedOver: ErrorType<'entity' | 'team'> = errorType(
   '{entity} belongs to {team} since it was handed over',
   'do it there',
 )
+export const CopyNotAccepted: ErrorType<'replica'> = errorType(
+  'COMITY_COPY_NOT_ACCEPTED',
+  '{replica} has not ended to be filled otherwise than as it should: there is nothing to accept',
+  'look with "comity backfill status"; what is under way ends by itself, or with "comity backfill cancel"',
+)
 export const HandOverRefused: ErrorType<'entity' | 'team' | 'problem' | 'remedy'> = errorType(
   'COMITY_HAND_OVER_REFUSED',
   '{entity} can not be handed over to {team}: {problem}',

@@ -13,7 +13,7 @@ import { cancelJob } from './operations/cancel-job.ts'
 import { editMessage } from './operations/edit-message.ts'
 import { erase } from './operations/erase.ts'
 import { forgetTeam } from './operations/forget-team.ts'
-import { handOver } from './operations/hand-over.ts'
+import { acceptCopy, handOver } from './operations/hand-over.ts'
 import { discard, retry, skip } from './operations/lines.ts'
 import type { Operation } from './operations/operation.ts'
 import { pause, resume } from './operations/pause.ts'
@@ -62,6 +62,7 @@ const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     dropReplica,
     forgetTeam,
     handOver,
+    acceptCopy,
   ].map((operation) => [operation.kind, operation as Operation]),
 )
 

@@ -1,6 +1,9 @@
 import { fieldsOn } from '@comity/contract'
 import type { Declaration, Owned } from '../catalog/declaration.ts'
-import { type Queryable, quoteLiteral } from '../postgres/index.ts'
+import { arrayLiteral } from '../postgres/array-literal.ts'
+import { type Queryable, qualified, quoteLiteral } from '../postgres/index.ts'
+import { VERSION_COLUMN } from '../replica/replica-sql.ts'
+import { columnDependents } from './column-dependents.ts'
 import { TakeOverRefused } from './errors.ts'
 
 interface Copy {
@@ -21,12 +24,16 @@ const COPY = `
  * COMITY_TAKE_OVER_REFUSED, also while the team that owned it has not handed it over.
  */
 export async function takeOverSql(database: Queryable, { entity, table = '' }: Owned): Promise<readonly string[]> {
-  if (entity.former === undefined) return []
   const { rows } = await database.query<Copy>(COPY, [entity.name])
-  if (rows.length === 0) return []
   const refuse = (problem: string, remedy: string): never => {
     throw new TakeOverRefused({ entity: entity.name, problem, remedy })
   }
+  if (rows.length === 0) {
+    if (!(await isUntaken(database, entity.name))) return []
+    return refuse('it was handed over to this team, and its copy is gone', 'put the copy back from a backup: nobody else has it any more')
+  }
+  if (entity.former === undefined)
+    return refuse(`this team keeps a copy of it, ${rows[0]?.name}`, "name the teams that owned it before: former: ['crm']")
   const wanted = table.includes('.') ? table : `public.${table}`
   const copy = rows.find((one) => one.table === wanted)
   const [other] = rows.filter((one) => one !== copy)
@@ -40,8 +47,27 @@ export async function takeOverSql(database: Queryable, { entity, table = '' }: O
   const kept = (JSON.parse(copy.columns) as { field: string }[]).map(({ field }) => field)
   const missing = fieldsOn({ ...entity, audiences: {} }).filter((field) => !kept.includes(field))
   if (missing.length > 0) return refuse(`${copy.name} has no ${missing.join(', ')}`, 'keep every field first')
+  const dependents = await columnDependents(database, tableOf(copy.table), arrayLiteral([VERSION_COLUMN]), 'drop')
+  if (dependents.length > 0)
+    return refuse(
+      `the column ${VERSION_COLUMN} of ${copy.table} goes with it, and is used by ${dependents.join(', ')}`,
+      'drop these, or make them anew without it',
+    )
   if (copy.problem !== null) return refuse(copy.problem, 'run "comity migrate" again when that is over')
   return [`select comity.take_over(${quoteLiteral(entity.name)}, ${quoteLiteral(copy.name)})::text`]
+}
+
+const UNTAKEN = `
+  select h.next = (select d.team from comity.database d) and h.taken_at is null as untaken
+  from comity.hand_overs h where h.topic = $1::text order by h.version desc limit 1`
+
+async function isUntaken(database: Queryable, entity: string): Promise<boolean> {
+  return (await database.query<{ untaken: boolean }>(UNTAKEN, [entity])).rows[0]?.untaken === true
+}
+
+function tableOf(name: string): string {
+  const [schema, table] = name.split('.') as [string, string]
+  return qualified(schema, table)
 }
 
 /** Throws COMITY_TAKE_OVER_REFUSED for what must be so before anything of this declaration is registered. */

@@ -94,8 +94,10 @@ export async function answerAudit({ from, replica, data }: Heard<AuditAsked>, op
       case 'keys': {
         const version = await drawAndWait(database, options)
         // States first: of a key that is written after that, the next statement says that it is moving.
-        const states = await saidStates(database, entity, what.keys, await publishedEntity(database, wanted), condition)
+        const states = await saidStates(database, entity, what.keys, published, condition)
         const held = await heldKeys(database, [...source, secret, arrayLiteral(what.keys), String(version)])
+        // What was read may be from after a hand-over: then nothing is said.
+        await publishedEntity(database, wanted)
         const keys = withWithheld(held, states)
         await database.query(MARK, [entity, audience ?? null, String(version)])
         const lost = await lostRanges(database)
@@ -104,7 +106,8 @@ export async function answerAudit({ from, replica, data }: Heard<AuditAsked>, op
       }
       case 'states': {
         const version = await drawAndWait(database, options)
-        const states = await saidStates(database, entity, what.keys, await publishedEntity(database, wanted), condition)
+        const states = await saidStates(database, entity, what.keys, published, condition)
+        await publishedEntity(database, wanted)
         return bySize(states).map((some) => ({ kind: 'states', version, states: some }))
       }
     }

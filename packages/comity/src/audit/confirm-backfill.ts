@@ -3,7 +3,7 @@ import type { Queryable } from '../postgres/database.ts'
 
 /* What the last audit since the copy was filled says; rows that this team can't take are no reason to ask. */
 const SAID = `
-  select b.refused > 0 as refused, a.state, a.verdict, a.ended_at < clock_timestamp() - interval '30 seconds' as old,
+  select b.refused > 0 as refused, exists (select from comity.hand_overs h where h.topic = b.entity and h.owner = b.owner) as given, a.state, a.verdict, a.ended_at < clock_timestamp() - interval '30 seconds' as old,
     b.replica = any ($2::text::text[]) and a.verdict = 'inconclusive' and a.truncated and a.unsettled = 0 as some_true
   from comity.asked_backfills b left join lateral (
     select s.state, s.verdict, s.ended_at, s.truncated, s.unsettled from comity.audits s
@@ -25,10 +25,25 @@ export async function confirmBackfill(
   lifting: readonly string[],
   onAsked: () => void,
 ): Promise<boolean> {
-  type Said = { refused: boolean; state: string | null; verdict: string | null; old: boolean | null; some_true: boolean | null }
+  type Said = {
+    refused: boolean
+    given: boolean
+    state: string | null
+    verdict: string | null
+    old: boolean | null
+    some_true: boolean | null
+  }
   const { rows } = await database.query<Said>(SAID, [backfill, arrayLiteral(lifting)])
-  const { refused, state, verdict, old, some_true } = rows[0] ?? { refused: false, state: null, verdict: null, old: null, some_true: null }
-  if (refused || verdict === 'true' || some_true === true) return true
+  const { refused, given, state, verdict, old, some_true } = rows[0] ?? {
+    refused: false,
+    given: false,
+    state: null,
+    verdict: null,
+    old: null,
+    some_true: null,
+  }
+  // Who filled it has handed the entity over since, and answers nobody any more.
+  if (refused || given || verdict === 'true' || some_true === true) return true
   if (state === null || (state === 'ended' && old === true)) {
     await database.query(ASK, [backfill])
     onAsked()

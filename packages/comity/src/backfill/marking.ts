@@ -7,18 +7,17 @@ import { type Fence, type HandOver, relayMarks, type Transport } from '../transp
 /* One row for each topic on which somebody waits for a mark. */
 const WAITING = `
   select w.entity, w.audience, max(w.version)::text as last, c.description::text as description, json_agg(w.id)::text as ids,
-    (select h.version::text from comity.hand_overs h where h.topic = w.entity and comity.handed_to(h.topic) = h.next order by h.version desc limit 1) as given,
-    (select case when h.next = (select d.team from comity.database d) then json_build_object('version', h.version, 'owner', h.owner, 'next', h.next) end::text
+    (select max(h.version)::text from comity.hand_overs h where h.topic = w.entity and h.owner = (select d.team from comity.database d)
+      and comity.handed_to(w.entity) is not null) as given,
+    (select case when h.next = (select d.team from comity.database d) and h.taken_at is not null then json_build_object('version', h.version, 'owner', h.owner, 'next', h.next) end::text
       from comity.hand_overs h where h.topic = w.entity order by h.version desc limit 1) as taken
   from (select b.entity, b.audience, b.last_version as version, b.id from comity.backfills b where b.state = 'sent'
     union all select a.entity, a.audience, a.version, a.id from comity.audit_marks a) w
   join comity.contracts c on c.topic = w.entity group by w.entity, w.audience, c.description::text`
-/* A change that is withheld still comes before it; what is withheld because it came after it does not. */
 const HANDED_OVER = `
   select h.topic as entity, h.version::text as last, h.owner, h.next, c.description::text as description
   from comity.hand_overs h join comity.contracts c on c.topic = h.topic
-  where h.told_at is null and h.owner = (select d.team from comity.database d)
-    and not exists (select from comity.withheld w where w.topic = h.topic and w.id <= h.version and w.resolved_at is null)`
+  where h.told_at is null and h.owner = (select d.team from comity.database d)`
 const TOLD = `
   update comity.hand_overs set told_at = clock_timestamp() where topic = $1::text and version = $2::text::bigint`
 const DONE = `

@@ -56,7 +56,7 @@ const PUBLISHED = `
   select description::text as description, comity.handed_to(topic) as next from comity.contracts where topic = $1::text and kind = 'entity'`
 
 /**
- * What the database says of an entity, for one copy. Asked after a version was drawn and waited for, it knows of every hand-over below that. Throws
+ * What the database says of an entity, for one copy. Asked again after rows were read, it has known no hand-over that any of them is from after. Throws
  * COMITY_BACKFILL_REFUSED for what the asking team was not granted: an audience is the team of its name.
  */
 export async function publishedEntity(database: Queryable, wanted: Wanted): Promise<PublishedEntity> {

@@ -64,7 +64,7 @@ export class Delivery {
     for (const row of rows) {
       if (row.kind === 'erased' || handedOver.heed(row)) continue
       const follows = row.kind === 'event' ? (held.get(nameOf(row)) ?? (which === 'new' ? withholding.heldBy(row) : undefined)) : undefined
-      const reason = this.#judge(row, contracts, follows) ?? this.#prepare(row, contracts, topics)
+      const reason = this.#judge(row, contracts, follows, which) ?? this.#prepare(row, contracts, topics)
       if (reason === undefined) continue
       withheld.push({ row, ...reason })
       if (row.kind === 'event') held.set(nameOf(row), row.id)
@@ -85,12 +85,12 @@ export class Delivery {
     return this.#contracts as PublishedContracts
   }
 
-  #judge(row: OutboxRow, contracts: PublishedContracts, follows: number | undefined): WithholdReason | undefined {
+  #judge(row: OutboxRow, contracts: PublishedContracts, follows: number | undefined, which: 'new' | 'retried'): WithholdReason | undefined {
     if (follows !== undefined)
       return { code: 'COMITY_FOLLOWS_WITHHELD', reason: `an earlier event of this key is withheld (${follows})`, follows }
     if (contracts.routesOf(row.topic) === undefined)
       return { code: 'COMITY_NOT_PUBLISHED_HERE', reason: `the database does not know ${row.topic}: run "comity migrate"` }
-    return this.#options.handedOver.judge(row) ?? (row.checked ? undefined : contracts.judge(row))
+    return this.#options.handedOver.judge(row, which) ?? (row.checked ? undefined : contracts.judge(row))
   }
 
   /** Adds the row's messages to their topics; or says why it can't be a message, for no row may stop the relay. */

@@ -16,17 +16,23 @@ export function isOwner({ owner, former = [] }: Owned, handOvers: readonly HandO
   if (first === undefined) return team === owner || former.includes(team)
   const last = handOvers.findLast((one) => one.version < version)
   if (last !== undefined) return team === last.next
-  return team === first.owner || former.slice(0, former.lastIndexOf(first.owner)).includes(team)
+  // Of older owners only the contract knows; where it knows none of this hand-over, all that it names are older.
+  const known = former.lastIndexOf(first.owner)
+  return team === first.owner || (known < 0 ? former : former.slice(0, known)).includes(team)
 }
 
 /* Only who owns it can give it away; the same is said in each bucket, and to each subscription. */
 const NOTE = `
   with known as (
     select h.version, h.next from comity.hand_overs h where h.topic = $1::text order by h.version desc limit 1
+  ), first as (
+    select h.version, h.owner from comity.hand_overs h where h.topic = $1::text order by h.version limit 1
   )
   insert into comity.hand_overs (topic, version, owner, next)
   select $1::text, $2::text::bigint, $3::text, $4::text
   where case when exists (select from known) then exists (select from known k where k.next = $3::text and k.version < $2::text::bigint)
+      -- Or one that was missed, when history is gone back over.
+      or exists (select from first f where f.owner = $4::text and f.version > $2::text::bigint and $3::text = any ($5::text::text[]))
     else $3::text = any ($5::text::text[]) end
   on conflict do nothing returning 1 as noted`
 const NOTED = 'select from comity.hand_overs where topic = $1::text and version = $2::text::bigint and owner = $3::text and next = $4::text'

@@ -223,7 +223,8 @@ export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription
 
   /** What could not be read because of them is tried again. */
   async function heedOwners(): Promise<void> {
-    await registration()
+    const { handOvers } = await registrationOf(database, name)
+    if (registered !== undefined) registered = { ...registered, handOvers }
     lines.forget()
   }
 

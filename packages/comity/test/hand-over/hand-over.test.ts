@@ -144,3 +144,35 @@ test('and back again: versions only grow, and each reader knows whose each of th
   const versions = await reader.db.query<{ version: string }>('select comity_version::text as version from customers')
   expect(Number(versions.rows[0]?.version)).toBeGreaterThan(second.version)
 })
+
+test('handed on: who had it first knows that it is not its own, also after a restart, and while it comes back', async () => {
+  const at = { crm: await teams.place(), accounts: await teams.place() }
+  const owner = await teams.run(owning('crm', Before), at.crm, TABLE)
+  await owner.db.query(`insert into customers values ('c1', 'a1', 'one@x.org', 'One')`)
+  const next = await teams.run(keeping('accounts', Before), at.accounts)
+  await ready(next)
+  await give(owner)
+  await takeable(next)
+  await teams.stop(next)
+  await teams.stop(owner)
+  const heir = await teams.run(owning('accounts', After), at.accounts)
+  const reader = await teams.run(keeping('crm', After), at.crm, 'alter table customers rename to former_customers')
+  await heir.db.query(`update customers set email = 'two@x.org'`)
+  await copied(reader, 'two@x.org')
+  await ready(reader)
+  await give(heir, 'crm')
+  await heard(reader, 2)
+  await teams.stop(reader)
+  // It is to have it again, and has not taken it: its old table is still captured, and a history.
+  const again = await teams.run(keeping('crm', After), at.crm)
+  await again.db.query(`update former_customers set email = 'too-late@x.org'`)
+  const late = await eventually('what is withheld', async () => (await listWithheld(again.team.environment as never))[0])
+  expect(late).toMatchObject({ code: 'COMITY_HANDED_OVER', key: 'c1' })
+  const handed = async (): Promise<unknown> => (await again.db.query(`select comity.handed_to('crm.customer') as team`)).rows
+  expect(await handed()).toEqual([{ team: 'crm' }])
+  // As if it had heard that it went on to a third team.
+  await again.db.query(
+    `insert into comity.hand_overs (topic, version, owner, next) select topic, version + 1, 'crm', 'sales' from comity.hand_overs where next = 'crm'`,
+  )
+  expect(await handed()).toEqual([{ team: 'sales' }])
+})

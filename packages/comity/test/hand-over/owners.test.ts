@@ -21,6 +21,8 @@ describe('whose a version is', () => {
     ['the next owner, above', before, [given], 'accounts', 101, true],
     ['the next owner, at it', before, [given], 'accounts', 100, false],
     ['the same with the contract of after', after, [given], 'crm', 101, false],
+    ['of a hand-over that the contract does not know: an older owner’s', after, [on], 'crm', 50, true],
+    ['of a hand-over that the contract does not know: its owner’s', after, [on], 'accounts', 150, true],
     ['handed on: the one between', before, [given, on], 'accounts', 200, true],
     ['handed on: the one between, too late', before, [given, on], 'accounts', 201, false],
     ['handed on', before, [given, on], 'sales', 201, true],

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { act } from '../admin/act.ts'
 import { eventually } from '../control/eventually.ts'
-import { After, Before, copied, give, keeping, owning, ready, rowsOf, TABLE, Teams, takeable } from './teams.ts'
+import { After, Before, copied, give, keeping, options, owning, ready, rowsOf, TABLE, Teams, takeable, told } from './teams.ts'
 
 const teams = new Teams()
 afterEach(() => teams.stopAll())
@@ -55,7 +55,17 @@ describe('an entity is not given', () => {
     await expect(handOver(crm)).rejects.toThrow('sales.customer is being filled')
     await crm.db.query(`delete from comity.backfills where asked_by = 'sales'`)
     await handOver(crm)
-    await expect(handOver(crm)).rejects.toThrow('handed over to accounts already')
+    // Said once more to the same team, to nobody else.
+    await crm.db.query('update comity.hand_overs set told_at = now()')
+    await handOver(crm)
+    expect((await crm.db.query('select version from comity.hand_overs')).rows).toHaveLength(1)
+    await told(crm)
+    await crm.db.query(
+      `insert into comity.catalog_fields (team, subscription, contract, field, copied_to, since)
+       select 'sales', 'sales.crm-customer', contract, field, copied_to, since from comity.catalog_fields where team = 'accounts'`,
+    )
+    await crm.db.query(`update comity.backfills set asked_by = 'sales', replica = 'sales.crm-customer'`)
+    await expect(handOver(crm, { entity: 'crm.customer', to: 'sales' })).rejects.toThrow('handed over to accounts already')
   })
 
   test('in front of a writer: it gives up soon, and nothing has happened', async () => {
@@ -93,14 +103,14 @@ describe('an entity is not taken', () => {
         .with<Queryable>({ database: at.url, transport: at.bus.memory.connect(), allowUnsafe: true })
     await expect(taking().migrate()).rejects.toMatchObject({
       code: 'COMITY_TAKE_OVER_REFUSED',
-      message: expect.stringContaining('its owner has not handed it over'),
+      message: expect.stringContaining('has not heard that its owner has handed it over'),
     })
     await expect(taking('people').migrate()).rejects.toThrow('its copy is in public.customers')
     await expect(taking().start()).rejects.toMatchObject({ code: 'COMITY_NOT_MIGRATED' })
     await ready(accounts)
     await teams.stop(accounts)
     await give(crm)
-    await expect(taking().migrate()).rejects.toThrow('has not handed it over')
+    await expect(taking().migrate()).rejects.toThrow('not heard')
 
     const again = await teams.run(keeping('accounts', Before), at)
     await takeable(again)
@@ -120,6 +130,33 @@ describe('an entity is not taken', () => {
     expect((await before.migrate()).applied).toContainEqual(expect.stringContaining('take crm.customer over'))
     expect((await before.migrate()).applied).toEqual([])
     await before.stop()
+  })
+
+  test('with a copy that is not whole, or that something stands on; nor without a word of who owned it before', async () => {
+    const at = await teams.place()
+    const crm = await teams.run(owning('crm', Before), await teams.place(), FILLED)
+    const accounts = await teams.run(keeping('accounts', Before), at)
+    await ready(accounts)
+    const code = (customer: typeof Before): Team<Queryable> =>
+      owning('accounts', customer).with<Queryable>({ database: at.url, transport: at.bus.memory.connect(), allowUnsafe: true })
+    const Silent = entity('crm.customer', { ...options, owner: 'accounts' })
+    await expect(code(Silent as unknown as typeof Before).migrate()).rejects.toThrow('this team keeps a copy of it')
+    await give(crm)
+    await takeable(accounts)
+    await teams.stop(accounts)
+    const next = code(After as unknown as typeof Before)
+    const db = next.environment.database
+    await db.query('create view seen as select * from customers')
+    await expect(next.migrate()).rejects.toThrow(/comity_version of public.customers .* seen/)
+    await db.query('drop view seen')
+    await db.query(`update comity.asked_backfills set state = 'cancelled'`)
+    await expect(next.migrate()).rejects.toThrow('filling it has ended as cancelled')
+    await act(next as never, 'accept-copy', { replica: 'accounts.crm-customer' })
+    await expect(act(next as never, 'accept-copy', { replica: 'accounts.crm-customer' })).rejects.toMatchObject({
+      code: 'COMITY_COPY_NOT_ACCEPTED',
+    })
+    await next.migrate()
+    await next.stop()
   })
 
   test('a team that has never kept a copy owns it from the start, as in a new environment', async () => {

@@ -1,6 +1,6 @@
-import { checkTeamName } from '@comity/contract'
+import { checkTeamName, type Entity } from '@comity/contract'
 import type { Queryable } from '../../postgres/database.ts'
-import { HandOverRefused } from '../errors.ts'
+import { CopyNotAccepted, HandOverRefused } from '../errors.ts'
 import { refusalOf } from '../refusal-of.ts'
 import type { Operation } from './operation.ts'
 
@@ -16,6 +16,10 @@ export interface HandOverOutcome extends HandOverArguments {
 }
 
 const GIVE = 'select comity.hand_over($1::text, $2::text)::text as version'
+const ACCEPT = `
+  with newest as (select b.id, b.state from comity.asked_backfills b where b.replica = $1::text order by b.asked_at desc limit 1)
+  update comity.asked_backfills b set state = 'ready', ended_at = coalesce(b.ended_at, clock_timestamp()) from newest n
+  where b.id = n.id and n.state in ('incomplete', 'cancelled', 'refused') returning n.state as was`
 /* What the map says of that team's copies, one row each. */
 const COPIES = `
   select c.subscription, json_agg(c.field)::text as fields from comity.catalog_fields c
@@ -50,6 +54,8 @@ export const handOver: Operation<HandOverArguments> = {
     const missing = await missingFields(sql, to, entity, owned.fields)
     if (missing === undefined) return refuse('as far as is known here it keeps no copy of it', `let ${to} keep every field of it, and run`)
     if (missing.length > 0) return refuse(`its copy has no ${missing.join(', ')}`, `let ${to} keep every field of it`)
+    const filling = await fillingOf(sql, to, entity, owned)
+    if (filling !== undefined) return refuse(...filling)
     // Writers queue behind it: who is in the way of it makes it fail soon.
     await sql.query(`select set_config('lock_timeout', '100ms', true) as setting`)
     const { rows } = await sql.query<{ version: string }>(GIVE, [entity, to]).catch((error: unknown) => {
@@ -58,6 +64,29 @@ export const handOver: Operation<HandOverArguments> = {
     const outcome: HandOverOutcome = { entity, to, version: Number(rows[0]?.version) }
     return { ...outcome }
   },
+}
+
+const FILLED = `
+  select b.replica, b.state, b.fields::text as fields, b.subset is not null as partly from comity.backfills b
+  where b.asked_by = $1::text and b.entity = $2::text order by b.asked_at desc limit 1`
+
+/** Why its copy is not known to be whole, and what to do; after a hand-over nobody fills it any more. */
+async function fillingOf(
+  sql: Queryable,
+  team: string,
+  entity: string,
+  { fields, keyFields, tenantField }: Entity,
+): Promise<readonly [problem: string, remedy: string] | undefined> {
+  const { rows } = await sql.query<{ replica: string; state: string; fields: string; partly: boolean }>(FILLED, [team, entity])
+  const newest = rows[0]
+  const again = `run "comity backfill start" there${newest === undefined ? '' : ` for ${newest.replica}`}, and audit it`
+  if (newest === undefined) return ['its copy was never filled from here', again]
+  if (newest.partly) return [`${newest.replica} keeps only some of its rows`, `let ${team} keep all of them: without \`where\``]
+  if (['waiting', 'running', 'paused', 'sent'].includes(newest.state)) return [`${newest.replica} is being filled`, 'wait for it']
+  if (newest.state !== 'done') return [`filling ${newest.replica} has ended as ${newest.state}`, again]
+  const filled = [...(JSON.parse(newest.fields) as string[]), ...keyFields, tenantField]
+  const missing = fields.filter((field) => !filled.includes(field))
+  return missing.length === 0 ? undefined : [`${newest.replica} was filled without ${missing.join(', ')}`, again]
 }
 
 /** Of the copy that has the most; undefined: there is none. */
@@ -73,4 +102,20 @@ async function missingFields(
     return fields.filter((field) => !kept.includes(field))
   })
   return missing.sort((a, b) => a.length - b.length)[0]
+}
+
+/** Says that a copy is whole although filling it has ended otherwise, so that its entity can be taken over: somebody has put its rows right. */
+export const acceptCopy: Operation<{ readonly replica: string }> = {
+  kind: 'accept-copy',
+  arguments: {
+    type: 'object',
+    properties: { replica: { type: 'string', minLength: 1 } },
+    required: ['replica'],
+    additionalProperties: false,
+  },
+  async run(sql, _, { replica }) {
+    const { rows } = await sql.query<{ was: string }>(ACCEPT, [replica])
+    if (rows[0] === undefined) throw new CopyNotAccepted({ replica })
+    return { replica, was: rows[0].was }
+  },
 }

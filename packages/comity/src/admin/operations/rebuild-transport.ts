@@ -53,6 +53,9 @@ const END_TERM = `
 const GO_BACK = `
   update comity.checkpoint set id = $1::text::bigint, term = greatest(term, $2::text::bigint), moved_at = clock_timestamp() where source = 'outbox'`
 
+/* Of entities that this team has handed over. */
+const TELL_AGAIN = 'update comity.hand_overs set told_at = null where owner = (select team from comity.database)'
+
 const ARGUMENTS: JsonSchema = {
   type: 'object',
   properties: { hold: { type: 'integer', minimum: 0, maximum: 600 } },
@@ -74,6 +77,7 @@ export const rebuildTransport: Operation<{ readonly hold?: number }> = {
     const { rows } = await sql.query<{ term: string; holder: string | null; seconds: number }>(END_TERM, [name, hold])
     const ended = rows[0]
     await sql.query(GO_BACK, [String(floor.before.version - 1), ended?.term ?? '0'])
+    await sql.query(TELL_AGAIN)
     const leader = ended?.holder ? { holder: ended.holder, seconds: ended.seconds } : null
     return { topics: await topicsOf(sql, floor), leader, hold: ended === undefined ? null : name } as never
   },
