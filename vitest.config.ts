@@ -16,7 +16,8 @@ export default defineConfig({
   test: {
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    // Of two processors: most tests wait, for leases, databases and killed processes.
+    maxWorkers: 3,
     // Not what a test takes, but when it has certainly failed, on a slow machine that does other things besides.
     testTimeout: 120_000,
     hookTimeout: 120_000,
