@@ -16,7 +16,9 @@ const Customer3 = entity('crm.customer', { key: 'id', state: z.object({ id, full
 const EACH_STEP = full ? 2000 : 60
 const KEYS = 40
 
-test('a copy of the changing field is lifted from messages and chunks alike, and ends as its owner', async () => {
+test('a copy of the changing field is lifted from messages and chunks alike, and ends as its owner', {
+  timeout: full ? 600_000 : 120_000,
+}, async () => {
   const bus = testBus()
   const [crmDatabase, marketingDatabase] = [await freshDatabase({ migrated: true }), await freshDatabase({ migrated: true })]
   const [crm, marketing] = [crmDatabase, marketingDatabase].map(({ url }) => new pg.Pool({ connectionString: url, max: 4 })) as [

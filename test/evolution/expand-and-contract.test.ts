@@ -15,7 +15,9 @@ const EACH_STEP = full ? 2000 : 60
 const KEYS = 8
 const TOPIC = Renamed1.name
 
-test('both versions live, one after the other step: no message is lost, repeated, out of order or left behind', async () => {
+test('both versions live, one after the other step: no message is lost, repeated, out of order or left behind', {
+  timeout: full ? 600_000 : 120_000,
+}, async () => {
   const bus = testBus()
   const [crmDatabase, marketingDatabase] = [await freshDatabase({ migrated: true }), await freshDatabase({ migrated: true })]
   const pools = [crmDatabase, marketingDatabase].map(({ url }) => new pg.Pool({ connectionString: url, max: 4 }))
@@ -175,7 +177,9 @@ test('both versions live, one after the other step: no message is lost, repeated
   expect(effects.filter(({ mark, name }) => name !== `name of ${mark}`)).toEqual([])
 })
 
-test('a reader ahead of its owner parks what it can not read; with the code that can, the line goes on by itself', async () => {
+test('a reader ahead of its owner parks what it can not read; with the code that can, the line goes on by itself', {
+  timeout: full ? 600_000 : 120_000,
+}, async () => {
   const bus = testBus()
   const [crmDatabase, marketingDatabase] = [await freshDatabase({ migrated: true }), await freshDatabase({ migrated: true })]
   const marketing = new pg.Pool({ connectionString: marketingDatabase.url, max: 2 })

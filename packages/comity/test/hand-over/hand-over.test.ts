@@ -1,3 +1,4 @@
+import { entity } from '@comity/contract'
 import { type Queryable, team } from 'comity'
 import { type AuditBegun, auditOf, listWithheld } from 'comity/admin'
 import { afterEach, expect, test } from 'vitest'
@@ -12,6 +13,7 @@ import {
   heard,
   keeping,
   lastDrawn,
+  options,
   owning,
   ready,
   rowsOf,
@@ -175,4 +177,50 @@ test('handed on: who had it first knows that it is not its own, also after a res
     `insert into comity.hand_overs (topic, version, owner, next) select topic, version + 1, 'crm', 'sales' from comity.hand_overs where next = 'crm'`,
   )
   expect(await handed()).toEqual([{ team: 'sales' }])
+})
+
+test('each audience of an entity is told on its own topic; a partitioned table goes like any other', async () => {
+  const audiences = { accounts: ['email', 'name'], marketing: ['email'] } as const
+  const Granted = entity('crm.customer', { ...options, audiences })
+  const Inherited = entity('crm.customer', { ...options, audiences, owner: 'accounts', former: ['crm'] })
+  const [crmAt, accountsAt] = [await teams.place(), await teams.place()]
+  const owner = await teams.run(
+    owning('crm', Granted),
+    crmAt,
+    `create table customers (id text not null, agency_id text not null, email text not null, name text, primary key (id)) partition by hash (id);
+     create table customers_0 partition of customers for values with (modulus 2, remainder 0);
+     create table customers_1 partition of customers for values with (modulus 2, remainder 1);
+     insert into customers select 'c' || i, 'a1', 'old-' || i, null from generate_series(1, 8) i`,
+  )
+  const columns = { agencyId: 'agency_id' }
+  const next = await teams.run(
+    team<Queryable>('accounts').keeps(Granted, { fields: ['email', 'name'], table: 'customers', columns, audience: 'accounts' }),
+    accountsAt,
+  )
+  const reader = await teams.run(
+    team<Queryable>('marketing').keeps(Granted, { fields: ['email'], table: 'customers', columns, audience: 'marketing' }),
+    await teams.place(),
+  )
+  await ready(next)
+  await ready(reader)
+  // By the name of a partition: a lock of the whole table holds these writers, too.
+  await owner.db.query(`update customers_0 set email = 'last-' || id; update customers_1 set email = 'last-' || id`)
+  await give(owner)
+  await told(owner)
+  await owner.db.query(`update customers_0 set email = 'too-late'; update customers_1 set email = 'too-late'`)
+  await takeable(next)
+  await teams.stop(next)
+  const heir = await teams.run(team<Queryable>('accounts').owns(Inherited, { table: 'customers', columns }), accountsAt)
+  await heir.db.query(`update customers set email = 'first-' || id where id in ('c1', 'c2', 'c3')`)
+  const emails = async (one: typeof heir): Promise<unknown> => (await one.db.query('select id, email from customers order by id')).rows
+  await copied(reader, 'first-c3')
+  await eventually('all of it', async () =>
+    JSON.stringify(await emails(reader)) === JSON.stringify(await emails(heir)) ? true : undefined,
+  )
+  expect((await reader.db.query('select from comity.waiting_keys')).rows).toEqual([])
+  const late = await eventually('all of what was late', async () => {
+    const withheld = await listWithheld(owner.team.environment as never)
+    return withheld.length === 8 ? withheld : undefined
+  })
+  expect(new Set(late.map(({ code }) => code))).toEqual(new Set(['COMITY_HANDED_OVER']))
 })
