@@ -215,8 +215,7 @@ export function backfillWorker(options: BackfillWorkerOptions): Loop {
     let { read, parts } = await behind(CHUNK_ROWS, entity.fields)
     if (parts === undefined && entity.fields !== undefined) ({ read, parts } = await behind(CHUNK_ROWS))
     if (parts === undefined) ({ read, parts } = (await behind(1)) as Required<Reading>)
-    // What was read may be from after a hand-over: then nothing is said.
-    await publishedEntity(database, wanted)
+    await publishedEntity(database, wanted) // what was read may be from after a hand-over: then nothing is said
     const rows = read.reduce((sum, part) => sum + part.rows, 0)
     const bytes = read.reduce((sum, part) => sum + part.bytes, 0)
     giveBack(job, most - rows)

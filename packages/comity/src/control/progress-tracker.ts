@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from '../foundation/index.ts'
 import type { RelayProgress } from '../relay/relay.ts'
-import type { SubscriptionProgress } from '../subscription/subscription.ts'
+import type { SubscriptionProgress } from '../subscription/subscription-progress.ts'
 import type { Activity } from './contracts.ts'
 
 /** A subscription that this process runs. */

@@ -3,7 +3,6 @@ import { backoff, logEvent, type Service, service, silentLogger, systemClock } f
 import type { HandOver } from '../transport/marks.ts'
 import type { IncomingMessage } from '../transport/transport.ts'
 import { Breaker, type Sample } from './breaker.ts'
-import type { Running } from './consumer.ts'
 import { LagUnknown, PausedMeanwhile } from './errors.ts'
 import { describeError, isUnfit } from './failure.ts'
 import { type LineRun, type LineRunner, runLine } from './line-run.ts'
@@ -15,10 +14,11 @@ import type { Permit } from './permits.ts'
 import { claimProbe, closeBreaker, ENOUGH, openBreaker, TRY_LASTS, Tries } from './probe.ts'
 import { Rate } from './rate.ts'
 import { type Registered, registrationOf } from './registration.ts'
-import { RETRY, type Resting } from './retry-policy.ts'
+import { RETRY } from './retry-policy.ts'
 import { finishSeek } from './seek.ts'
 import { Session } from './session.ts'
 import type { SubscriptionOptions } from './subscription-options.ts'
+import type { Desired, SubscriptionProgress } from './subscription-progress.ts'
 import { TenantShares } from './tenant-shares.ts'
 
 /**
@@ -47,39 +47,6 @@ export interface Subscription extends Service {
   changeHands(handOver: HandOver): Promise<void>
   /** The counts of all processes: too many failures open the breaker. */
   observe(sample: Sample): Promise<void>
-}
-
-/** What an operator (or the breaker) wants of a subscription. */
-export interface Desired {
-  readonly generation: number
-  readonly seeking: boolean
-  /** Null: as its name says. */
-  readonly brokerName: string | null
-  readonly pausedBy: 'operator' | 'breaker' | undefined
-  readonly pausedTenants: ReadonlySet<string>
-  /** How many processes share a rate. */
-  readonly processes: number
-  /** How often its entity has changed hands, as some process has heard. */
-  readonly handOvers: number
-}
-
-export interface SubscriptionProgress {
-  /** Delivered and not ended, in this process. */
-  readonly inFlight: number
-  /** When the oldest of them was sent. */
-  readonly oldestSentAt: Date | undefined
-  readonly ended: Readonly<Record<Outcome, number>>
-  /** When the last message ended; undefined if none has. */
-  readonly lastEndedAt: Date | undefined
-  /** Since when the broker can't be reached; undefined while it can. */
-  readonly troubleSince: Date | undefined
-  readonly pausedBy: 'operator' | 'breaker' | undefined
-  /** Keys between two attempts. */
-  readonly resting: readonly Resting[]
-  /** Handlers that have been running for a second or more. */
-  readonly running: readonly Running[]
-  /** Who has most of what is in flight. */
-  readonly tenants: readonly { readonly tenant: string; readonly inside: number }[]
 }
 
 export function subscription<Tx>(options: SubscriptionOptions<Tx>): Subscription {
