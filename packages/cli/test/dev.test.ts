@@ -21,7 +21,7 @@ beforeEach(async () => {
   workspace = await mkdtemp(join(output, 'dev-'))
   await cp(dirname(fixture('contracts.ts')), workspace, {
     recursive: true,
-    filter: (path) => !/fixtures.(both|broken|narrower|operated)/.test(path),
+    filter: (path) => !/fixtures.(both|broken|handed-over|narrower|operated)/.test(path),
   })
   await writeFile(join(workspace, 'package.json'), '{ "type": "module" }')
 })
