@@ -5,6 +5,7 @@ import { type TestBus, type TestTeam, testBus } from 'comity/testing'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
 import { testTeam } from '../../../../test/support/test-team.ts'
+import type { Database } from '../../src/postgres/database.ts'
 import { act } from '../admin/act.ts'
 import { eventually } from '../control/eventually.ts'
 
@@ -42,8 +43,17 @@ export class Teams {
     return { bus: this.bus, url: (await freshDatabase({ migrated: true })).url }
   }
 
-  async run(config: Team<Queryable>, place: Place, setup?: string): Promise<TestTeam<Queryable>> {
-    const one = await testTeam<Queryable>(config, { ...place, ...(setup ? { setup: async (db) => void (await db.query(setup)) } : {}) })
+  async run(
+    config: Team<Queryable>,
+    place: Place,
+    setup?: string,
+    database?: (url: string) => Database<Queryable>,
+  ): Promise<TestTeam<Queryable>> {
+    const one = await testTeam<Queryable>(config, {
+      ...place,
+      ...(setup ? { setup: async (db) => void (await db.query(setup)) } : {}),
+      ...(database ? { database } : {}),
+    })
     this.#running.push(one)
     return one
   }

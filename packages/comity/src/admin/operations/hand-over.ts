@@ -15,6 +15,7 @@ export interface HandOverOutcome extends HandOverArguments {
   readonly version: number
 }
 
+const HANDED_TO = 'select comity.handed_to($1::text) as next'
 const GIVE = 'select comity.hand_over($1::text, $2::text)::text as version'
 const ACCEPT = `
   with newest as (select b.id, b.state from comity.asked_backfills b where b.replica = $1::text order by b.asked_at desc limit 1)
@@ -51,11 +52,10 @@ export const handOver: Operation<HandOverArguments> = {
         `this team answers ${answered.join(', ')}`,
         `let its askers ask ${to} under a name of its own, and deploy this team without these answers`,
       )
-    const missing = await missingFields(sql, to, entity, owned.fields)
-    if (missing === undefined) return refuse('as far as is known here it keeps no copy of it', `let ${to} keep every field of it, and run`)
-    if (missing.length > 0) return refuse(`its copy has no ${missing.join(', ')}`, `let ${to} keep every field of it`)
-    const filling = await fillingOf(sql, to, entity, owned)
-    if (filling !== undefined) return refuse(...filling)
+    // Said once more: what is to be so before was so then.
+    const isAgain = (await sql.query<{ next: string | null }>(HANDED_TO, [entity])).rows[0]?.next === to
+    const lacking = isAgain ? undefined : ((await lackingOf(sql, to, entity, owned.fields)) ?? (await fillingOf(sql, to, entity, owned)))
+    if (lacking !== undefined) return refuse(...lacking)
     // Writers queue behind it: who is in the way of it makes it fail soon.
     await sql.query(`select set_config('lock_timeout', '100ms', true) as setting`)
     const { rows } = await sql.query<{ version: string }>(GIVE, [entity, to]).catch((error: unknown) => {
@@ -65,6 +65,8 @@ export const handOver: Operation<HandOverArguments> = {
     return { ...outcome }
   },
 }
+
+type Lacking = readonly [problem: string, remedy: string]
 
 const FILLED = `
   select b.replica, b.state, b.fields::text as fields, b.subset is not null as partly from comity.backfills b
@@ -76,7 +78,7 @@ async function fillingOf(
   team: string,
   entity: string,
   { fields, keyFields, tenantField }: Entity,
-): Promise<readonly [problem: string, remedy: string] | undefined> {
+): Promise<Lacking | undefined> {
   const { rows } = await sql.query<{ replica: string; state: string; fields: string; partly: boolean }>(FILLED, [team, entity])
   const newest = rows[0]
   const again = `run "comity backfill start" there${newest === undefined ? '' : ` for ${newest.replica}`}, and audit it`
@@ -89,19 +91,18 @@ async function fillingOf(
   return missing.length === 0 ? undefined : [`${newest.replica} was filled without ${missing.join(', ')}`, again]
 }
 
-/** Of the copy that has the most; undefined: there is none. */
-async function missingFields(
-  sql: Queryable,
-  team: string,
-  entity: string,
-  fields: readonly string[],
-): Promise<readonly string[] | undefined> {
+/** What the map says that its copy has not, and what to do. */
+async function lackingOf(sql: Queryable, team: string, entity: string, fields: readonly string[]): Promise<Lacking | undefined> {
+  const remedy = `let ${team} keep every field of it, and run`
   const { rows } = await sql.query<{ fields: string }>(COPIES, [team, entity])
-  const missing = rows.map((row) => {
-    const kept = JSON.parse(row.fields) as string[]
-    return fields.filter((field) => !kept.includes(field))
-  })
-  return missing.sort((a, b) => a.length - b.length)[0]
+  const missing = rows
+    .map((row) => {
+      const kept = JSON.parse(row.fields) as string[]
+      return fields.filter((field) => !kept.includes(field))
+    })
+    .sort((a, b) => a.length - b.length)[0]
+  if (missing === undefined) return ['as far as is known here it keeps no copy of it', remedy]
+  return missing.length === 0 ? undefined : [`its copy has no ${missing.join(', ')}`, remedy]
 }
 
 /** Says that a copy is whole although filling it has ended otherwise, so that its entity can be taken over: somebody has put its rows right. */
