@@ -45,6 +45,18 @@ export const OUTGOING: readonly Mutant[] = [
     ],
   },
   {
+    name: 'a relay that keeps to the contracts it began with',
+    harm: 'in a rolling deploy the older process withholds what is of the new contract, and goes on sending a field whose grant was taken back',
+    caughtBy: { test: 'packages/comity/test/relay/registrations.test.ts', title: 'a grant is taken back' },
+    edits: [
+      {
+        file: `${comity}/relay/delivery.ts`,
+        find: 'this.#contracts === undefined || this.#contracts.registrationMark !== registrationMark',
+        replace: 'this.#contracts === undefined',
+      },
+    ],
+  },
+  {
     name: 'checkpoint bounded by a snapshot',
     harm: 'the checkpoint passes transactions that are still running',
     caughtBy: { stage: 'writers' },
@@ -118,7 +130,7 @@ export const OUTGOING: readonly Mutant[] = [
     edits: [
       {
         file: `${comity}/relay/outbox-reader.ts`,
-        find: `    const { rows } = await this.#database.query<Omit<OutboxRow, 'id'> & { id: string; bytes: number }>(READ, [
+        find: `    const { rows } = await this.#database.query<Omit<OutboxRow, 'id'> & { id: string; bytes: number; mark: string | null }>(READ, [
       \`{\${this.#gaps.ranges.map((range) => range.lo).join(',')}}\`,
       \`{\${this.#gaps.ranges.map((range) => range.hi).join(',')}}\`,
       String(this.#last),
@@ -126,7 +138,7 @@ export const OUTGOING: readonly Mutant[] = [
       BATCH_BYTES,
     ])`,
         replace: `    const page = (lo: string, hi: string, last: number) =>
-      this.#database.query<Omit<OutboxRow, 'id'> & { id: string; bytes: number }>(READ, [lo, hi, String(last), limit, BATCH_BYTES])
+      this.#database.query<Omit<OutboxRow, 'id'> & { id: string; bytes: number; mark: string | null }>(READ, [lo, hi, String(last), limit, BATCH_BYTES])
     const lo = \`{\${this.#gaps.ranges.map((range) => range.lo).join(',')}}\`
     const hi = \`{\${this.#gaps.ranges.map((range) => range.hi).join(',')}}\`
     const gaps = await page(lo, hi, Number.MAX_SAFE_INTEGER)

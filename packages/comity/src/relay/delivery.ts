@@ -8,8 +8,17 @@ import { messageOf, type Route } from './outgoing-message.ts'
 import { sendWithinLimits } from './sending.ts'
 import { nameOf, type Prepared, type WithheldRow, type Withholding, type WithholdReason } from './withholding.ts'
 
+/** What is sent at once. */
+export interface Batch {
+  readonly rows: readonly OutboxRow[]
+  /** Of the registrations that new rows may be of; undefined: they were withheld, and are tried again. */
+  readonly registrationMark: string | undefined
+}
+
 /** What this team publishes. */
 export interface PublishedContracts {
+  /** Which registrations this knows (outbox/registration-mark.ts). */
+  readonly registrationMark: string
   /** Where a contract's messages go: one topic, or one for each audience with what that audience may see. Undefined = unknown. */
   routesOf(contract: string): readonly Route[] | undefined
   /** Why a row can't be published, or undefined if it can. Rows that our own `publish` has checked are not asked about. */
@@ -21,7 +30,7 @@ export interface DeliveryOptions {
   readonly transport: Transport
   readonly withholding: Withholding
   readonly handedOver: HandedOver
-  /** What the database says this team publishes; asked when a row of an unknown contract is met. */
+  /** What the database says this team publishes; asked when rows are met that may be of other registrations. */
   readonly contracts: () => Promise<PublishedContracts>
   /** Whether this process still leads; asked before a batch is sent again. */
   readonly leads: () => Promise<boolean>
@@ -40,24 +49,15 @@ export class Delivery {
     this.#options = options
   }
 
-  /** Asks again what this team publishes: when leading begins, and before something that was withheld is tried again. */
-  async refresh(): Promise<void> {
-    this.#contracts = await this.#options.contracts()
-  }
-
   /**
    * Sends one batch, topic by topic at the same time. When it resolves, each row is stored by the broker, or recorded as withheld.
-   * Rows that were withheld come again whole keys at a time (`retried`): then they do not wait for themselves.
+   * Rows that were withheld come again whole keys at a time: then they do not wait for themselves.
    * @returns the rows that were stored
    */
-  async deliver(
-    rows: readonly OutboxRow[],
-    fence: Fence,
-    signal: AbortSignal,
-    which: 'new' | 'retried' = 'new',
-  ): Promise<readonly OutboxRow[]> {
+  async deliver({ rows, registrationMark }: Batch, fence: Fence, signal: AbortSignal): Promise<readonly OutboxRow[]> {
     const { withholding, handedOver } = this.#options
-    const contracts = await this.#contractsFor(rows)
+    const which = registrationMark === undefined ? 'retried' : 'new'
+    const contracts = await this.#contractsFor(registrationMark)
     const withheld: WithheldRow[] = []
     const held = new Map<string, number>()
     const topics = new Map<string, Prepared[]>()
@@ -79,10 +79,12 @@ export class Delivery {
     return stored
   }
 
-  async #contractsFor(rows: readonly OutboxRow[]): Promise<PublishedContracts> {
-    const known = this.#contracts
-    if (known === undefined || rows.some((row) => known.routesOf(row.topic) === undefined)) await this.refresh()
-    return this.#contracts as PublishedContracts
+  /** No older than the rows: what a newer process has registered they may be made by, whichever process relays them. */
+  async #contractsFor(registrationMark: string | undefined): Promise<PublishedContracts> {
+    if (this.#contracts === undefined || this.#contracts.registrationMark !== registrationMark) {
+      this.#contracts = await this.#options.contracts()
+    }
+    return this.#contracts
   }
 
   #judge(row: OutboxRow, contracts: PublishedContracts, follows: number | undefined, which: 'new' | 'retried'): WithholdReason | undefined {

@@ -1,4 +1,5 @@
 import { Horizon, readHorizon } from '../outbox/horizon.ts'
+import { REGISTRATION_MARK } from '../outbox/registration-mark.ts'
 import type { Queryable } from '../postgres/database.ts'
 import { Gaps } from './gaps.ts'
 
@@ -23,17 +24,21 @@ export interface OutboxRead {
   readonly rows: readonly OutboxRow[]
   /** Whether that was everything visible; if not, read on. */
   readonly complete: boolean
+  /** Of the registrations that these rows may be of; undefined where there are none. */
+  readonly registrationMark: string | undefined
 }
 
 /*
  * One statement, one snapshot: the known gaps together with what follows the last version, by id. Reading the gaps and
  * the rest under two snapshots would invert a key (measured). A bitmap or hash plan over the gaps would read whole
  * leaves, so each gap is an index scan of its own (lateral). Bytes count too: a row is read while those before it have less
- * than $5, so that two batches always fit into memory; a size is known without reading the value (TOAST).
+ * than $5, so that two batches always fit into memory; a size is known without reading the value (TOAST). The first row says
+ * what was registered when all of them were read.
  */
 const READ = `
   select id::text as id, topic, key, kind, tenant, payload, headers, checked, coalesce(bytes, 0)::int as bytes,
-         to_char(time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as time
+         to_char(time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as time,
+         case when row_number() over (order by id) = 1 then ${REGISTRATION_MARK} end as mark
   from (
     select unsent.*, sum(octet_length(payload)) over (order by id rows unbounded preceding) as bytes
     from (
@@ -91,7 +96,7 @@ export class OutboxReader {
 
   async read(limit: number): Promise<OutboxRead> {
     const ended = this.#horizon.ended
-    const { rows } = await this.#database.query<Omit<OutboxRow, 'id'> & { id: string; bytes: number }>(READ, [
+    const { rows } = await this.#database.query<Omit<OutboxRow, 'id'> & { id: string; bytes: number; mark: string | null }>(READ, [
       `{${this.#gaps.ranges.map((range) => range.lo).join(',')}}`,
       `{${this.#gaps.ranges.map((range) => range.hi).join(',')}}`,
       String(this.#last),
@@ -111,7 +116,7 @@ export class OutboxReader {
     }
     // The rows are the smallest unsent ones: everything up to the last of them was returned.
     if (ended !== undefined && (complete || (read.at(-1)?.id ?? 0) >= ended)) this.#settle()
-    return { rows: read, complete }
+    return { rows: read, complete, registrationMark: rows[0]?.mark ?? undefined }
   }
 
   /** Looks at the running transactions. Answers false when the database has begun another life: reset, and start over. */

@@ -13,7 +13,7 @@ import {
 import type { Queryable } from '../postgres/database.ts'
 import { acquireLease, type Lease } from '../postgres/lease.ts'
 import type { Fence, Transport } from '../transport/transport.ts'
-import { Delivery, type PublishedContracts } from './delivery.ts'
+import { type Batch, Delivery, type PublishedContracts } from './delivery.ts'
 import { CheckpointRefused } from './errors.ts'
 import { HandedOver } from './handed-over.ts'
 import { OutboxReader, type OutboxRow } from './outbox-reader.ts'
@@ -61,7 +61,7 @@ export interface RelayOptions {
   readonly identity: () => Omit<Fence, 'term'> | undefined
   /** Asked with the lease in hand, before anything is sent; false = another process must relay. */
   readonly admitted?: () => Promise<boolean>
-  /** What the database says this team publishes; asked when leading begins, and when a row of an unknown contract is met. */
+  /** What the database says this team publishes; asked when rows are met that may be of other registrations. */
   readonly contracts: () => Promise<PublishedContracts>
   /** Messages a batch. Default 1000. */
   readonly batch?: number
@@ -123,13 +123,13 @@ export function relay(options: RelayOptions): Relay {
     try {
       let found: 'busy' | 'idle' = 'idle'
       for (let more = true; more && !signal.aborted && (await keep()); ) {
-        const { rows, complete } = await outbox.read(batch)
+        const read = await outbox.read(batch)
         await inFlight
-        if (rows.length > 0) {
+        if (read.rows.length > 0) {
           found = 'busy'
-          send(rows, identity, signal)
+          send(read, identity, signal)
         }
-        more = !complete
+        more = !read.complete
         await settle(identity, signal)
       }
       return found
@@ -157,7 +157,6 @@ export function relay(options: RelayOptions): Relay {
     outbox.reset(checkpoint)
     await withholding.load()
     await handedOver.load()
-    await delivery.refresh()
     unsettled = []
     inFlight = undefined
     lease = acquired
@@ -183,9 +182,10 @@ export function relay(options: RelayOptions): Relay {
     inFlight = undefined
   }
 
-  function send(rows: readonly OutboxRow[], identity: Omit<Fence, 'term'>, signal: AbortSignal): void {
+  function send(read: Batch, identity: Omit<Fence, 'term'>, signal: AbortSignal): void {
+    const { rows } = read
     unsettled = [...unsettled, [...rows]]
-    inFlight = delivery.deliver(rows, { ...identity, term: (lease as Lease).term }, signal).then((stored) => {
+    inFlight = delivery.deliver(read, { ...identity, term: (lease as Lease).term }, signal).then((stored) => {
       progress.sent += stored.length
       progress.withheld += rows.length - stored.length
       unsettled = unsettled.filter((waiting) => waiting[0] !== rows[0])
@@ -205,9 +205,9 @@ export function relay(options: RelayOptions): Relay {
   /** Sends again what was withheld, where somebody has asked for it: between two batches, so that nothing of its keys passes it. */
   async function retry(identity: Omit<Fence, 'term'>, signal: AbortSignal): Promise<void> {
     await inFlight
-    await delivery.refresh()
     const rows = await withholding.retried(batch)
-    const stored = await delivery.deliver(rows, { ...identity, term: (lease as Lease).term }, signal, 'retried')
+    const again = { rows, registrationMark: undefined }
+    const stored = await delivery.deliver(again, { ...identity, term: (lease as Lease).term }, signal)
     await withholding.retriedWith(rows, stored)
     progress.sent += stored.length
   }

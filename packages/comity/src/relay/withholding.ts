@@ -14,6 +14,12 @@ export interface WithheldRow extends WithholdReason {
   readonly row: OutboxRow
 }
 
+/** Versions of a key that are withheld: the first, and the last. */
+interface Span {
+  readonly first: number
+  readonly last: number
+}
+
 const RECORD = `
   insert into comity.withheld (id, topic, key, kind, tenant, payload, headers, time, code, path, reason, follows)
   select id, topic, key, kind, tenant, payload, headers, time, code, coalesce(path, ''), reason, follows
@@ -21,12 +27,13 @@ const RECORD = `
               $8::text::timestamptz[], $9::text::text[], $10::text::text[], $11::text::text[], $12::text::bigint[])
     as w(id, topic, key, kind, tenant, payload, headers, time, code, path, reason, follows)
   on conflict (id) do update set code = excluded.code, path = excluded.path, reason = excluded.reason, follows = excluded.follows
-    where withheld.resolved_at is null`
+    where withheld.resolved_at is null and excluded.follows is distinct from withheld.id`
 
+/* What is read again from the checkpoint on may be sent this time: by then its contract may have changed. */
 const SUPERSEDE = `
-  update comity.withheld w set resolution = 'superseded by ' || s.id, resolved_at = clock_timestamp()
+  update comity.withheld w set resolution = case when w.id = s.id then 'sent' else 'superseded by ' || s.id end, resolved_at = clock_timestamp()
   from unnest($1::text::text[], $2::text::text[], $3::text::bigint[]) s(topic, key, id)
-  where w.topic = s.topic and w.key = s.key and w.id < s.id and w.kind <> 'event' and w.resolved_at is null`
+  where w.topic = s.topic and w.key = s.key and w.id <= s.id and w.kind <> 'event' and w.resolved_at is null`
 
 /* The whole of a key, in order: its later events wait for the first. */
 const RETRIED = `
@@ -57,9 +64,9 @@ const RESOLVE = `
  */
 export class Withholding {
   readonly #database: Queryable
-  /** topic and key → the newest withheld version. */
-  readonly #events = new Map<string, number>()
-  readonly #entities = new Map<string, number>()
+  /** By topic and key. */
+  readonly #events = new Map<string, Span>()
+  readonly #entities = new Map<string, Span>()
 
   constructor(database: Queryable) {
     this.#database = database
@@ -68,15 +75,17 @@ export class Withholding {
   async load(): Promise<void> {
     this.#events.clear()
     this.#entities.clear()
-    const { rows } = await this.#database.query<{ id: string; topic: string; key: string; kind: string }>(
-      'select max(id)::text as id, topic, key, min(kind) as kind from comity.withheld where resolved_at is null group by topic, key',
+    const { rows } = await this.#database.query<{ first: string; last: string; topic: string; key: string; kind: string }>(
+      `select min(id)::text as first, max(id)::text as last, topic, key, min(kind) as kind
+       from comity.withheld where resolved_at is null group by topic, key`,
     )
-    for (const row of rows) this.#open(row.kind).set(nameOf(row), Number(row.id))
+    for (const row of rows) this.#open(row.kind).set(nameOf(row), { first: Number(row.first), last: Number(row.last) })
   }
 
-  /** The withheld event that this row must not overtake. */
+  /** The withheld event that this row must not overtake: itself, where it is read again and was withheld before. */
   heldBy(row: OutboxRow): number | undefined {
-    return row.kind === 'event' ? this.#events.get(nameOf(row)) : undefined
+    const first = row.kind === 'event' ? this.#events.get(nameOf(row))?.first : undefined
+    return first !== undefined && first <= row.id ? first : undefined
   }
 
   /** Durable when it resolves: the checkpoint may pass these rows. */
@@ -97,20 +106,26 @@ export class Withholding {
       column((w) => w.reason),
       column((w) => w.follows),
     ])
-    for (const { row } of withheld) this.#open(row.kind).set(nameOf(row), row.id)
+    for (const { row } of withheld) {
+      const open = this.#open(row.kind)
+      const { first, last } = open.get(nameOf(row)) ?? { first: row.id, last: row.id }
+      open.set(nameOf(row), { first: Math.min(first, row.id), last: Math.max(last, row.id) })
+    }
   }
 
-  /** These states were stored by the broker: what was withheld of their keys before is over. */
+  /** These states were stored by the broker: what was withheld of their keys up to them is over. */
   async supersede(sent: readonly OutboxRow[]): Promise<void> {
     if (this.#entities.size === 0) return
-    const over = sent.filter((row) => row.kind !== 'event' && (this.#entities.get(nameOf(row)) ?? Number.POSITIVE_INFINITY) < row.id)
+    const over = sent.filter(
+      (row) => row.kind !== 'event' && (this.#entities.get(nameOf(row))?.first ?? Number.POSITIVE_INFINITY) <= row.id,
+    )
     if (over.length === 0) return
     await this.#database.query(SUPERSEDE, [
       arrayLiteral(over.map((row) => row.topic)),
       arrayLiteral(over.map((row) => row.key)),
       arrayLiteral(over.map((row) => row.id)),
     ])
-    for (const row of over) this.#entities.delete(nameOf(row))
+    for (const row of over) if ((this.#entities.get(nameOf(row))?.last ?? 0) <= row.id) this.#entities.delete(nameOf(row))
   }
 
   /** Whether somebody wants something to be tried again (`comity withheld retry`). */
@@ -133,7 +148,7 @@ export class Withholding {
     await this.load()
   }
 
-  #open(kind: string): Map<string, number> {
+  #open(kind: string): Map<string, Span> {
     return kind === 'event' ? this.#events : this.#entities
   }
 }

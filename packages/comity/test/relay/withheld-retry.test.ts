@@ -114,7 +114,7 @@ test('a state that the broker refuses holds back no later one of its key, which 
     transport: choosy,
     holder: 'test',
     identity: () => ({ team: 'crm', holder: 'test', incarnation: 1 }),
-    contracts: async () => ({ routesOf: () => [{ topic: 'crm.thing' }], judge: () => undefined }),
+    contracts: async () => ({ registrationMark: '', routesOf: () => [{ topic: 'crm.thing' }], judge: () => undefined }),
   })
   await running.start()
   await running.drained()

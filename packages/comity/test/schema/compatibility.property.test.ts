@@ -12,6 +12,8 @@ import { type Dice, dice, documentOf, schemaFamily } from './schema-pairs.ts'
 const FAMILIES = full ? 2400 : 8
 const SIZE = 8
 const DOCUMENTS = 16
+/** Pairs of a family, the share of them that is compatible, and of the others for which a document was found: of few families these vary more. */
+const LEAST = full ? { pairs: 42, compatible: 0.25, witnessed: 0.5 } : { pairs: 10, compatible: 0.05, witnessed: 0.2 }
 
 test('no document of a pair that is called compatible is refused', { timeout: 3_600_000 }, () => {
   const count = { pairs: 0, compatible: 0, refused: 0, witnessed: 0, certain: 0, certainWitnessed: 0, documents: 0 }
@@ -43,9 +45,9 @@ test('no document of a pair that is called compatible is refused', { timeout: 3_
   )
   console.log(JSON.stringify(count))
   // So that neither "always no" nor documents that say nothing would pass.
-  expect(count.pairs).toBeGreaterThan(full ? 100_000 : 25 * FAMILIES)
-  expect(count.compatible).toBeGreaterThan(0.25 * count.pairs)
-  expect(count.witnessed).toBeGreaterThan(0.5 * count.refused)
+  expect(count.pairs).toBeGreaterThan(LEAST.pairs * FAMILIES)
+  expect(count.compatible).toBeGreaterThan(LEAST.compatible * count.pairs)
+  expect(count.witnessed).toBeGreaterThan(LEAST.witnessed * count.refused)
 })
 
 interface Member {

@@ -2,6 +2,7 @@ import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.ts'
 import { captureNames } from './capture-names.ts'
 import type { CapturePlan } from './plan-capture.ts'
 import { isPlain } from './state-sql.ts'
+import { ROW } from './table-shape.ts'
 
 /**
  * What the text of values may depend on. The trigger function pins it; whoever else reads the state view, a contract view
@@ -25,6 +26,9 @@ const PINNED: Readonly<Record<string, string>> = {
 
 /** The trace context of the session, if it has one; a subselect, so that a statement asks once. */
 const SESSION_HEADERS = '(select comity.session_headers())'
+
+/** What rows of the transition tables are called: by a plain name one would get the column of that name, where the table has one. */
+const [OLD, NEW] = [quoteIdentifier('comity old'), quoteIdentifier('comity new')]
 
 type Event = 'insert' | 'update' | 'delete'
 const EVENTS: readonly Event[] = ['insert', 'update', 'delete']
@@ -68,8 +72,8 @@ begin
 ${otherLayout ? byName(plan) : ''}
   -- What is found of the first row serves if it is the only one: two small statements cost half of the large one.
   if tg_op = 'UPDATE' then
-    select ${names.key}(o) as old_key, ${rowColumns(plan, 'n', 'o')}, true as existed, ${names.changed}(o, n) as changed, ${several('new_rows')}
-      into change from old_rows o cross join new_rows n;
+    select ${names.key}(${OLD}) as old_key, ${rowColumns(plan, NEW, OLD)}, true as existed, ${names.changed}(${OLD}, ${NEW}) as changed, ${several('new_rows')}
+      into change from old_rows ${OLD} cross join new_rows ${NEW};
     if not found then
       return null;
     end if;
@@ -80,7 +84,7 @@ ${otherLayout ? byName(plan) : ''}
       return null;
     end if;
   elsif tg_op = 'INSERT' then
-    select ${rowColumns(plan, 'n', 'n')}, false as existed, ${several('new_rows')} into change from new_rows n;
+    select ${rowColumns(plan, NEW, NEW)}, false as existed, ${several('new_rows')} into change from new_rows ${NEW};
     if not found then
       return null;
     end if;
@@ -88,7 +92,7 @@ ${otherLayout ? byName(plan) : ''}
       return null;
     end if;
   else
-    select ${rowColumns(plan, 'o', 'o')}, true as existed, ${several('old_rows')} into change from old_rows o;
+    select ${rowColumns(plan, OLD, OLD)}, true as existed, ${several('old_rows')} into change from old_rows ${OLD};
     if not found then
       return null;
     end if;
@@ -146,7 +150,7 @@ function announced(plan: CapturePlan, change: string, state: string, tenant: str
  */
 function announcement(plan: CapturePlan, event: Event, cast = ''): string {
   const names = captureNames(plan.topic)
-  const [o, n] = [`o${cast}`, `n${cast}`]
+  const [o, n] = [`${OLD}${cast}`, `${NEW}${cast}`]
   // Of a key that only the old rows have, everything is taken from the old row.
   const either = (what: string): string => `coalesce(${what}(${n}), ${what}(${o}))`
   const columns =
@@ -158,9 +162,9 @@ function announcement(plan: CapturePlan, event: Event, cast = ''): string {
         case when ${names.key}(${n}) is null then ${names.keyUnfit}(${o}) else ${names.keyUnfit}(${n}) end as unfit,
         ${plan.keys.map((_, i) => `${either(names.rawKey(i))} as key_${i + 1}`).join(', ')}`
   const source = {
-    insert: 'new_rows n',
-    delete: 'old_rows o',
-    update: `old_rows o full join new_rows n on ${names.key}(${o}) = ${names.key}(${n})
+    insert: `new_rows ${NEW}`,
+    delete: `old_rows ${OLD}`,
+    update: `old_rows ${OLD} full join new_rows ${NEW} on ${names.key}(${o}) = ${names.key}(${n})
       where ${names.key}(${o}) is null or ${names.key}(${n}) is null or ${names.changed}(${o}, ${n})`,
   }[event]
   // The topic comes from a subselect so that begin_publish runs once, only if something changed, and before an id is drawn:
@@ -224,7 +228,7 @@ function truncation(plan: CapturePlan): string {
         where t.tgrelid = p.relid and t.tgfoid = ${quoteLiteral(`${names.capture}()`)}::regprocedure and (t.tgtype & ${TRUNCATE_BIT}) <> 0))
       order by 1
     loop
-      execute format($sql$${deletions(`${names.key}(p)`, `${names.keyUnfit}(p)`, `${names.tenant}(p)`, 'only %s p')}$sql$, leaf);
+      execute format($sql$${deletions(`${names.key}(${ROW})`, `${names.keyUnfit}(${ROW})`, `${names.tenant}(${ROW})`, `only %s ${ROW}`)}$sql$, leaf);
     end loop;`
 }
 
