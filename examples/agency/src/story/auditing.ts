@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type Audit, type AuditBegun, type AuditFinding, auditFindings, auditOf, operate } from 'comity/admin'
+import { type Audit, type AuditBegun, type AuditFinding, auditFindings, auditOf, listBackfills, operate } from 'comity/admin'
 import type { Director } from './director.ts'
 import type { Audited } from './figures.ts'
 import type { Narrator } from './narrator.ts'
@@ -9,6 +9,7 @@ import type { Installation, Ready } from './set-up.ts'
 export async function auditCopies({ teams }: Installation, director: Director, narrator: Narrator): Promise<Audited> {
   narrator.chapter('Every copy is audited, and a row is corrupted on purpose')
   const keeping = [teams.marketing, ...(teams.billing === undefined ? [] : [teams.billing])]
+  await confirmed(keeping, director)
   const clean = await Promise.all(keeping.map((team) => audit(team, director)))
   for (const { audit: found } of clean) narrator.check(found.verdict === 'true', said(found))
 
@@ -31,6 +32,23 @@ export async function auditCopies({ teams }: Installation, director: Director, n
     copies: clean.map(({ audit: { replica, verdict, ourRows } }) => ({ replica, verdict, rows: ourRows ?? 0 })),
     drift: { corrupted, found: findings.map(({ key, class: what }) => ({ key, class: what })), repaired: mended },
   }
+}
+
+/**
+ * Until the audits are over by which each copy was confirmed when it had been filled: where clerks wrote every row that was looked at, they come
+ * again, and would repair what is corrupted here before anybody has named it.
+ */
+async function confirmed(keeping: readonly Ready[], director: Director): Promise<void> {
+  let open = keeping.length
+  await director.until(
+    'each copy to be confirmed',
+    () => open === 0,
+    () => ({ done: keeping.length - open, of: keeping.length }),
+    async () => {
+      const backfills = await Promise.all(keeping.map(({ team }) => listBackfills(team.environment)))
+      open = backfills.flat().filter(({ side, state }) => side === 'copy' && state !== 'ready').length
+    },
+  )
 }
 
 /** As `comity audit` does it. */
