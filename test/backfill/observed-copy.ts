@@ -13,8 +13,14 @@ export const WATCH = [
   'create trigger record_change after insert or update or delete on crm_customer for each row execute function record_change()',
 ]
 
-/** What the broker stored on the live topic, read from its own table, and from whom. */
-export async function publications(bus: PostgresDatabase): Promise<readonly (Publication & { readonly source: string })[]> {
+/**
+ * What the broker stored on the live topic, read from its own table, and from whom.
+ * @param markOf what is a state's mark
+ */
+export async function publications(
+  bus: PostgresDatabase,
+  markOf: (state: Readonly<Record<string, string>>) => string | undefined = ({ name }) => name,
+): Promise<readonly (Publication & { readonly source: string })[]> {
   const { rows } = await bus.query<{ id: string; key: string; attributes: string; data: string }>(
     `select m.id, m.key, m.attributes, m.data from comity_bus.messages m join comity_bus.topics t on t.id = m.topic_id
      where t.name = 'crm.customer' order by m.bucket, m."offset"`,
@@ -33,7 +39,7 @@ export async function publications(bus: PostgresDatabase): Promise<readonly (Pub
         ...({
           kind: deleted ? 'deleted' : 'state',
           version: Number(version),
-          mark: deleted ? null : JSON.parse(data).name,
+          mark: deleted ? null : (markOf(JSON.parse(data)) ?? null),
           source,
         } as const),
       },

@@ -1,18 +1,13 @@
 /** The same change of an entity's field, for a copy that keeps it: in each step the owner writes on, and at the end the copy is as its owner. */
-import { entity } from '@comity/contract'
-import { type Queryable, type Team, team } from 'comity'
+import type { Queryable, Team } from 'comity'
 import { testBus } from 'comity/testing'
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { z } from 'zod'
 import { until } from '../chaos/until.ts'
 import { full } from '../support/full.ts'
 import { freshDatabase } from '../support/postgres.ts'
+import { CUSTOMERS, sides } from './customers.ts'
 
-const id = z.string()
-const Customer1 = entity('crm.customer', { key: 'id', state: z.object({ id, name: z.string() }) })
-const Customer2 = entity('crm.customer', { key: 'id', state: z.object({ id, name: z.string(), fullName: z.string().optional() }) })
-const Customer3 = entity('crm.customer', { key: 'id', state: z.object({ id, fullName: z.string() }) })
 const EACH_STEP = full ? 2000 : 60
 const KEYS = 40
 
@@ -25,7 +20,7 @@ test('a copy of the changing field is lifted from messages and chunks alike, and
     pg.Pool,
     pg.Pool,
   ]
-  await crm.query('create table customers (id text primary key, name text not null, full_name text)')
+  await crm.query(CUSTOMERS)
   // Older than Comity: only a backfill brings them.
   await crm.query(`insert into customers (id, name) select 'old' || i, 'Old ' || i from generate_series(1, 700) i`)
   const start = async (url: string, one: Team<Queryable>): Promise<Team<Queryable>> => {
@@ -59,20 +54,16 @@ test('a copy of the changing field is lifted from messages and chunks alike, and
     )
   }
 
-  const owner1 = await start(crmDatabase.url, team('crm').owns(Customer1, { table: 'customers' }))
-  const reader1 = await start(marketingDatabase.url, team('marketing').keeps(Customer1, { fields: ['name'] }))
+  const owner1 = await start(crmDatabase.url, sides.owner1())
+  const reader1 = await start(marketingDatabase.url, sides.reader1())
   await write(['name'])
   await converged('name')
   // The reader is ahead of its owner: it has no field of what it keeps, and lifts.
   await reader1.stop()
-  const moved = team('marketing')
-    .keeps(Customer3, { fields: ['fullName'] })
-    .lifts(Customer2, Customer3, ({ id: key, name, fullName }) => ({ id: key, fullName: fullName ?? name }))
-    .lifts(Customer1, Customer3, ({ id: key, name }) => ({ id: key, fullName: name }))
-  const [reader2] = await Promise.all([start(marketingDatabase.url, moved), write(['name'])])
+  const [reader2] = await Promise.all([start(marketingDatabase.url, sides.reader2()), write(['name'])])
   await converged('full_name')
   // Expand: rows of before beside rows that have both.
-  const owner2 = await start(crmDatabase.url, team('crm').owns(Customer2, { table: 'customers' }))
+  const owner2 = await start(crmDatabase.url, sides.owner2())
   await Promise.all([write(['name', 'full_name']), owner1.stop()])
   await converged('full_name')
   await marketing.query(
@@ -83,7 +74,7 @@ test('a copy of the changing field is lifted from messages and chunks alike, and
   expect(await verdicts()).toBe('true')
   // Contract: every row has the new field.
   await crm.query('update customers set full_name = name where full_name is null')
-  const owner3 = await start(crmDatabase.url, team('crm').owns(Customer3, { table: 'customers' }))
+  const owner3 = await start(crmDatabase.url, sides.owner3())
   await Promise.all([write(['name', 'full_name']), owner2.stop()])
   await converged('full_name')
   expect((await crm.query('select count(*)::int as n from comity.withheld where resolved_at is null')).rows).toEqual([{ n: 0 }])

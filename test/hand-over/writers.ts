@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Change, Operation, WriteEnd } from 'comity/testing'
 import type { PostgresDatabase } from '../../packages/comity/src/postgres/index.ts'
+import { recordedChange } from '../support/recorded-change.ts'
 
 type Place = 'crm' | 'accounts'
 
@@ -67,24 +68,8 @@ export class Writers {
 
   async #change(process: string, change: Change, mark: string, statement: string): Promise<void> {
     const place = this.#place
-    const database = this.#databases[place]
-    this.#begun.push({ f: 'write', phase: 'invoke', process, time: performance.now(), op: mark, changes: [change] })
-    const at = performance.now()
-    const { version, committingAt } = await database.transaction(async (tx) => {
-      const sql = database.join(tx)
-      const { rows } = await sql.query<{ n: number }>(`with changed as (${statement} returning 1) select count(*)::int as n from changed`, [
-        change.key,
-        mark,
-      ])
-      // What its trigger has drawn.
-      const drawn =
-        rows[0]?.n === 0
-          ? undefined
-          : (await sql.query<{ version: string }>(`select currval('comity.outbox_id')::text as version`)).rows[0]?.version
-      return { version: drawn === undefined ? undefined : Number(drawn), committingAt: performance.now() }
-    })
-    const end = { f: 'write', phase: 'ok', process, time: performance.now(), op: mark, committingAt } as const
-    if (version === undefined) this.#ended.push({ ...end, outcomes: [{ at, undone: true }] })
-    else this.#ended.push({ ...end, outcomes: [{ at, version }], written: { place, key: change.key, version } })
+    const { begun, ended, version } = await recordedChange(this.#databases[place], process, change, mark, statement)
+    this.#begun.push(begun)
+    this.#ended.push({ ...ended, ...(version === undefined ? {} : { written: { place, key: change.key, version } }) })
   }
 }

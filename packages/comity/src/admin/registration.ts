@@ -53,11 +53,8 @@ async function contractSteps(database: Queryable, declaration: Declaration, olde
     if (before !== undefined) {
       refuseOtherIdentity(contract, before)
       refuseSecondSource(contract, before, source)
-      const registeredAs = [
-        before.description,
-        ...(older ? (JSON.parse(before.earlier) as unknown[]).map((one) => JSON.stringify(one)) : []),
-      ]
-      if (before.source === source && registeredAs.some((one) => sameJson(one, description))) return []
+      const isRegistered = sameJson(before.description, description) || (older && isOneOf(before.earlier, description))
+      if (before.source === source && isRegistered) return []
     }
     const leftOver = before?.source === 'captured' && source === 'published' ? dropCaptureSql(contract.name) : []
     return [
@@ -113,7 +110,8 @@ on conflict (topic) do update set source = excluded.source, key_fields = exclude
   ordered = excluded.ordered, required_fields = excluded.required_fields, description = excluded.description, registered_at = now()`
 }
 
-const ASKED = `select c.topic, c.description::text as description, c.handled_since is not null as handled from comity.asks c`
+const ASKED = `
+  select c.topic, c.description::text as description, c.former::text as former, c.handled_since is not null as handled from comity.asks c`
 const ANSWERED = `
   select c.topic, c.entity, coalesce((
     select json_agg(v.description order by v.number desc) from comity.contract_versions v where v.topic = c.topic), '[]')::text as versions
@@ -121,7 +119,10 @@ const ANSWERED = `
 
 async function requestSteps(database: Queryable, { asks, outcomes, answers }: Declaration, older: boolean): Promise<readonly Step[]> {
   const asked = new Map(
-    (await database.query<{ topic: string; description: string; handled: boolean }>(ASKED)).rows.map((row) => [row.topic, row]),
+    (await database.query<{ topic: string; description: string; former: string; handled: boolean }>(ASKED)).rows.map((row) => [
+      row.topic,
+      row,
+    ]),
   )
   const answered = new Map(
     (await database.query<{ topic: string; entity: string; versions: string }>(ANSWERED)).rows.map((row) => [row.topic, row]),
@@ -129,15 +130,16 @@ async function requestSteps(database: Queryable, { asks, outcomes, answers }: De
   const isRegistered = (request: Request): boolean => {
     const before = answered.get(request.name)
     if (before?.entity !== request.entity) return false
-    const versions = (JSON.parse(before.versions) as unknown[]).slice(0, older ? undefined : 1)
-    return versions.some((one) => sameJson(JSON.stringify(one), JSON.stringify(describe(request))))
+    const versions = older ? before.versions : JSON.stringify((JSON.parse(before.versions) as unknown[]).slice(0, 1))
+    return isOneOf(versions, JSON.stringify(describe(request)))
   }
   return [
     ...asks.flatMap((request) => {
       const before = asked.get(request.name)
       const description = JSON.stringify(describe(request))
       const handled = outcomes.some((outcome) => outcome.request.name === request.name)
-      if (before !== undefined && sameJson(before.description, description) && before.handled === handled) return []
+      const isFormer = older && before !== undefined && isOneOf(before.former, description)
+      if (isFormer || (before?.handled === handled && sameJson(before.description, description))) return []
       return [{ title: `register the request ${request.name} (asked)`, sql: [registerAsked(request, description, handled)] }]
     }),
     ...answers
@@ -174,6 +176,7 @@ function registerAsked(request: Request, description: string, handled: boolean):
 values (${values.join(', ')})
 on conflict (topic) do update set entity = excluded.entity, owner = excluded.owner, key_fields = excluded.key_fields, tenant_field = excluded.tenant_field,
   required_fields = excluded.required_fields, description = excluded.description, registered_at = now(),
+  former = case when c.former @> jsonb_build_array(c.description) then c.former else c.former || jsonb_build_array(c.description) end,
   handled_since = case when excluded.handled_since is not null then coalesce(c.handled_since, excluded.handled_since) end`
 }
 
@@ -190,6 +193,11 @@ async function subscriptionSteps(database: Queryable, declaration: Declaration):
         `insert into comity.counts (subscription, lane) select ${quoteLiteral(name)}, generate_series(0, ${LANES[kind] - 1})`,
       ],
     }))
+}
+
+/** @param descriptions a JSON list */
+function isOneOf(descriptions: string, description: string): boolean {
+  return (JSON.parse(descriptions) as unknown[]).some((one) => sameJson(JSON.stringify(one), description))
 }
 
 function textArray(values: readonly string[]): string {

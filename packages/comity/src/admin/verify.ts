@@ -1,3 +1,4 @@
+import { describe } from '@comity/contract'
 import type { Declaration } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
 import { logEvent } from '../foundation/index.ts'
@@ -15,6 +16,7 @@ import {
 } from './errors.ts'
 import { teamMigrations } from './migrate.ts'
 import { registrationSteps } from './registration.ts'
+import { sameJson } from './same-json.ts'
 
 const SERVER = `
   select current_setting('server_version_num')::int as version, current_setting('server_version') as shown, pg_is_in_recovery() as recovering,
@@ -64,15 +66,22 @@ export async function verify(declaration: Declaration, environment: Environment)
   if (problems.length > 0) throw new CaptureBroken({ problems: problems.map(({ problem }) => problem).join('; ') })
 }
 
-/** Owned tables that are not captured as this code declares: their changes would be announced by nobody, or in part. */
+const CAPTURED = `
+  select p.topic, p.fields::text as fields, c.description::text as description from comity.captures p join comity.contracts c using (topic)`
+
+/**
+ * Owned tables that are not captured as this code declares: their changes would be announced by nobody, or in part. Code of an earlier version of
+ * the contract, which restarts in a rolling deploy, finds the capture of the newer one.
+ */
 async function uncaptured(database: Queryable, declaration: Declaration): Promise<readonly string[]> {
-  const { rows } = await database.query<{ topic: string; fields: string }>('select topic, fields::text as fields from comity.captures')
-  const captured = new Map(
-    rows.map(({ topic, fields }) => [topic, JSON.parse(fields) as { field: string; column?: string; sql?: string }[]]),
-  )
+  const { rows } = await database.query<{ topic: string; fields: string; description: string }>(CAPTURED)
+  const captured = new Map(rows.map((row) => [row.topic, row]))
   return declaration.owns.flatMap(({ entity, table, columns = {} }) => {
     if (table === undefined) return []
-    const found = new Map(captured.get(entity.name)?.map((one) => [one.field, one]))
+    const capture = captured.get(entity.name)
+    if (capture !== undefined && !sameJson(capture.description, JSON.stringify(describe(entity)))) return []
+    const fields: readonly { field: string; column?: string; sql?: string }[] = capture === undefined ? [] : JSON.parse(capture.fields)
+    const found = new Map(fields.map((one) => [one.field, one]))
     const isAsDeclared = entity.fields.every((field) => {
       const [declared, one] = [columns[field], found.get(field)]
       if (one === undefined || declared === undefined) return one !== undefined

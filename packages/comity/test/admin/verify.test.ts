@@ -1,9 +1,10 @@
 /** What a start refuses, with the command that mends it; and what `comity migrate` refuses to change in place. */
-import { entity, event } from '@comity/contract'
+import { entity, event, request } from '@comity/contract'
 import { memoryBus, type Team, type TeamOptions, team } from 'comity'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { verify } from '../../src/admin/verify.ts'
 import { connect, type PostgresDatabase, type Queryable } from '../../src/postgres/index.ts'
 
 const text = z.object({ id: z.string(), name: z.string() })
@@ -228,4 +229,42 @@ test('a copy that is restored on a read replica is refused by its state of recov
   const one = crm({ database: `${url}?options=${encodeURIComponent('-c search_path=pretending,pg_catalog,public')}` })
   expect(await refusal(one.start())).toMatchObject({ code: 'COMITY_READ_REPLICA' })
   await one.stop()
+})
+
+describe('in a rolling deploy a process of the earlier code may restart', () => {
+  const Called = entity('crm.customer', { key: 'id', state: z.object({ id: z.string(), title: z.string() }) })
+  const Order = entity('shop.order', { key: 'id', state: text })
+  const Change = (field: string) =>
+    request('shop.change-order', { entity: Order, key: 'id', data: z.object({ id: z.string(), [field]: z.string() }), rejects: {} })
+  const before = () => crm().asks(Change('note'))
+  const after = () =>
+    team('crm', options())
+      .owns(Called, { table: 'customers', columns: { title: 'name' } })
+      .asks(Change('remark'))
+  const pending = (one: Team<Queryable>) => refusal(verify(one.declaration, one.environment))
+
+  test('of an entity that is captured otherwise since, and of a request that is another one since', async () => {
+    const [earlier, newer] = [await migrated(before()), after()]
+    expect(await pending(newer)).toMatchObject({
+      code: 'COMITY_NOT_MIGRATED',
+      message: expect.stringMatching(/register the contract crm.customer .*; register the request shop.change-order/),
+    })
+    await newer.migrate()
+    for (const one of [newer, earlier]) expect(await pending(one)).toMatchObject({ code: 'none' })
+    // And back, and on again.
+    await earlier.migrate()
+    for (const one of [newer, earlier]) expect(await pending(one)).toMatchObject({ code: 'none' })
+    await Promise.all([earlier.stop(), newer.stop()])
+  })
+
+  test('not of a capture that is gone', async () => {
+    const [earlier, newer] = [await migrated(before()), after()]
+    await newer.migrate()
+    await db.query('delete from comity.captures')
+    expect(await pending(earlier)).toMatchObject({
+      code: 'COMITY_NOT_MIGRATED',
+      message: expect.stringMatching(/capture customers as crm.customer/),
+    })
+    await Promise.all([earlier.stop(), newer.stop()])
+  })
 })

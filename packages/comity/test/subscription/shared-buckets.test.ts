@@ -9,10 +9,13 @@ import { crm, effects, message, SENT, type Sql, send } from './sent-messages.ts'
 /** Where a bucket is not at one process: both are given everything, at once. */
 const sharedBus = (): TestBus => ({ memory: overlappingBus(), teams: new Set() })
 
-/** Another process waits for the lane that this transaction has. */
-async function laneIsWanted(own: Sql): Promise<void> {
+/** The process of that name waits for the lane that this transaction has; connections of this one's own may, too. */
+async function laneIsWanted(own: Sql, by: string): Promise<void> {
   await eventually('another process waits for the lane', async () => {
-    const { rows } = await own.query('select from pg_locks where not granted and pg_backend_pid() = any (pg_blocking_pids(pid))')
+    const { rows } = await own.query(
+      'select from pg_stat_activity where application_name = $1::text and pg_backend_pid() = any (pg_blocking_pids(pid))',
+      [by],
+    )
     return rows.length > 0 || undefined
   })
 }
@@ -34,12 +37,12 @@ describe('two processes that are given the same messages', () => {
     await using first = await crm(bus, async ({ n }, { tx }) => {
       tried.push(`first ${n}`)
       if (n !== 1) return
-      await laneIsWanted(tx)
+      await laneIsWanted(tx, 'second')
       throw new PermanentError('this process is of an older version, say')
     })
     await send(bus, message('a', 1), message('a', 2))
     await eventually('the first is at it', () => tried[0])
-    await using second = await crm(bus, () => undefined, {}, { url: first.url, setUp: false })
+    await using second = await crm(bus, () => undefined, {}, { url: `${first.url}?application_name=second`, setUp: false })
     await ended(second.db, 4)
     expect(await effects(first.db)).toEqual([1, 2])
     expect(await waiting(first.db)).toEqual([])
