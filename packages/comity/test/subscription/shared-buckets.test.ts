@@ -12,6 +12,7 @@ const sharedBus = (): TestBus => ({ memory: overlappingBus(), teams: new Set() }
 /** The process of that name waits for the lane that this transaction has; connections of this one's own may, too. */
 async function laneIsWanted(own: Sql, by: string): Promise<void> {
   await eventually('another process waits for the lane', async () => {
+    await own.query('select pg_stat_clear_snapshot()::text') // else a transaction sees the same activity all the time
     const { rows } = await own.query(
       'select from pg_stat_activity where application_name = $1::text and pg_backend_pid() = any (pg_blocking_pids(pid))',
       [by],
