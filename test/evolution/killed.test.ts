@@ -70,7 +70,7 @@ test('both versions at work, and killed, in each step', { timeout: full ? 900_00
   async function killEach(): Promise<void> {
     for (let round = 0; round < ROUNDS; round++) {
       for (const side of [...running.keys()].sort(() => Math.random() - 0.5)) {
-        await pause(Math.random() * 2000)
+        await pause(Math.random() * 1000)
         await kill(side)
         await start(side)
       }
