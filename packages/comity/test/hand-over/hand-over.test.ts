@@ -146,6 +146,61 @@ test('and back again: versions only grow, and each reader knows whose each of th
   expect(Number(versions.rows[0]?.version)).toBeGreaterThan(second.version)
 })
 
+test('three owners: a reader with the contract of the first follows each of them, also when it was away meanwhile; and is compared once it knows the last', async () => {
+  const Sales = entity('crm.customer', { ...options, owner: 'sales', former: ['crm', 'accounts'] })
+  const at = { crm: await teams.place(), accounts: await teams.place(), sales: await teams.place(), marketing: await teams.place() }
+  const crm = await teams.run(owning('crm', Before), at.crm, TABLE)
+  await crm.db.query(`insert into customers values ('c1', 'a1', 'crm@x.org', 'One'), ('c2', 'a1', 'two@x.org', 'Two')`)
+  const accounts = await teams.run(keeping('accounts', Before), at.accounts)
+  const sales = await teams.run(keeping('sales', Before), at.sales)
+  const reader = await teams.run(keeping('marketing', Before), at.marketing)
+  for (const one of [accounts, sales, reader]) await ready(one)
+  await give(crm)
+  await takeable(accounts)
+  await teams.stop(accounts)
+  const second = await teams.run(owning('accounts', After), at.accounts)
+  await second.db.query(`update customers set email = 'accounts@x.org' where id = 'c1'`)
+  for (const one of [sales, reader]) await copied(one, 'accounts@x.org')
+
+  // Away from here on: both marks and everything between and behind them come at once.
+  await teams.stop(reader)
+  await second.db.query(`update customers set email = 'away@x.org' where id = 'c2'`)
+  // To fill or to compare a copy its team has to know who owns it.
+  await teams.stop(sales)
+  const informed = await teams.run(keeping('sales', After), at.sales)
+  // Whoever gives it away has to know that it is whole.
+  await act(informed.team as never, 'backfill-start', { replica: 'sales.crm-customer' })
+  await eventually('it is filled again', async () =>
+    (await informed.db.query('select from comity.asked_backfills')).rows.length === 2 &&
+    (await informed.db.query(`select from comity.asked_backfills where state <> 'ready'`)).rows.length === 0
+      ? true
+      : undefined,
+  )
+  await give(second, 'sales')
+  await takeable(informed)
+  await teams.stop(informed)
+  const third = await teams.run(owning('sales', Sales), at.sales)
+  await third.db.query(`update customers set email = 'sales@x.org' where id = 'c1'`)
+  await third.db.query(`insert into customers (id, agency_id, email, name) values ('c3', 'a2', 'three@x.org', 'Three')`)
+
+  const back = await teams.run(keeping('marketing', Before), at.marketing)
+  await copied(back, 'sales@x.org')
+  await expect.poll(() => rowsOf(back), { timeout: 10_000 }).toEqual(await rowsOf(third))
+  await heard(back, 2)
+  await third.db.query(`delete from customers where id = 'c2'`)
+  await expect.poll(() => rowsOf(back), { timeout: 10_000 }).toEqual(await rowsOf(third))
+  expect((await back.db.query('select * from comity.waiting_keys')).rows).toEqual([])
+
+  await teams.stop(back)
+  const later = await teams.run(keeping('marketing', Sales), at.marketing)
+  const { audits } = await act<AuditBegun>(later.team as never, 'audit', { replica: 'marketing.crm-customer' })
+  const compared = await eventually('the audit', async () => {
+    const one = await auditOf(later.team.environment as never, audits[0]?.id ?? '')
+    return one.state === 'ended' ? one : undefined
+  })
+  expect(compared).toMatchObject({ verdict: 'true', ourRows: 2 })
+})
+
 test('handed on: who had it first knows that it is not its own, also after a restart, and while it comes back', async () => {
   const at = { crm: await teams.place(), accounts: await teams.place() }
   const owner = await teams.run(owning('crm', Before), at.crm, TABLE)
