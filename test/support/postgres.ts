@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { describe } from 'vitest'
+import { connect } from '../../packages/comity/src/postgres/index.ts'
 import { full } from './full.ts'
 import {
   type PostgresServers,
@@ -28,6 +29,18 @@ export async function freshDatabase({ server = 'npm', migrated = false }: FreshD
   const body = await response.text()
   if (!response.ok) throw new Error(body)
   return JSON.parse(body) as TestDatabase
+}
+
+/** A database as it is now, as another one: what a backup would bring back. Nobody may be connected to it. */
+export async function copyOfDatabase(url: string): Promise<string> {
+  const copy = new URL(url)
+  const name = copy.pathname.slice(1)
+  copy.pathname = `/${name}_copy`
+  const server = new URL(url)
+  server.pathname = '/postgres'
+  await using db = connect(server.href)
+  await db.query(`create database "${name}_copy" template "${name}"`)
+  return copy.href
 }
 
 /** Outside of vitest, in the processes of longer runs, there are no servers to share. */

@@ -4,7 +4,7 @@ import type { Transport } from 'comity'
 import { erasureRegister } from 'comity/admin'
 import { type TestBus, testBus } from 'comity/testing'
 import { expect, test } from 'vitest'
-import { freshDatabase } from '../../../../test/support/postgres.ts'
+import { copyOfDatabase, freshDatabase } from '../../../../test/support/postgres.ts'
 import { sayAboutCopy } from '../../src/control/copying-channel.ts'
 import { erasuresTopic } from '../../src/control/erasure-topics.ts'
 import { ERASURE } from '../../src/erasure/contracts.ts'
@@ -326,7 +326,7 @@ test('a holder whose database was put back to before an erasure is told of it ag
     await crm.db.query(NAMED)
     await marketing.caughtUp()
   }
-  const copy = await copyOf(original)
+  const copy = await copyOfDatabase(original)
   let id = ''
   {
     await using marketing = await newMarketing(bus, { url: original, refuses })
@@ -348,15 +348,3 @@ test('a holder whose database was put back to before an erasure is told of it ag
     { team: 'marketing', life: (await marketing.db.query<{ life: string }>('select comity.identity() as life')).rows[0]?.life },
   ])
 })
-
-/** The files of a database as they are now, as another one. */
-async function copyOf(url: string): Promise<string> {
-  const copy = new URL(url)
-  const name = copy.pathname.slice(1)
-  copy.pathname = `/${name}_copy`
-  const server = new URL(url)
-  server.pathname = '/postgres'
-  await using db = connect(server.href)
-  await db.query(`create database "${name}_copy" template "${name}"`)
-  return copy.href
-}
