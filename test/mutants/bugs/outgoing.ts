@@ -22,6 +22,7 @@ export const OUTGOING: readonly Mutant[] = [
       order by id
       limit $4::int
     ) unsent
+    window by_id as (order by id rows unbounded preceding)
   ) measured
   where coalesce(bytes, 0) - coalesce(octet_length(payload), 0) < $5::int
   order by measured.id`,
@@ -31,6 +32,7 @@ export const OUTGOING: readonly Mutant[] = [
       order by xid, id
       limit $4::int
     ) unsent
+    window by_id as (order by xid, id rows unbounded preceding)
   ) measured
   where $5::int is not null
   order by measured.xid, measured.id`,

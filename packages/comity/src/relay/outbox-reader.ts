@@ -38,9 +38,9 @@ export interface OutboxRead {
 const READ = `
   select id::text as id, topic, key, kind, tenant, payload, headers, checked, coalesce(bytes, 0)::int as bytes,
          to_char(time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as time,
-         case when row_number() over (order by id) = 1 then ${REGISTRATION_MARK} end as mark
+         case when place = 1 then ${REGISTRATION_MARK} end as mark
   from (
-    select unsent.*, sum(octet_length(payload)) over (order by id rows unbounded preceding) as bytes
+    select unsent.*, sum(octet_length(payload)) over by_id as bytes, row_number() over by_id as place
     from (
       select o.* from unnest($1::text::bigint[], $2::text::bigint[]) g(lo, hi)
         cross join lateral (select * from comity.outbox where id between g.lo and g.hi order by id limit $4::int) o
@@ -49,6 +49,7 @@ const READ = `
       order by id
       limit $4::int
     ) unsent
+    window by_id as (order by id rows unbounded preceding)
   ) measured
   where coalesce(bytes, 0) - coalesce(octet_length(payload), 0) < $5::int
   order by measured.id`
