@@ -2,7 +2,7 @@ import { describe } from '@comity/contract'
 import type { Declaration } from '../catalog/declaration.ts'
 import type { Environment } from '../catalog/environment.ts'
 import { logEvent } from '../foundation/index.ts'
-import { captureProblems } from '../outbox/capture/index.ts'
+import { captureProblems, snakeCase } from '../outbox/capture/index.ts'
 import { pendingMigrations, type Queryable, sqlStateOf } from '../postgres/index.ts'
 import {
   CaptureBroken,
@@ -66,15 +66,21 @@ export async function verify(declaration: Declaration, environment: Environment)
   if (problems.length > 0) throw new CaptureBroken({ problems: problems.map(({ problem }) => problem).join('; ') })
 }
 
+/* A table by the name that this code has for it; one of that name that there is not says nothing: it may have been renamed. */
 const CAPTURED = `
-  select p.topic, p.fields::text as fields, c.description::text as description from comity.captures p join comity.contracts c using (topic)`
+  select p.topic, p.fields::text as fields, c.description::text as description, to_regclass(d.declared) <> p.source as elsewhere
+  from json_to_recordset($1::text::json) d(topic text, declared text)
+    join comity.captures p using (topic) join comity.contracts c using (topic)`
 
 /**
  * Owned tables that are not captured as this code declares: their changes would be announced by nobody, or in part. Code of an earlier version of
  * the contract, which restarts in a rolling deploy, finds the capture of the newer one.
  */
 async function uncaptured(database: Queryable, declaration: Declaration): Promise<readonly string[]> {
-  const { rows } = await database.query<{ topic: string; fields: string; description: string }>(CAPTURED)
+  const tables = declaration.owns.flatMap(({ entity, table }) => (table === undefined ? [] : [{ topic: entity.name, declared: table }]))
+  const { rows } = await database.query<{ topic: string; fields: string; description: string; elsewhere: boolean | null }>(CAPTURED, [
+    JSON.stringify(tables),
+  ])
   const captured = new Map(rows.map((row) => [row.topic, row]))
   return declaration.owns.flatMap(({ entity, table, columns = {} }) => {
     if (table === undefined) return []
@@ -83,10 +89,12 @@ async function uncaptured(database: Queryable, declaration: Declaration): Promis
     const fields: readonly { field: string; column?: string; sql?: string }[] = capture === undefined ? [] : JSON.parse(capture.fields)
     const found = new Map(fields.map((one) => [one.field, one]))
     const isAsDeclared = entity.fields.every((field) => {
-      const [declared, one] = [columns[field], found.get(field)]
-      if (one === undefined || declared === undefined) return one !== undefined
-      return typeof declared === 'string' ? one.column === declared : one.sql === declared.sql
+      const one = found.get(field)
+      if (one === undefined) return false
+      const declared = Object.hasOwn(columns, field) ? columns[field] : undefined
+      if (typeof declared === 'object') return one.sql === declared.sql
+      return one.column !== undefined && (declared === undefined ? [field, snakeCase(field)] : [declared]).includes(one.column)
     })
-    return isAsDeclared && found.size === entity.fields.length ? [] : [`capture ${table} as ${entity.name}`]
+    return isAsDeclared && capture?.elsewhere !== true && found.size === entity.fields.length ? [] : [`capture ${table} as ${entity.name}`]
   })
 }

@@ -45,16 +45,26 @@ export function fitsKey(replica: ReplicaShape, key: string): boolean {
   const columns = keyColumns(replica)
   const parts: unknown = columns.length === 1 ? [key] : parse(key)
   if (!Array.isArray(parts) || parts.length !== columns.length) return false
-  return columns.every(({ type }, i) => (FITS[type] ?? ANY).test(String(parts[i])))
+  return columns.every(({ type }, i) => {
+    const text = String(parts[i])
+    return FITS[type] === undefined || (FITS[type].test(text) && (!DAYS.includes(type) || isDay(text.slice(0, 10))))
+  })
 }
-const ANY = /^/
 const FITS: Readonly<Record<string, RegExp>> = {
   bigint: /^(0|-?[1-9]\d{0,17})$/,
   uuid: /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i,
-  date: /^(?!0000)\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])$/,
-  timestamptz: /^(?!0000)\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?Z$/,
+  date: /^(?!0000)\d{4}-\d\d-\d\d$/,
+  timestamptz: /^(?!0000)\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?Z$/,
   boolean: /^(true|false)$/,
 }
+const DAYS = ['date', 'timestamptz']
+
+/** Whether the calendar has it: another one makes a cast fail. */
+function isDay(text: string): boolean {
+  const day = new Date(`${text}T00:00:00Z`)
+  return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(text)
+}
+
 function parse(text: string): unknown {
   try {
     return JSON.parse(text)

@@ -100,7 +100,9 @@ export class Declaring {
     this.#open()
     checkContract(contract, 'publishes')
     this.#publishable(contract)
-    this.#publishes.push(contract)
+    // Whoever publishes an entity by code owns it: its copies are filled and compared.
+    if (contract.contractKind === 'entity') this.#owns.push({ entity: contract })
+    else this.#publishes.push(contract)
   }
 
   keeps(entity: Entity, options: KeepsOptions<string>): void {

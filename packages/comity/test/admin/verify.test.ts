@@ -192,9 +192,12 @@ describe('comity migrate refuses', () => {
     expect(await refusal(taken.migrate())).toMatchObject({ code: 'COMITY_REPLICA_TABLE_TAKEN' })
     const meeting = team('mail', options()).keeps(Customer, { fields: ['name'], columns: { name: 'id' } })
     expect(await refusal(meeting.migrate())).toMatchObject({ code: 'COMITY_REPLICA_COLUMNS_COLLIDE' })
-    const reserved = team('mail', options()).keeps(Customer, { fields: ['name'], columns: { name: 'comity_version' } })
-    expect(await refusal(reserved.migrate())).toMatchObject({ code: 'COMITY_REPLICA_COLUMNS_COLLIDE' })
-    await Promise.all([taken.stop(), meeting.stop(), reserved.stop()])
+    for (const name of ['comity_version', 'xmin']) {
+      const reserved = team('mail', options()).keeps(Customer, { fields: ['name'], columns: { name } })
+      expect(await refusal(reserved.migrate())).toMatchObject({ code: 'COMITY_REPLICA_COLUMNS_COLLIDE' })
+      await reserved.stop()
+    }
+    await Promise.all([taken.stop(), meeting.stop()])
   })
 })
 
@@ -229,6 +232,33 @@ test('a copy that is restored on a read replica is refused by its state of recov
   const one = crm({ database: `${url}?options=${encodeURIComponent('-c search_path=pretending,pg_catalog,public')}` })
   expect(await refusal(one.start())).toMatchObject({ code: 'COMITY_READ_REPLICA' })
   await one.stop()
+})
+
+describe('a start of code that nobody has migrated for is refused', () => {
+  const moved = async (one: Team<Queryable>): Promise<void> => {
+    expect(await refusal(verify(one.declaration, one.environment))).toMatchObject({
+      code: 'COMITY_NOT_MIGRATED',
+      message: expect.stringMatching(/capture \S+ as crm.customer/),
+    })
+    await one.stop()
+  }
+
+  test('when it owns another table', async () => {
+    const one = await migrated(crm())
+    await db.query('create table customers2 (id text primary key, name text not null)')
+    await moved(team('crm', options()).owns(Customer, { table: 'customers2' }))
+    // One that was renamed is the same table still.
+    await db.query('alter table customers rename to clients')
+    expect(await refusal(verify(one.declaration, one.environment))).toMatchObject({ code: 'none' })
+    await one.stop()
+  })
+
+  test('when it reads a field from its own column again', async () => {
+    await db.query(`alter table customers add column title text not null default ''`)
+    const one = await migrated(team('crm', options()).owns(Customer, { table: 'customers', columns: { name: 'title' } }))
+    await moved(crm())
+    await one.stop()
+  })
 })
 
 describe('in a rolling deploy a process of the earlier code may restart', () => {

@@ -24,8 +24,15 @@ const WORDS = [
   'value',
   'oid',
   'kept',
+  'a$',
+  'a$$',
+  '$&',
+  'constructor',
+  'toString',
 ]
 const NAMES = [...LETTERS, ...WORDS]
+/** Else the copy would have `a_`, or `to_string`. */
+const AS_THEY_ARE = Object.fromEntries(['a$', 'a$$', '$&', 'toString'].map((name) => [name, name]))
 const Thing = entity('shop.thing', {
   key: 'id',
   state: z.object({ id: z.int(), ...Object.fromEntries(NAMES.map((name) => [name, z.string()])) }),
@@ -51,7 +58,7 @@ test.each(Object.entries(tables))('%s: written, copied, filled, compared and rep
       await db.query(`insert into things select i, ${NAMES.map((name) => `'${name} ' || i`).join(', ')} from generate_series(0, 99) i`)
     },
   })
-  await using stock = await testTeam(team('stock').keeps(Thing, { fields: NAMES as never }), { bus })
+  await using stock = await testTeam(team('stock').keeps(Thing, { fields: NAMES as never, columns: AS_THEY_ARE }), { bus })
   const rows = async (sql: Queryable, table: string) =>
     (await sql.query(`select id::text, ${quoted.join(', ')} from ${table} order by id::int`)).rows
   const equal = (what: string) =>

@@ -143,3 +143,7 @@ describe('team', () => {
     })
   })
 })
+
+test('an entity that code publishes is owned, by whichever word', () => {
+  expect(team('crm').publishes(Customer).declaration).toEqual(team('crm').owns(Customer).declaration)
+})

@@ -14,6 +14,8 @@ export interface CaptureProblem {
     | 'column-altered'
     | 'key-index-missing'
     | 'row-security'
+    | 'inherited'
+    | 'unlogged'
     | 'replicated'
   /** The relation in question. */
   readonly table: string
@@ -98,7 +100,9 @@ select topic, kind, "table", problem, command, severe from (
       cross join lateral (
         with recursive d(type) as (select a.atttypid union all select t.typbasetype from d join pg_type t on t.oid = d.type where t.typtype = 'd')
         select d.type from d join pg_type t on t.oid = d.type where t.typtype <> 'd') x
-    where format_type(x.type, null) <> f ->> 'type'
+      cross join lateral (values (format_type(x.type, null), f ->> 'type')) t(now, was)
+    -- With or without its schema, as the search_path of whoever looks has it.
+    where t.now <> t.was and right(t.now, length(t.was) + 1) <> '.' || t.was and right(t.was, length(t.now) + 1) <> '.' || t.now
   union all
   select l.topic, 'key-index-missing', l.source::text,
     format('no unique index has exactly the key columns (%s) any more', k.names), format('create unique index concurrently on %s (%s)', l.source, k.names), true, 9
@@ -116,7 +120,14 @@ select topic, kind, "table", problem, command, severe from (
     from live l join pg_proc p on p.oid = l.trigger_function join pg_class c on c.oid = l.oid join pg_roles r on r.oid = p.proowner
     where c.relrowsecurity and not r.rolsuper and not r.rolbypassrls and (c.relforcerowsecurity or not pg_has_role(p.proowner, c.relowner, 'usage'))
   union all
+  select l.topic, 'inherited', l.source::text, format('%s inherits from it: its rows are seen in it, and announced by nobody', string_agg(i.inhrelid::regclass::text, ', ')),
+    format('alter table %s no inherit %s', min(i.inhrelid::regclass::text), l.source), true, 11
+    from live l join pg_class c on c.oid = l.oid and c.relkind = 'r' join pg_inherits i on i.inhparent = l.oid group by l.topic, l.source
+  union all
+  select l.topic, 'unlogged', l.source::text, 'it is UNLOGGED: a crash empties it, and nobody is told', format('alter table %s set logged', l.source), true, 12
+    from live l join pg_class c on c.oid = l.oid and c.relpersistence = 'u'
+  union all
   select l.topic, 'replicated', l.source::text, 'logical replication writes this table, and fires no triggers of statements',
-    'announce these changes where they are made', false, 11
+    'announce these changes where they are made', false, 13
     from live l where exists (select from pg_subscription_rel s where s.srrelid = l.oid)
 ) found order by topic, rank, "table", problem`

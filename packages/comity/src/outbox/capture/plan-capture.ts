@@ -68,7 +68,9 @@ export function planCapture(contract: ContractDescription, shape: TableShape, op
       throw new ColumnNotFound({ entity: contract.name, field, table: shape.table, hint }, { path: `columns.${field}` })
     }
   }
-  const fields = fieldsOn(contract, options.audience).map((field) => captured(contract, shape, field, columns[field]))
+  const fields = fieldsOn(contract, options.audience).map((field) =>
+    captured(contract, shape, field, Object.hasOwn(columns, field) ? columns[field] : undefined),
+  )
   checkDistinct(contract, shape, fields, columns)
   const byName = (name: string): CapturedField => fields.find(({ field }) => field === name) as CapturedField
   const keys = contract.keyFields.map(byName)

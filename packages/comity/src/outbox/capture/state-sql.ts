@@ -130,8 +130,8 @@ export function isPlain(field: CapturedField): boolean {
 
 /** The JSON text of a row, fields in the contract's order; NULL where a value has no form on the wire. */
 function stateText(plan: CapturePlan, row: RowValue): string {
-  const leavesOut = (field: CapturedField): boolean =>
-    field.optional && !field.type.nullable && !('column' in field.source && field.source.column.notNull)
+  // Whatever the table says of NULL today: a constraint may be dropped under the capture.
+  const leavesOut = (field: CapturedField): boolean => field.optional && !field.type.nullable
   const [first] = plan.fields
   const fromComma = first !== undefined && leavesOut(first)
   const pieces = plan.fields.map((field, i) => {
@@ -148,7 +148,7 @@ function member(plan: Pick<CapturePlan, 'fields' | 'topic'>, field: CapturedFiel
   const json = jsonOf(field.conversion, row(column))
   const { fits } = field.conversion
   if (fits !== undefined) return `case when ${row(column)} is null then 'null' when ${fill(fits.condition, row(column))} then ${json} end`
-  return column.notNull ? json : `coalesce(${json}, 'null')`
+  return `coalesce(${json}, 'null')`
 }
 
 /** A field that may be missing and may not be null: NULL leaves it out. */
@@ -189,8 +189,7 @@ function withheld(plan: CapturePlan, row: RowValue, exact: boolean): string {
 function sizeChecks(plan: CapturePlan, row: RowValue): { readonly guard?: string; readonly exact: boolean } {
   const sizes = plan.fields.flatMap(({ source, conversion }) => {
     if (!('column' in source) || conversion.bytes === undefined) return []
-    const bytes = fill(conversion.bytes, row(source.column))
-    return [source.column.notNull ? bytes : `coalesce(${bytes}, 0)`]
+    return [`coalesce(${fill(conversion.bytes, row(source.column))}, 0)`]
   })
   const exact = sizes.length > 0 || plan.fields.some(({ source }) => !('column' in source))
   return sizes.length === 0 ? { exact } : { guard: sizes.join(' + '), exact }

@@ -19,7 +19,6 @@ export interface Column {
   readonly name: string
   readonly type: ColumnType
   readonly domain: boolean
-  readonly notNull: boolean
   /** The columns that a virtual generated column is computed from (it is NULL in transition tables); absent for others. */
   readonly virtualOf?: readonly string[]
 }
@@ -181,12 +180,11 @@ const TYPES = `
 interface ColumnRow {
   name: string
   type: string
-  not_null: boolean
   virtual: boolean
   inputs: string[]
 }
 const COLUMNS = `
-  select a.attname as name, a.atttypid::text as type, a.attnotnull as not_null, a.attgenerated = 'v' as virtual,
+  select a.attname as name, a.atttypid::text as type, a.attgenerated = 'v' as virtual,
     array(
       select i.attname::text from pg_attrdef f
         join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = a.attrelid and d.refobjsubid not in (0, a.attnum)
@@ -241,7 +239,6 @@ function column(row: ColumnRow, types: ReadonlyMap<string, TypeRow>): Column {
     name: row.name,
     type: columnType(row.type, types),
     domain: types.get(row.type)?.type === 'd',
-    notNull: row.not_null,
     ...(row.virtual ? { virtualOf: row.inputs } : {}),
   }
 }

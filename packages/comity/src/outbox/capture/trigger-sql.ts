@@ -70,10 +70,11 @@ begin
     return null;
   end if;
 ${otherLayout ? byName(plan) : ''}
-  -- What is found of the first row serves if it is the only one: two small statements cost half of the large one.
+  -- What is found of the first row serves if it is the only one: two small statements cost half of the large one. LIMIT: some settings make a
+  -- second row an error (plpgsql.extra_errors).
   if tg_op = 'UPDATE' then
     select ${names.key}(${OLD}) as old_key, ${rowColumns(plan, NEW, OLD)}, true as existed, ${names.changed}(${OLD}, ${NEW}) as changed, ${several('new_rows')}
-      into change from old_rows ${OLD} cross join new_rows ${NEW};
+      into change from old_rows ${OLD} cross join new_rows ${NEW} limit 1;
     if not found then
       return null;
     end if;
@@ -84,7 +85,7 @@ ${otherLayout ? byName(plan) : ''}
       return null;
     end if;
   elsif tg_op = 'INSERT' then
-    select ${rowColumns(plan, NEW, NEW)}, false as existed, ${several('new_rows')} into change from new_rows ${NEW};
+    select ${rowColumns(plan, NEW, NEW)}, false as existed, ${several('new_rows')} into change from new_rows ${NEW} limit 1;
     if not found then
       return null;
     end if;
@@ -92,7 +93,7 @@ ${otherLayout ? byName(plan) : ''}
       return null;
     end if;
   else
-    select ${rowColumns(plan, OLD, OLD)}, true as existed, ${several('old_rows')} into change from old_rows ${OLD};
+    select ${rowColumns(plan, OLD, OLD)}, true as existed, ${several('old_rows')} into change from old_rows ${OLD} limit 1;
     if not found then
       return null;
     end if;

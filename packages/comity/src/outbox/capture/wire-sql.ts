@@ -38,12 +38,12 @@ export function replicaColumnType(schema: unknown, root?: JsonSchema): string {
 
 /** SQL that makes a value for a replica's column of `type` from an SQL expression of the wire's text (`state ->> 'field'`). */
 export function columnFromWire(type: string, wire: string): string {
-  return byType(type).fromWire.replaceAll('{w}', wire)
+  return byType(type).fromWire.replaceAll('{w}', () => wire)
 }
 
 /** SQL of the wire's text of a replica's column of `type`; see {@link SESSION_SETTINGS}. */
 export function wireFromColumn(type: string, column: string): string {
-  return byType(type).toWire.replaceAll('{c}', column)
+  return byType(type).toWire.replaceAll('{c}', () => column)
 }
 
 /** SQL of the JSON text of a value that fits and is not null. */
@@ -60,8 +60,9 @@ export function textOf(conversion: Conversion, value: string): string {
   return conversion.json === 'bare' ? `(${wire})::text` : `(${wire})`
 }
 
+/** A function: in a plain replacement `$` means something. */
 export function fill(template: string, value: string): string {
-  return template.replaceAll('{v}', value)
+  return template.replaceAll('{v}', () => value)
 }
 
 function replicaColumn({ kind, format }: FieldType): ReplicaColumnType {

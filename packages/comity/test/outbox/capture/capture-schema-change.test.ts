@@ -56,6 +56,46 @@ onNewestPostgres('changes of a captured table', (server) => {
     expect(await captureProblems(crm.db)).toEqual([])
   })
 
+  it('goes by what a column may be now: NOT NULL is dropped under the capture', async () => {
+    await crm.run('create table notes (id int primary key, required text not null, optional int not null)')
+    const Note = plainEntity('id', { id: integer, required: nullable(string), 'optional?': integer }, undefined, 'crm.note')
+    await crm.capture(Note, 'notes')
+    await crm.run(
+      `insert into notes values (1, 'a', 1)`,
+      'alter table notes alter column required drop not null, alter column optional drop not null',
+      'update notes set required = null, optional = null',
+    )
+    expect((await crm.announced()).map(({ state, withheld }) => [state, withheld])).toEqual([
+      [{ id: 1, required: 'a', optional: 1 }, undefined],
+      [{ id: 1, required: null }, undefined],
+    ])
+  })
+
+  it('notices a table that inherits from it since, and one that was made UNLOGGED', async () => {
+    await crm.run('create table kinder (extra int) inherits (customers)', 'alter table customers set unlogged')
+    expect(await captureProblems(crm.db)).toMatchObject([
+      { kind: 'inherited', command: 'alter table kinder no inherit customers', severe: true },
+      { kind: 'unlogged', command: 'alter table customers set logged', severe: true },
+    ])
+    await crm.run('alter table kinder no inherit customers', 'alter table customers set logged')
+    expect(await captureProblems(crm.db)).toEqual([])
+  })
+
+  it('is the same under another search_path, where a type has its schema before its name', async () => {
+    await crm.run(
+      'create schema sales',
+      `create type sales.mood as enum ('fair')`,
+      'create table moods (id int primary key, mood sales.mood)',
+      'set search_path = sales, public',
+    )
+    await crm.capture(plainEntity('id', { id: integer, mood: nullable(string) }, undefined, 'crm.mood'), 'moods')
+    expect(await captureProblems(crm.db)).toEqual([])
+    await crm.db.session(async (session) => {
+      await session.query('set search_path = sales, public')
+      expect(await captureProblems(session)).toEqual([])
+    })
+  })
+
   it('lets columns that are not published come, go and change their types', async () => {
     await crm.run(
       `insert into customers values (1, 'a', null, 0)`,

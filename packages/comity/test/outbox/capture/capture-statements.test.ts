@@ -74,6 +74,16 @@ onNewestPostgres('statements on a captured table', (server) => {
     ])
   })
 
+  it('writes many rows where settings make a second row of a query an error', async () => {
+    await crm.run(
+      `set plpgsql.extra_errors = 'all'`,
+      `insert into customers values ${row(1)}, ${row(2)}`,
+      `update customers set email = 'f'`,
+      'delete from customers',
+    )
+    expect(await crm.kinds()).toEqual(['created 1', 'created 2', 'updated 1', 'updated 2', 'deleted 1', 'deleted 2'])
+  })
+
   it('announces a key change as the new key and the end of the old one', async () => {
     await crm.run(`insert into customers values ${row(1)}`, 'update customers set id = 7')
     expect(await crm.kinds()).toEqual(['created 1', 'deleted 1', 'created 7'])
