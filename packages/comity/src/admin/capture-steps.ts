@@ -6,11 +6,16 @@ import { refusalOf } from './refusal-of.ts'
 import type { Step } from './step.ts'
 import { takeOverSql } from './take-over.ts'
 
+/* A table that was renamed may have left its name to another one, which looks the same. */
+const INSTALLED = `
+  select p.topic, p.fingerprint from json_to_recordset($1::text::json) d(topic text, declared text) join comity.captures p using (topic)
+  where p.released_at is null and p.source = to_regclass(d.declared)`
+
 /** The capture of each owned table, where it is not installed as this code wants it, or has been taken apart since. Refuses what the types of the table tell. */
 export async function captureSteps(database: Queryable, declaration: Declaration): Promise<readonly Step[]> {
-  const { rows } = await database.query<{ topic: string; fingerprint: string }>(
-    'select topic, fingerprint from comity.captures where released_at is null',
-  )
+  const { rows } = await database.query<{ topic: string; fingerprint: string }>(INSTALLED, [
+    JSON.stringify(declaration.owns.flatMap(({ entity, table }) => (table === undefined ? [] : [{ topic: entity.name, declared: table }]))),
+  ])
   const installed = new Map(rows.map(({ topic, fingerprint }) => [topic, fingerprint]))
   // What was recorded says nothing of a table that a tool has dropped and made again, or of a trigger that somebody dropped.
   const problems = await captureProblems(database)
