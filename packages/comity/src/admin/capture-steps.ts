@@ -8,7 +8,7 @@ import { takeOverSql } from './take-over.ts'
 
 /* A table that was renamed may have left its name to another one, which looks the same. */
 const INSTALLED = `
-  select p.topic, p.fingerprint from json_to_recordset($1::text::json) d(topic text, declared text) join comity.captures p using (topic)
+  select p.topic, p.fingerprint from jsonb_to_recordset($1::text::jsonb) d(topic text, declared text) join comity.captures p using (topic)
   where p.released_at is null and p.source = to_regclass(d.declared)`
 
 /** The capture of each owned table, where it is not installed as this code wants it, or has been taken apart since. Refuses what the types of the table tell. */

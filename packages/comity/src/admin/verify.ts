@@ -69,7 +69,7 @@ export async function verify(declaration: Declaration, environment: Environment)
 /* A table by the name that this code has for it; one of that name that there is not says nothing: it may have been renamed. */
 const CAPTURED = `
   select p.topic, p.fields::text as fields, c.description::text as description, to_regclass(d.declared) <> p.source as elsewhere
-  from json_to_recordset($1::text::json) d(topic text, declared text)
+  from jsonb_to_recordset($1::text::jsonb) d(topic text, declared text)
     join comity.captures p using (topic) join comity.contracts c using (topic)`
 
 /**
