@@ -66,9 +66,16 @@ export async function verify(declaration: Declaration, environment: Environment)
   if (problems.length > 0) throw new CaptureBroken({ problems: problems.map(({ problem }) => problem).join('; ') })
 }
 
-/* A table by the name that this code has for it; one of that name that there is not says nothing: it may have been renamed. */
+/*
+ * A table by the name that this code has for it; one of that name that there is not says nothing: it may have been renamed. With its schema it is looked
+ * up in the catalogue, for to_regclass throws where this role may not use the schema, and it need not.
+ */
 const CAPTURED = `
-  select p.topic, p.fields::text as fields, c.description::text as description, to_regclass(d.declared) <> p.source as elsewhere
+  select p.topic, p.fields::text as fields, c.description::text as description, p.source::oid <> case cardinality(parse_ident(d.declared))
+      when 1 then to_regclass(d.declared)::oid
+      when 2 then (select r.oid from pg_class r join pg_namespace n on n.oid = r.relnamespace
+        where n.nspname = (parse_ident(d.declared))[1] and r.relname = (parse_ident(d.declared))[2])
+    end as elsewhere
   from jsonb_to_recordset($1::text::jsonb) d(topic text, declared text)
     join comity.captures p using (topic) join comity.contracts c using (topic)`
 

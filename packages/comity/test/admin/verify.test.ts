@@ -253,6 +253,30 @@ describe('a start of code that nobody has migrated for is refused', () => {
     await one.stop()
   })
 
+  test('when it owns another table of a schema that its role may not use; and the one that is captured there is none of its business', async () => {
+    const role = `limited_${new URL(url).pathname.slice(1)}`
+    for (const statement of [
+      'create schema sales',
+      'create table sales.clients (id text primary key, name text not null)',
+      'create table sales.others (id text primary key, name text not null)',
+    ])
+      await db.query(statement)
+    const one = await migrated(team('crm', options()).owns(Customer, { table: 'sales.clients' }))
+    for (const statement of [
+      `create role ${role}`,
+      `grant usage on schema comity, comity_public to ${role}`,
+      `grant select on all tables in schema comity to ${role}`,
+      `grant select on all sequences in schema comity to ${role}`,
+      `grant execute on all functions in schema comity to ${role}`,
+    ])
+      await db.query(statement)
+    const limited = { ...options(), database: `${url}?options=${encodeURIComponent(`-c role=${role}`)}` }
+    const same = team('crm', limited).owns(Customer, { table: 'sales.clients' })
+    expect(await refusal(verify(same.declaration, same.environment))).toMatchObject({ code: 'none' })
+    await moved(team('crm', limited).owns(Customer, { table: 'sales.others' }))
+    await Promise.all([one.stop(), same.stop()])
+  })
+
   test('when it reads a field from its own column again', async () => {
     await db.query(`alter table customers add column title text not null default ''`)
     const one = await migrated(team('crm', options()).owns(Customer, { table: 'customers', columns: { name: 'title' } }))
